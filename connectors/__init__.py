@@ -1,0 +1,1 @@
+"""How to reach one host: the connector contract and its implementations."""

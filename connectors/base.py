@@ -1,0 +1,223 @@
+"""The connector contract: one host, one login.
+
+A connector blocks and has one caller at a time. It uses `threading`, `socket` and `time` only and never imports
+gevent: on real threads it blocks a thread, in a patched process a greenlet. Only `Connector.cancel` may be called from
+elsewhere. Errors are those of `sshexec.errors`; no exception of a library leaks.
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import BinaryIO, ClassVar, Generic, TypeVar
+
+from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.options import ConnectorOptions
+from sshexec.connectors.output import Output
+
+__all__ = ["Capability", "Command", "Completed", "Connector", "Context", "Deadline", "Phase", "Source", "Timeouts"]
+
+
+class Capability(enum.Flag):
+    """What a connector can do beyond running a command."""
+
+    NONE = 0
+    FILES = enum.auto()
+    """`put` and `get` work."""
+    POSIX = enum.auto()
+    """The host has a POSIX shell and coreutils or busybox."""
+
+
+class Phase(str, enum.Enum):
+    """What a host is busy with, as a person wants to read it."""
+
+    WAITING = "waiting"
+    RESOLVING = "resolving"
+    CONNECTING = "connecting"
+    KEY_EXCHANGE = "key exchange"
+    AUTHENTICATING = "authenticating"
+    RUNNING = "running"
+    TRANSFERRING = "transferring"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long each step may take, in seconds; None means no limit.
+
+    Args:
+        connect: from name resolution to the end of the key exchange (`ansible_timeout` overrides it for a host).
+        auth: authentication.
+        command: one task on one host, from an open connection to its result.
+        idle: silence of a running command.
+        total: the whole run.
+    """
+
+    connect: float | None = 10.0
+    auth: float | None = 30.0
+    command: float | None = None
+    idle: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What one host is to run.
+
+    Args:
+        script: the text; a POSIX shell script, or with ``verbatim`` what the login shell gets as it is.
+        stdin: what the command reads; None is an empty standard input. A file object is read in pieces.
+        environment: variables to export before the script (ignored with ``verbatim``).
+        verbatim: hand the text over untouched; `Completed` then has no pid and no times of the host's clock.
+    """
+
+    script: str
+    stdin: bytes | BinaryIO | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    verbatim: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a command ended.
+
+    Args:
+        rc: exit status; ``-n`` where signal n ended it.
+        start: when it began, on the host's own clock and in its time zone (naive); None where the host did not say.
+        end: when it ended, likewise.
+        delta: how long it took by the host's clock.
+    """
+
+    rc: int
+    start: datetime | None = None
+    end: datetime | None = None
+    delta: timedelta | None = None
+
+
+class Context:
+    """What all connectors of one kind share within one engine: parsed keys, known_hosts, an agent connection.
+
+    Made once by the runtime, closed with it. Its methods may be called by many connectors at once.
+    """
+
+    def check(self, options: ConnectorOptions) -> None:
+        """Check what can be checked before anything is contacted, such as key files; answers are cached.
+
+        Raises:
+            OptionError: a file is missing, unreadable or needs a passphrase.
+        """
+
+    def close(self) -> None:
+        """Release what is shared."""
+
+
+Source = bytes | Path | BinaryIO
+"""What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
+
+O = TypeVar("O", bound=ConnectorOptions)
+C = TypeVar("C", bound=Context)
+
+
+class Connector(ABC, Generic[O, C]):
+    """A connection to one host.
+
+    Args:
+        host: the inventory name, for messages.
+        options: validated connection settings.
+        context: what all connectors of this kind share.
+        timeouts: limits; `connect`, `auth` and `idle` are applied by the connector, the rest by its caller's deadline.
+    """
+
+    name: ClassVar[str]
+    capabilities: ClassVar[Capability]
+    Options: ClassVar[type[ConnectorOptions]]
+    Context: ClassVar[type[Context]] = Context
+
+    def __init__(self, host: str, options: O, context: C, timeouts: Timeouts) -> None:
+        self.host = host
+        self.options = options
+        self.context = context
+        self.timeouts = timeouts
+        self.on_phase: Callable[[Phase], None] | None = None
+
+    def enter(self, phase: Phase) -> None:
+        """Tell the listener, if there is one, what the host is busy with now."""
+        if self.on_phase is not None:
+            self.on_phase(phase)
+
+    @abstractmethod
+    def open(self, deadline: Deadline) -> None:
+        """Connect and log in, within the deadline and the connect and auth limits.
+
+        Raises:
+            UnreachableError: by its leaf, the cause.
+            CancelledError: `cancel` was called.
+        """
+
+    @property
+    @abstractmethod
+    def alive(self) -> bool:
+        """Whether the connection is open as far as this side knows."""
+
+    @abstractmethod
+    def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        """Run a command, writing what it prints to ``output`` as it comes.
+
+        When the deadline passes or `cancel` is called, the remote process group gets TERM, then KILL, and the
+        exception says whether its death was confirmed. Background children that keep the pipes open after the command
+        has ended are not waited for.
+
+        Raises:
+            CommandTimeoutError: the deadline or the idle limit passed.
+            CancelledError: `cancel` was called.
+            ConnectionLostError: the connection broke; ``started`` tells whether the command may have run.
+        """
+
+    @abstractmethod
+    def put(
+        self,
+        source: Source,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write a file on the host atomically: temporary name in the same directory, mode, rename.
+
+        Args:
+            source: what to send.
+            path: absolute, or relative to the login directory; names that are not UTF-8 use surrogateescape.
+            deadline: by when.
+            mode: permission bits; None keeps those of a file that is replaced, else the host's umask decides.
+            progress: called with the number of bytes sent so far.
+
+        Raises:
+            TransferError: the host refused (disk full, permission, no such directory); no partial file is left.
+            CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
+        """
+
+    @abstractmethod
+    def get(
+        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Read a file of the host into an open binary file.
+
+        Raises:
+            TransferError: the file is missing, unreadable or a directory.
+            CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
+        """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close channels, transport and processes; safe to call twice and after a failed `open`."""

@@ -1,0 +1,46 @@
+"""A point in time that is handed down, instead of time-outs that add up."""
+
+from __future__ import annotations
+
+import time
+
+
+class Deadline:
+    """A point on the monotonic clock by which a call must end.
+
+    Args:
+        at: that point in seconds of `time.monotonic()`; None means no limit.
+    """
+
+    __slots__ = ("at",)
+
+    def __init__(self, at: float | None = None) -> None:
+        self.at = at
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """Return the deadline that many seconds from now; None means no limit."""
+        return cls(None if seconds is None else time.monotonic() + seconds)
+
+    def sooner(self, seconds: float | None) -> Deadline:
+        """Return the earlier of this deadline and the one that many seconds from now."""
+        other = Deadline.after(seconds)
+        if self.at is None or (other.at is not None and other.at < self.at):
+            return other
+        return self
+
+    def remaining(self, at_most: float | None = None) -> float | None:
+        """Return the seconds left, never below 0; None where neither this deadline nor ``at_most`` sets a limit."""
+        if self.at is None:
+            return at_most
+        left = max(0.0, self.at - time.monotonic())
+        return left if at_most is None or left < at_most else at_most
+
+    @property
+    def expired(self) -> bool:
+        """Whether the point has passed."""
+        return self.at is not None and time.monotonic() >= self.at
+
+    def __repr__(self) -> str:
+        left = self.remaining()
+        return "Deadline(never)" if left is None else f"Deadline(in {left:.3f} s)"

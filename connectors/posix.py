@@ -1,0 +1,145 @@
+"""How a command is put to a POSIX shell, and how its frame is read back.
+
+A framed command says on its standard error, around whatever the script prints there, its process id and the host's
+clock before and after. So one round trip gives exit status, start, end and delta as Ansible's ``command`` reports
+them, and the process group that a deadline has to kill, without Python on the host.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from datetime import datetime, timedelta
+
+from sshexec.connectors.base import Command, Completed
+from sshexec.connectors.output import Output
+from sshexec.errors import ArgumentError
+
+MAX_LINE = 120_000
+"""Longest command line in bytes: Linux takes 128 KiB for one argument (MAX_ARG_STRLEN)."""
+
+_MARK = b"\x1e"
+_CLOCK = "+%s %N %Y-%m-%d %H:%M:%S"
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_LONGEST_FRAME = 200
+
+
+def quote(text: str) -> str:
+    """Quote a text as one word for a POSIX shell."""
+    return shlex.quote(text)
+
+
+def exports(environment: dict[str, str]) -> str:
+    """Return the shell text that exports the variables.
+
+    Raises:
+        ArgumentError: a name is not one that a shell takes.
+    """
+    parts = []
+    for name, value in environment.items():
+        if not _NAME.match(name):
+            raise ArgumentError(f"environment: {name!r} is not a variable name")
+        parts.append(f"export {name}={quote(value)}\n")
+    return "".join(parts)
+
+
+class Frame:
+    """The frame around one command.
+
+    Args:
+        command: what to run.
+        output: where the script's own output goes.
+    """
+
+    __slots__ = ("_end", "_held", "_mark", "_start", "_token", "command", "output", "pid", "rc")
+
+    def __init__(self, command: Command, output: Output) -> None:
+        self.command = command
+        self.output = output
+        self._token = secrets.token_hex(8)
+        self._mark = _MARK + self._token.encode()
+        self._held = b""
+        self._start: tuple[float, datetime] | None = None
+        self._end: tuple[float, datetime] | None = None
+        self.pid: int | None = None
+        """Process id of the command's shell, which leads a process group of its own."""
+        self.rc: int | None = None
+        """The exit status that the frame reported."""
+
+    def line(self) -> bytes:
+        """Return what to hand to the login shell.
+
+        Raises:
+            ArgumentError: it is too long for the host.
+        """
+        command = self.command
+        if command.verbatim:
+            text = command.script
+        else:
+            inner = (
+                f"c() {{ printf '\\036{self._token} %s %s\\n' \"$1\" \"$(date '{_CLOCK}')\" >&2; }}\n"
+                f"c $$\n({exports(dict(command.environment))}{command.script}\n)\nr=$?\nc $r\nexit $r"
+            )
+            text = f"exec /bin/sh -c {quote(inner)}"
+        line = text.encode("utf-8", "surrogateescape")
+        if b"\0" in line:
+            raise ArgumentError("a command can't hold a NUL character")
+        if len(line) > MAX_LINE:
+            raise ArgumentError(
+                f"the command is too long ({len(line)} bytes, at most {MAX_LINE}): use the script module"
+            )
+        return line
+
+    def feed(self, data: bytes) -> None:
+        """Take the next piece of standard error: frame lines are read, the rest goes to the output."""
+        if self.command.verbatim or (not self._held and _MARK not in data):
+            self.output.write("stderr", data)
+            return
+        data, self._held = self._held + data, b""
+        while data:
+            found = data.find(_MARK)
+            if found < 0:
+                break
+            self.output.write("stderr", data[:found])
+            data = data[found:]
+            mark = data[: len(self._mark)]
+            end = data.find(b"\n")
+            if self._mark.startswith(mark) and end < 0 and len(data) < _LONGEST_FRAME:
+                self._held = data
+                return
+            if mark == self._mark and 0 <= end < _LONGEST_FRAME and self._read(data[len(self._mark) : end]):
+                data = data[end + 1 :]
+            else:
+                self.output.write("stderr", _MARK)
+                data = data[1:]
+        self.output.write("stderr", data)
+
+    def _read(self, line: bytes) -> bool:
+        fields = line.decode("ascii", "replace").split()
+        try:
+            number, seconds = int(fields[0]), float(fields[1])
+            # A date without %N (busybox, BSD) prints the letter, or nothing.
+            nanos = int(fields[2]) if fields[2].isdigit() and len(fields) == 5 else 0
+            clock = datetime.strptime(f"{fields[-2]} {fields[-1]}", "%Y-%m-%d %H:%M:%S")
+        except (ValueError, IndexError):
+            return False
+        moment = (seconds + nanos / 1e9, clock + timedelta(microseconds=nanos // 1000))
+        if self._start is None:
+            self.pid, self._start = number, moment
+        else:
+            self.rc, self._end = number, moment
+        return True
+
+    def finish(self, rc: int) -> Completed:
+        """Release what was held back and say how the command ended.
+
+        Args:
+            rc: the exit status that the transport reported.
+        """
+        self.output.write("stderr", self._held)
+        self._held = b""
+        if self._start is None or self._end is None:
+            return Completed(rc, start=self._start[1] if self._start else None)
+        delta = timedelta(seconds=max(0.0, self._end[0] - self._start[0]))
+        return Completed(rc, self._start[1], self._end[1], delta)

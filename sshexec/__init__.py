@@ -1,0 +1,70 @@
+"""sshexec runs commands, scripts and file copies on many hosts at once and answers in Ansible's result shape.
+
+The public names are loaded when they are first used: ``import sshexec`` patches nothing, starts nothing and is cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sshexec import errors
+    from sshexec.connectors.base import Timeouts
+    from sshexec.engine import Engine
+    from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
+    from sshexec.inventory.model import Host, Inventory
+    from sshexec.results import HostResult, RunResult
+    from sshexec.run import Run
+    from sshexec.secret import Secret
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Engine",
+    "Host",
+    "HostFinished",
+    "HostPhase",
+    "HostResult",
+    "HostStarted",
+    "Inventory",
+    "Output",
+    "Run",
+    "RunFinished",
+    "RunResult",
+    "Secret",
+    "Timeouts",
+    "__version__",
+    "errors",
+]
+
+_HOMES = {
+    "Engine": "sshexec.engine",
+    "Host": "sshexec.inventory.model",
+    "HostFinished": "sshexec.events",
+    "HostPhase": "sshexec.events",
+    "HostResult": "sshexec.results",
+    "HostStarted": "sshexec.events",
+    "Inventory": "sshexec.inventory.model",
+    "Output": "sshexec.events",
+    "Run": "sshexec.run",
+    "RunFinished": "sshexec.events",
+    "RunResult": "sshexec.results",
+    "Secret": "sshexec.secret",
+    "Timeouts": "sshexec.connectors.base",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its home on first use (PEP 562)."""
+    if name == "errors":
+        return importlib.import_module("sshexec.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sshexec' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

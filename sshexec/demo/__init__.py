@@ -1,0 +1,1 @@
+"""A fleet of demo hosts on this machine."""

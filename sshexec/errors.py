@@ -1,0 +1,274 @@
+"""Every exception of sshexec, as one tree.
+
+::
+
+    SshexecError
+    ├── InputError                  bad input: nothing was contacted, exit code 5
+    │   ├── InventoryError          a source of hosts is unreadable or wrong (path, line)
+    │   ├── PatternError            a host pattern that is wrong or matches nothing
+    │   ├── UnknownModuleError      no such module
+    │   ├── ArgumentError           an argument of a module is unknown, missing or wrong
+    │   └── OptionError             a connection variable is unknown or wrong (host, variable)
+    ├── HostError                   one host; a run turns it into that host's result
+    │   ├── UnreachableError        the task could not be handed to the host
+    │   │   ├── ResolveError        the name does not resolve
+    │   │   ├── RefusedError        connection refused
+    │   │   ├── NoRouteError        no route, network unreachable
+    │   │   ├── ConnectTimeoutError nothing answered in time
+    │   │   ├── BannerError         something answered, and it does not speak the protocol
+    │   │   ├── ProtocolError       the handshake failed (no common algorithm, ...)
+    │   │   ├── AuthenticationError the host refused every credential
+    │   │   ├── UnknownHostKeyError the host key is not in known_hosts
+    │   │   ├── ChangedHostKeyError known_hosts holds another key for this host
+    │   │   ├── ConnectionLostError the connection broke
+    │   │   └── WorkerLostError     the worker process that held the connection died
+    │   ├── CommandTimeoutError     the deadline passed while the task ran
+    │   ├── CancelledError          the caller cancelled the run
+    │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
+    └── HostsFailedError            RunResult.raise_for_status()
+
+``cause`` is a stable word for programs, the message is one line for people.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class SshexecError(Exception):
+    """Root of every exception that sshexec raises on purpose."""
+
+
+class InputError(SshexecError, ValueError):
+    """Bad input: one clear line, and nothing was contacted.
+
+    Args:
+        message: what is wrong and what to do, one line.
+        path: the file that holds the mistake.
+        line: its line, counted from 1.
+    """
+
+    def __init__(self, message: str, *, path: str | None = None, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.line = line
+
+    def __str__(self) -> str:
+        """Return the message behind ``path:line:``, as compilers print it."""
+        where = ":".join(str(part) for part in (self.path, self.line) if part is not None)
+        return f"{where}: {self.message}" if where else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), (self.message,), {"path": self.path, "line": self.line})
+
+
+class InventoryError(InputError):
+    """A source of hosts is unreadable or wrong."""
+
+
+class PatternError(InputError):
+    """A host pattern that is wrong or matches nothing."""
+
+
+class UnknownModuleError(InputError):
+    """No module has this name."""
+
+
+class ArgumentError(InputError):
+    """An argument of a module is unknown, missing or wrong."""
+
+
+class OptionError(InputError):
+    """A connection variable is unknown or wrong."""
+
+
+class HostError(SshexecError):
+    """What went wrong with one host.
+
+    Args:
+        message: what happened and, where there is one, what to do; one line, without secrets.
+        host: the host's inventory name.
+        phase: the phase it happened in (`sshexec.connectors.base.Phase`).
+    """
+
+    status: ClassVar[str] = "failed"
+    cause: ClassVar[str] = "failed"
+
+    def __init__(self, message: str, *, host: str | None = None, phase: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.host = host
+        self.phase = phase
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), (self.message,), {k: v for k, v in self.__dict__.items() if k != "message"})
+
+
+class UnreachableError(HostError):
+    """The task could not be handed to the host, or its answer did not come back."""
+
+    status = "unreachable"
+    cause = "unreachable"
+
+
+class ResolveError(UnreachableError):
+    """The host's name does not resolve."""
+
+    cause = "resolve"
+
+
+class RefusedError(UnreachableError):
+    """The host refused the connection."""
+
+    cause = "refused"
+
+
+class NoRouteError(UnreachableError):
+    """There is no route to the host."""
+
+    cause = "no_route"
+
+
+class ConnectTimeoutError(UnreachableError, TimeoutError):
+    """Nothing answered before the connect deadline."""
+
+    cause = "connect_timeout"
+
+
+class BannerError(UnreachableError):
+    """The peer closed or stayed silent before its protocol banner, or speaks another protocol."""
+
+    cause = "banner"
+
+
+class ProtocolError(UnreachableError):
+    """The handshake failed."""
+
+    cause = "protocol"
+
+
+class AuthenticationError(UnreachableError):
+    """The host refused every credential that was offered."""
+
+    cause = "authentication"
+
+
+class UnknownHostKeyError(UnreachableError):
+    """The host key is not in known_hosts; no credential was sent."""
+
+    cause = "host_key_unknown"
+
+
+class ChangedHostKeyError(UnreachableError):
+    """known_hosts holds another key for this host; no credential was sent."""
+
+    cause = "host_key_changed"
+
+
+class ConnectionLostError(UnreachableError, ConnectionError):
+    """The connection broke.
+
+    Args:
+        started: whether the command may have started on the host; False makes one retry safe.
+    """
+
+    cause = "connection_lost"
+
+    def __init__(
+        self, message: str, *, host: str | None = None, phase: str | None = None, started: bool = True
+    ) -> None:
+        super().__init__(message, host=host, phase=phase)
+        self.started = started
+
+
+class WorkerLostError(UnreachableError):
+    """The worker process that held the host's connection died."""
+
+    cause = "worker_lost"
+
+
+class CommandTimeoutError(HostError, TimeoutError):
+    """The deadline passed while the task ran.
+
+    Args:
+        killed: whether the death of the remote process group was confirmed; None where nothing ran.
+    """
+
+    status = "timeout"
+    cause = "timeout"
+
+    def __init__(
+        self, message: str, *, host: str | None = None, phase: str | None = None, killed: bool | None = None
+    ) -> None:
+        super().__init__(message, host=host, phase=phase)
+        self.killed = killed
+
+
+class CancelledError(HostError):
+    """The caller cancelled the run.
+
+    Args:
+        killed: whether the death of the remote process group was confirmed; None where nothing ran.
+    """
+
+    status = "cancelled"
+    cause = "cancelled"
+
+    def __init__(
+        self, message: str, *, host: str | None = None, phase: str | None = None, killed: bool | None = None
+    ) -> None:
+        super().__init__(message, host=host, phase=phase)
+        self.killed = killed
+
+
+class TransferError(HostError, OSError):
+    """A file operation failed on the host.
+
+    Args:
+        path: the remote path.
+        reason: a stable word: missing, permission, no_space, is_directory, failed.
+    """
+
+    cause = "transfer"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        phase: str | None = None,
+        path: str = "",
+        reason: str = "failed",
+    ) -> None:
+        super().__init__(message, host=host, phase=phase)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        """Return the message (OSError would print its errno)."""
+        return self.message
+
+
+class HostsFailedError(SshexecError):
+    """Some hosts of a run did not end well.
+
+    Args:
+        hosts: their names.
+    """
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        shown = ", ".join(hosts[:10]) + (f" and {len(hosts) - 10} more" if len(hosts) > 10 else "")
+        super().__init__(f"{len(hosts)} host(s) did not end well: {shown}")
+        self.hosts = tuple(hosts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.hosts,)
+
+
+def _rebuild(kind: type[SshexecError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SshexecError:
+    """Make an exception again on the other side of a pipe."""
+    return kind(*args, **attributes)

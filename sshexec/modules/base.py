@@ -1,0 +1,90 @@
+"""The module contract: arguments in, Ansible's result dictionary out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from sshexec.connectors.base import Capability, Connector
+from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.output import Output
+from sshexec.modules.arguments import Parameter, parse
+
+Result = dict[str, Any]
+"""Ansible's result of a task: ``changed``, ``rc``, ``stdout`` ... and ``failed``/``skipped`` where they are true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What is particular to one host of a run.
+
+    Args:
+        host: inventory name.
+        output: where the task's output goes; modules read it back from there.
+        deadline: by when the task must end.
+        check: change nothing, say what would change (Ansible's check mode).
+        diff: report differences (Ansible's diff mode).
+        environment: variables for the commands that the task runs.
+    """
+
+    host: str
+    output: Output
+    deadline: Deadline
+    check: bool = False
+    diff: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Module(ABC):
+    """One module with one set of arguments: made once for a run, run on many hosts at once.
+
+    Args:
+        arguments: validated, every parameter present (`parse`).
+    """
+
+    name: ClassVar[str]
+    """Short name; ``ansible.builtin.NAME`` and ``ansible.legacy.NAME`` work too."""
+    parameters: ClassVar[tuple[Parameter, ...]]
+    free_form: ClassVar[bool] = False
+    """Whether a text that is not ``key=value`` is the command itself (``_raw_params``)."""
+    needs: ClassVar[Capability] = Capability.POSIX
+    """What the connector must be able to do."""
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self.arguments = arguments
+
+    @classmethod
+    def from_args(cls, args: str | Mapping[str, Any] | None) -> Module:
+        """Parse and check arguments as Ansible does.
+
+        Args:
+            args: a text (free form, ``key=value``) or a mapping (a free-form text in it as ``_raw_params``).
+
+        Raises:
+            ArgumentError: an argument is unknown, missing or wrong; nothing was contacted.
+        """
+        module = cls(parse(cls.name, cls.parameters, args, free_form=cls.free_form))
+        module.check_arguments()
+        return module
+
+    def check_arguments(self) -> None:
+        """Check what the parameters' types alone don't say.
+
+        Raises:
+            ArgumentError: arguments exclude each other, or one has a bad value.
+        """
+
+    @abstractmethod
+    def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
+        """Do the work on one host; called from many threads or greenlets at once.
+
+        What is the same for all hosts (reading a local file, its checksum) is done once, by whoever comes first.
+
+        Returns:
+            Ansible's result; ``failed: True`` where the host answered that it did not work.
+
+        Raises:
+            HostError: unreachable, timed out, cancelled; the runtime makes the result, with the output so far.
+        """

@@ -1,0 +1,227 @@
+"""What a run answers: one frozen result a host, in Ansible's shape and in a typed one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sshexec.errors import HostsFailedError
+
+Status = Literal["ok", "changed", "failed", "unreachable", "timeout", "cancelled", "skipped"]
+
+VERSION = 1
+"""Version of the dictionaries that `to_dict` returns; raised when a key changes its meaning."""
+
+GOOD: frozenset[str] = frozenset({"ok", "changed", "skipped"})
+
+
+@dataclass(frozen=True, slots=True)
+class HostResult:
+    """How the task ended on one host.
+
+    Args:
+        host: inventory name.
+        status: ok, changed, failed, unreachable, timeout, cancelled or skipped.
+        data: the very dictionary that Ansible returns for the task.
+        cause: a stable word for why it did not end well (`sshexec.errors`); None where it did.
+        phase: the phase in which it went wrong.
+        started: when this host's turn came, seconds since the epoch on this machine; None where it never came.
+        finished: when its result was there, likewise.
+        truncated: whether output was left out of the middle, see ``spilled``.
+        spilled: files with the whole streams, by stream.
+        killed: whether the death of the remote process group was confirmed after a time-out or cancel.
+    """
+
+    host: str
+    status: Status
+    data: Mapping[str, Any] = field(default_factory=dict)
+    cause: str | None = None
+    phase: str | None = None
+    started: float | None = None
+    finished: float | None = None
+    truncated: bool = False
+    spilled: Mapping[str, str] = field(default_factory=dict)
+    killed: bool | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the status is ok, changed or skipped."""
+        return self.status in GOOD
+
+    @property
+    def changed(self) -> bool:
+        """Whether the task changed the host, or may have."""
+        return bool(self.data.get("changed", False))
+
+    @property
+    def rc(self) -> int | None:
+        """Exit status of the command; None where there was none."""
+        rc = self.data.get("rc")
+        return rc if isinstance(rc, int) else None
+
+    @property
+    def stdout(self) -> str:
+        """Standard output as text."""
+        return str(self.data.get("stdout", ""))
+
+    @property
+    def stderr(self) -> str:
+        """Standard error as text."""
+        return str(self.data.get("stderr", ""))
+
+    @property
+    def msg(self) -> str:
+        """What went wrong or is worth saying, for people."""
+        return str(self.data.get("msg", ""))
+
+    @property
+    def seconds(self) -> float | None:
+        """How long this host's turn took."""
+        return None if self.started is None or self.finished is None else self.finished - self.started
+
+    def to_ansible(self) -> dict[str, Any]:
+        """Return the dictionary that Ansible returns for the task."""
+        return dict(self.data)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data with stable keys."""
+        return {
+            "host": self.host,
+            "status": self.status,
+            "cause": self.cause,
+            "phase": self.phase,
+            "started": self.started,
+            "finished": self.finished,
+            "truncated": self.truncated,
+            "spilled": dict(self.spilled),
+            "killed": self.killed,
+            "result": dict(self.data),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Hosts that answered the same.
+
+    Args:
+        hosts: their names, in the order of the run.
+        result: the result of the first of them.
+    """
+
+    hosts: tuple[str, ...]
+    result: HostResult
+
+
+@dataclass(frozen=True)
+class RunResult(Mapping[str, HostResult]):
+    """The results of a run, by host, in the order of the inventory.
+
+    Args:
+        id: the run's identifier.
+        module: the module's name.
+        hosts: results by host.
+        started: seconds since the epoch.
+        finished: likewise.
+        state: finished, cancelled, or timeout where the run's deadline passed.
+    """
+
+    id: str
+    module: str
+    hosts: Mapping[str, HostResult]
+    started: float
+    finished: float
+    state: Literal["finished", "cancelled", "timeout"] = "finished"
+
+    def __getitem__(self, host: str) -> HostResult:
+        return self.hosts[host]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.hosts)
+
+    def __len__(self) -> int:
+        return len(self.hosts)
+
+    def with_status(self, *statuses: Status) -> dict[str, HostResult]:
+        """Return the results that have one of these statuses."""
+        return {name: result for name, result in self.hosts.items() if result.status in statuses}
+
+    @property
+    def ok(self) -> dict[str, HostResult]:
+        """Hosts on which the task ended well (ok or changed)."""
+        return self.with_status("ok", "changed")
+
+    @property
+    def failed(self) -> dict[str, HostResult]:
+        """Hosts on which the task failed, timed out or was cancelled."""
+        return self.with_status("failed", "timeout", "cancelled")
+
+    @property
+    def unreachable(self) -> dict[str, HostResult]:
+        """Hosts that the task could not be handed to."""
+        return self.with_status("unreachable")
+
+    @property
+    def skipped(self) -> dict[str, HostResult]:
+        """Hosts on which there was nothing to do."""
+        return self.with_status("skipped")
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 2 some host failed, 4 some host unreachable (wins), as Ansible's command line."""
+        if self.unreachable:
+            return 4
+        return 2 if self.failed else 0
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """How many hosts have each status; statuses that no host has are left out."""
+        counts: dict[str, int] = {}
+        for result in self.hosts.values():
+            counts[result.status] = counts.get(result.status, 0) + 1
+        return counts
+
+    def groups(self) -> list[Group]:
+        """Fold the hosts by equal outcome: same status, exit status, message, output and change. Largest group first."""
+        folded: dict[tuple[Any, ...], list[str]] = {}
+        for name, result in self.hosts.items():
+            key = (result.status, result.rc, result.msg, result.stdout, result.stderr, result.cause)
+            folded.setdefault(key, []).append(name)
+        ordered = sorted(folded.values(), key=len, reverse=True)
+        return [Group(tuple(names), self.hosts[names[0]]) for names in ordered]
+
+    def raise_for_status(self) -> None:
+        """Raise where some host did not end well.
+
+        Raises:
+            HostsFailedError: names those hosts.
+        """
+        bad = [name for name, result in self.hosts.items() if not result.good]
+        if bad:
+            raise HostsFailedError(bad)
+
+    def to_ansible(self) -> dict[str, dict[str, Any]]:
+        """Return ``{"success": {...}, "failed": {...}, "unreachable": {...}}``, each by host, in Ansible's shape."""
+        shape: dict[str, dict[str, Any]] = {"success": {}, "failed": {}, "unreachable": {}}
+        for name, result in self.hosts.items():
+            if result.status == "unreachable":
+                shape["unreachable"][name] = result.to_ansible()
+            elif result.good:
+                shape["success"][name] = result.to_ansible()
+            else:
+                shape["failed"][name] = result.to_ansible()
+        return shape
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain data with stable keys."""
+        return {
+            "version": VERSION,
+            "id": self.id,
+            "module": self.module,
+            "state": self.state,
+            "started": self.started,
+            "finished": self.finished,
+            "exit_code": self.exit_code,
+            "stats": self.stats,
+            "hosts": {name: result.to_dict() for name, result in self.hosts.items()},
+        }

@@ -1,0 +1,1 @@
+"""How tasks run on many hosts at once: gevent pool, worker processes."""

@@ -1,0 +1,49 @@
+"""What is to be done, and where: what the engine hands to the runtime."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sshexec.connectors.output import DEFAULT_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One host of a run.
+
+    Args:
+        host: inventory name.
+        variables: its merged variables, with what the caller set on top.
+    """
+
+    host: str
+    variables: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One module call.
+
+    Args:
+        module: name.
+        args: a free-form text, or a mapping; Jinja2 expressions in it are filled in for each host.
+        check: check mode.
+        diff: diff mode.
+        environment: variables for the commands.
+        timeout: seconds for the task on one host, from its open connection; None means no limit.
+        output_limit: bytes kept of each stream of each host.
+        run_output_limit: bytes kept of all hosts together.
+        spill: directory for streams over the limit.
+    """
+
+    module: str
+    args: str | Mapping[str, Any] | None = None
+    check: bool = False
+    diff: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout: float | None = None
+    output_limit: int = DEFAULT_LIMIT
+    run_output_limit: int = 512 * 2**20
+    spill: str | None = None
