@@ -120,11 +120,11 @@ class Context:
 Source = bytes | Path | BinaryIO
 """What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
 
-O = TypeVar("O", bound=ConnectorOptions)
-C = TypeVar("C", bound=Context)
+OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
+ContextT = TypeVar("ContextT", bound=Context)
 
 
-class Connector(ABC, Generic[O, C]):
+class Connector(ABC, Generic[OptionsT, ContextT]):
     """A connection to one host.
 
     Args:
@@ -139,7 +139,7 @@ class Connector(ABC, Generic[O, C]):
     Options: ClassVar[type[ConnectorOptions]]
     Context: ClassVar[type[Context]] = Context
 
-    def __init__(self, host: str, options: O, context: C, timeouts: Timeouts) -> None:
+    def __init__(self, host: str, options: OptionsT, context: ContextT, timeouts: Timeouts) -> None:
         self.host = host
         self.options = options
         self.context = context

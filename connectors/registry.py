@@ -38,7 +38,7 @@ def connector_class(name: str) -> type[Connector[Any, Any]]:
         if entry.name == short:
             try:
                 loaded: type[Connector[Any, Any]] = entry.load()
-            except Exception as error:  # noqa: BLE001 - a plugin may raise anything while it is imported
+            except Exception as error:
                 owner = entry.dist.name if entry.dist else "an unknown distribution"
                 raise OptionError(
                     f"ansible_connection: connector {short!r} of {owner} does not load: {error}"

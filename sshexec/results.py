@@ -182,7 +182,7 @@ class RunResult(Mapping[str, HostResult]):
         return counts
 
     def groups(self) -> list[Group]:
-        """Fold the hosts by equal outcome: same status, exit status, message, output and change. Largest group first."""
+        """Fold the hosts by equal outcome (status, exit status, message, output, cause), the largest group first."""
         folded: dict[tuple[Any, ...], list[str]] = {}
         for name, result in self.hosts.items():
             key = (result.status, result.rc, result.msg, result.stdout, result.stderr, result.cause)

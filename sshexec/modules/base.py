@@ -69,7 +69,7 @@ class Module(ABC):
         module.check_arguments()
         return module
 
-    def check_arguments(self) -> None:
+    def check_arguments(self) -> None:  # noqa: B027 - most modules have nothing to add
         """Check what the parameters' types alone don't say.
 
         Raises:
