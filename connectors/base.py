@@ -74,13 +74,15 @@ class Command:
         script: the text; a POSIX shell script, or with ``verbatim`` what the login shell gets as it is.
         stdin: what the command reads; None is an empty standard input. A file object is read in pieces.
         environment: variables to export before the script (ignored with ``verbatim``).
-        verbatim: hand the text over untouched; `Completed` then has no pid and no times of the host's clock.
+        verbatim: hand the text over untouched; `Completed` then has no note and no times of the host's clock.
+        about: what the script is for, as words, for a connector that has no shell (`sshexec.connectors.fake`).
     """
 
     script: str
     stdin: bytes | BinaryIO | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     verbatim: bool = False
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,14 @@ class Completed:
         start: when it began, on the host's own clock and in its time zone (naive); None where the host did not say.
         end: when it ended, likewise.
         delta: how long it took by the host's clock.
+        note: what the script told its caller beside its output (`sshexec.connectors.posix.NOTE`); "" where nothing.
     """
 
     rc: int
     start: datetime | None = None
     end: datetime | None = None
     delta: timedelta | None = None
+    note: str = ""
 
 
 class Context:
