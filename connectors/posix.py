@@ -2,14 +2,15 @@
 
 A framed command says on its standard error, around whatever the script prints there, its process id and the host's
 clock before and after. So one round trip gives exit status, start, end and delta as Ansible's ``command`` reports
-them, and the process group that a deadline has to kill, without Python on the host.
+them, and the process group that a deadline has to kill, without Python on the host. A script may also tell its caller
+one word beside its output (`NOTE`). Frame lines carry a random token that the script's own output can't know.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-import shlex
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sshexec.connectors.base import Command, Completed
@@ -19,18 +20,24 @@ from sshexec.errors import ArgumentError
 MAX_LINE = 120_000
 """Longest command line in bytes: Linux takes 128 KiB for one argument (MAX_ARG_STRLEN)."""
 
+NOTE = "sshexec_note"
+"""Shell function that a framed script may call with one text of letters, digits and spaces: `Completed.note`."""
+
 _MARK = b"\x1e"
 _CLOCK = "+%s %N %Y-%m-%d %H:%M:%S"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_SAFE = re.compile(r"[A-Za-z0-9@%+=:,./_-]+\Z")
 _LONGEST_FRAME = 200
 
 
 def quote(text: str) -> str:
     """Quote a text as one word for a POSIX shell."""
-    return shlex.quote(text)
+    if _SAFE.match(text):
+        return text
+    return "'" + text.replace("'", "'\\''") + "'"
 
 
-def exports(environment: dict[str, str]) -> str:
+def exports(environment: Mapping[str, str]) -> str:
     """Return the shell text that exports the variables.
 
     Raises:
@@ -40,7 +47,7 @@ def exports(environment: dict[str, str]) -> str:
     for name, value in environment.items():
         if not _NAME.match(name):
             raise ArgumentError(f"environment: {name!r} is not a variable name")
-        parts.append(f"export {name}={quote(value)}\n")
+        parts.append(f"export {name}={quote(str(value))}\n")
     return "".join(parts)
 
 
@@ -52,7 +59,7 @@ class Frame:
         output: where the script's own output goes.
     """
 
-    __slots__ = ("_end", "_held", "_mark", "_start", "_token", "command", "output", "pid", "rc")
+    __slots__ = ("_end", "_held", "_mark", "_note", "_start", "_token", "command", "output", "pid", "rc")
 
     def __init__(self, command: Command, output: Output) -> None:
         self.command = command
@@ -60,8 +67,9 @@ class Frame:
         self._token = secrets.token_hex(8)
         self._mark = _MARK + self._token.encode()
         self._held = b""
-        self._start: tuple[float, datetime] | None = None
-        self._end: tuple[float, datetime] | None = None
+        self._note = ""
+        self._start: tuple[int, datetime] | None = None
+        self._end: tuple[int, datetime] | None = None
         self.pid: int | None = None
         """Process id of the command's shell, which leads a process group of its own."""
         self.rc: int | None = None
@@ -71,15 +79,17 @@ class Frame:
         """Return what to hand to the login shell.
 
         Raises:
-            ArgumentError: it is too long for the host.
+            ArgumentError: it is too long for the host, or holds a NUL.
         """
         command = self.command
         if command.verbatim:
             text = command.script
         else:
+            # The script stands in parentheses: its `exit`, `cd` and `exec` end or change the subshell only.
             inner = (
-                f"c() {{ printf '\\036{self._token} %s %s\\n' \"$1\" \"$(date '{_CLOCK}')\" >&2; }}\n"
-                f"c $$\n({exports(dict(command.environment))}{command.script}\n)\nr=$?\nc $r\nexit $r"
+                f"{NOTE}() {{ printf '\\036{self._token} %s\\n' \"$*\" >&2; }}\n"
+                f"c() {{ {NOTE} \"$1\" $2 \"$(date '{_CLOCK}' 2>/dev/null)\"; }}\n"
+                f"c start $$\n({exports(command.environment)}{command.script}\n)\nr=$?\nc end $r\nexit $r"
             )
             text = f"exec /bin/sh -c {quote(inner)}"
         line = text.encode("utf-8", "surrogateescape")
@@ -108,28 +118,23 @@ class Frame:
             if self._mark.startswith(mark) and end < 0 and len(data) < _LONGEST_FRAME:
                 self._held = data
                 return
-            if mark == self._mark and 0 <= end < _LONGEST_FRAME and self._read(data[len(self._mark) : end]):
+            if mark == self._mark and 0 <= end < _LONGEST_FRAME:
+                self._read(data[len(self._mark) : end].decode("ascii", "replace").strip())
                 data = data[end + 1 :]
             else:
                 self.output.write("stderr", _MARK)
                 data = data[1:]
         self.output.write("stderr", data)
 
-    def _read(self, line: bytes) -> bool:
-        fields = line.decode("ascii", "replace").split()
-        try:
-            number, seconds = int(fields[0]), float(fields[1])
-            # A date without %N (busybox, BSD) prints the letter, or nothing.
-            nanos = int(fields[2]) if fields[2].isdigit() and len(fields) == 5 else 0
-            clock = datetime.strptime(f"{fields[-2]} {fields[-1]}", "%Y-%m-%d %H:%M:%S")
-        except (ValueError, IndexError):
-            return False
-        moment = (seconds + nanos / 1e9, clock + timedelta(microseconds=nanos // 1000))
-        if self._start is None:
-            self.pid, self._start = number, moment
+    def _read(self, line: str) -> None:
+        kind, _, rest = line.partition(" ")
+        number, _, clock = rest.partition(" ")
+        if kind == "start" and self.pid is None and number.isdigit():
+            self.pid, self._start = int(number), _moment(clock)
+        elif kind == "end" and number.isdigit():
+            self.rc, self._end = int(number), _moment(clock)
         else:
-            self.rc, self._end = number, moment
-        return True
+            self._note = line
 
     def finish(self, rc: int) -> Completed:
         """Release what was held back and say how the command ended.
@@ -139,7 +144,20 @@ class Frame:
         """
         self.output.write("stderr", self._held)
         self._held = b""
+        start = self._start[1] if self._start else None
         if self._start is None or self._end is None:
-            return Completed(rc, start=self._start[1] if self._start else None)
-        delta = timedelta(seconds=max(0.0, self._end[0] - self._start[0]))
-        return Completed(rc, self._start[1], self._end[1], delta)
+            return Completed(rc, start, note=self._note)
+        delta = timedelta(microseconds=max(0, self._end[0] - self._start[0]))
+        return Completed(rc, start, self._end[1], delta, self._note)
+
+
+def _moment(clock: str) -> tuple[int, datetime] | None:
+    """Read what `date` printed: microseconds since the epoch, and the host's local time; None where it did not work."""
+    fields = clock.split()
+    try:
+        # A date without %N (busybox, BSD) prints the letter, or nothing.
+        micros = int(fields[1]) // 1000 if len(fields) == 4 and fields[1].isdigit() else 0
+        local = datetime.strptime(f"{fields[-2]} {fields[-1]}", "%Y-%m-%d %H:%M:%S")
+        return int(fields[0]) * 1_000_000 + micros, local + timedelta(microseconds=micros)
+    except (ValueError, IndexError):
+        return None
