@@ -1,0 +1,58 @@
+# make demo    install into .venv and run the demo fleet
+# make test    lint, types and tests in .venv-test
+# make bench   measure side by side with other tools (BENCH="--help" passes options)
+# make clean   remove what these made
+
+PYTHON ?= python3
+PIP = -m pip --quiet --disable-pip-version-check
+
+SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
+
+.PHONY: demo test lint types bench clean sshd
+.DELETE_ON_ERROR:
+
+demo: .venv/installed sshd
+	.venv/bin/sshexec demo
+
+test: lint types sshd
+	.venv-test/bin/python -m pytest $(PYTEST)
+
+lint: .venv-test/installed
+	.venv-test/bin/ruff check .
+	.venv-test/bin/ruff format --check .
+
+# Checkers do not read package_dir, so they get an installed copy.
+types: .venv-test/installed
+	rm -rf build/lib build/types
+	.venv-test/bin/python $(PIP) install --no-deps --no-build-isolation --target build/types .
+	cd build/types && ../../.venv-test/bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sshexec
+
+bench: .venv-test/installed sshd
+	.venv-test/bin/python -m bench $(BENCH)
+
+clean:
+	rm -rf .venv .venv-test build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find sshexec connectors inventory tests bench -name __pycache__ -prune -exec rm -rf {} +
+
+# An OpenSSH server to talk to, where it can be had: without one the demo embeds a server and tests skip or say so.
+sshd:
+	@.ci/openssh-server || echo "openssh-server could not be installed: going on without" >&2
+
+.venv/installed: $(SOURCES) | .venv/bin/pip
+	rm -rf build/lib
+	.venv/bin/python $(PIP) install .
+	@touch $@
+
+.venv-test/installed: setup.py pyproject.toml | .venv-test/bin/pip
+	.venv-test/bin/python $(PIP) install --editable '.[test]'
+	@touch $@
+
+# Debian's Python has no ensurepip without python3-venv: then the pip that is there brings one.
+.venv/bin/pip .venv-test/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed; $(PYTHON) is not one. Try: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }
+	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(@:/bin/pip=); else \
+	  $(PYTHON) -m venv --without-pip $(@:/bin/pip=) && \
+	  $(PYTHON) $(PIP) install --target "$$($(@D)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" pip && \
+	  printf '#!/bin/sh\nexec "%s/python" -m pip "$$@"\n' "$(CURDIR)/$(@D)" > $@ && chmod +x $@; fi || \
+	  { rm -rf $(@:/bin/pip=); echo "no virtual environment: $(PYTHON) lacks venv or pip (Debian: apt-get install python3-venv)" >&2; exit 1; }
