@@ -25,6 +25,7 @@
     │   ├── CommandTimeoutError     the deadline passed while the task ran
     │   ├── CancelledError          the caller cancelled the run
     │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
+    ├── WorkerStartError            a worker process can't be started
     └── HostsFailedError            RunResult.raise_for_status()
 
 ``cause`` is a stable word for programs, the message is one line for people.
@@ -61,9 +62,6 @@ class InputError(SshexecError, ValueError):
         """Return the message behind ``path:line:``, as compilers print it."""
         where = ":".join(str(part) for part in (self.path, self.line) if part is not None)
         return f"{where}: {self.message}" if where else self.message
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), (self.message,), {"path": self.path, "line": self.line})
 
 
 class InventoryError(InputError):
@@ -103,9 +101,6 @@ class HostError(SshexecError):
         self.message = message
         self.host = host
         self.phase = phase
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), (self.message,), {k: v for k, v in self.__dict__.items() if k != "message"})
 
 
 class UnreachableError(HostError):
@@ -253,6 +248,10 @@ class TransferError(HostError, OSError):
         return self.message
 
 
+class WorkerStartError(SshexecError):
+    """A worker process can't be started, so nothing was run."""
+
+
 class HostsFailedError(SshexecError):
     """Some hosts of a run did not end well.
 
@@ -266,9 +265,4 @@ class HostsFailedError(SshexecError):
         self.hosts = tuple(hosts)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.hosts,)
-
-
-def _rebuild(kind: type[SshexecError], args: tuple[Any, ...], attributes: dict[str, Any]) -> SshexecError:
-    """Make an exception again on the other side of a pipe."""
-    return kind(*args, **attributes)
+        return type(self), (self.hosts,), vars(self)
