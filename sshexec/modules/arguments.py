@@ -1,0 +1,254 @@
+"""Module arguments: Ansible's ``key=value`` grammar, and the types and messages of its argument specs.
+
+What is accepted, and the messages, follow ansible-core 2.19.14; a message has the module's name in front and, where an
+argument's name is close to a known one, a suggestion behind.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sshexec.errors import ArgumentError
+
+Type = Literal["str", "bool", "int", "list", "path", "raw"]
+
+FREE_FORM = "_raw_params"
+"""Name of the argument that holds a free-form text."""
+
+_TRUE = ("y", "yes", "on", "1", "true", "t", "1.0")
+_FALSE = ("n", "no", "off", "0", "false", "f", "0.0")
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\'\"abfnrtv])")
+_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_EQUALS = re.compile(r"(?<!\\)=")
+_BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a module.
+
+    Args:
+        name: its name.
+        type: what its value is converted to; a path stays as it is, since ``~`` and ``$VAR`` are the host's to expand.
+        default: its value where it is not given.
+        required: whether it must be given.
+        aliases: other names for it.
+        choices: the values allowed.
+        inline: whether ``name=value`` is lifted out of a free-form text.
+    """
+
+    name: str
+    type: Type = "str"
+    default: Any = None
+    required: bool = False
+    aliases: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    inline: bool = False
+
+
+def parse(
+    module: str, parameters: Sequence[Parameter], args: str | Mapping[str, Any] | None, *, free_form: bool = False
+) -> dict[str, Any]:
+    """Return every parameter of a module with its value.
+
+    Args:
+        module: the module's name, for messages.
+        parameters: what it takes.
+        args: a text (free form, ``key=value``) or a mapping; None is the same as no arguments.
+        free_form: whether a text that is not ``key=value`` is the command itself.
+
+    Raises:
+        ArgumentError: an argument is unknown, missing or wrong.
+    """
+    given = args if isinstance(args, Mapping) else split(module, parameters, args or "", free_form=free_form)
+    names = {name: parameter for parameter in parameters for name in (parameter.name, *parameter.aliases)}
+    unknown = [str(name) for name in given if name not in names]
+    if unknown:
+        raise ArgumentError(_unsupported(module, parameters, unknown))
+    values = {parameter.name: parameter.default for parameter in parameters}
+    for name, value in given.items():
+        if value is not None:
+            values[names[name].name] = _convert(module, names[name], value)
+    missing = sorted(
+        parameter.name for parameter in parameters if parameter.required and values[parameter.name] is None
+    )
+    if missing:
+        raise ArgumentError(f"{module}: missing required arguments: {', '.join(missing)}")
+    return values
+
+
+def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form: bool = False) -> dict[str, str]:
+    """Split a text into arguments, without checking or converting them.
+
+    Quotes and Jinja2 blocks keep what they enclose together. With ``free_form`` only the module's inline parameters
+    are lifted out, and what is left is the text as it was written.
+
+    Raises:
+        ArgumentError: a quote or block is not closed, or a word is not ``key=value``.
+    """
+    inline = {p.name for p in parameters if p.inline}
+    given: dict[str, str] = {}
+    rest: list[str] = []
+    kept_to = 0
+    for start, end in _words(module, text):
+        name, equals, value = _key_value(text[start:end])
+        if equals and (not free_form or name in inline):
+            given[name] = value
+            # The white space before a word that is lifted out goes with it.
+            rest.append(text[kept_to:start].rstrip())
+            kept_to = end
+        elif not free_form:
+            raise ArgumentError(f"{module}: expected key=value, got {text[start:end]!r}")
+    rest.append(text[kept_to:])
+    left = "".join(rest).strip()
+    if free_form and left:
+        given[FREE_FORM] = left
+    return given
+
+
+def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
+    """Check that at most one of these arguments is given.
+
+    Raises:
+        ArgumentError: more are.
+    """
+    if sum(arguments.get(name) is not None for name in names) > 1:
+        raise ArgumentError(f"{module}: parameters are mutually exclusive: {'|'.join(names)}")
+
+
+def one_of(module: str, arguments: Mapping[str, Any], *names: str) -> None:
+    """Check that one of these arguments is given.
+
+    Raises:
+        ArgumentError: none is.
+    """
+    if all(arguments.get(name) is None for name in names):
+        raise ArgumentError(f"{module}: one of the following is required: {', '.join(names)}")
+
+
+def _words(module: str, text: str) -> Iterator[tuple[int, int]]:
+    """Yield where each word begins and ends."""
+    at, size = 0, len(text)
+    start: int | None = None
+    closing = ""
+    while at < size:
+        char, pair = text[at], text[at : at + 2]
+        if closing:
+            if closing in "'\"" and char == "\\":
+                at += 2
+                continue
+            if text.startswith(closing, at):
+                at += len(closing)
+                closing = ""
+                continue
+        elif char.isspace():
+            if start is not None:
+                yield start, at
+                start = None
+        else:
+            start = at if start is None else start
+            if pair in _BLOCKS:
+                closing = _BLOCKS[pair]
+                at += 1
+            elif char in "'\"":
+                closing = char
+            elif char == "\\":
+                at += 1
+        at += 1
+    if closing:
+        raise ArgumentError(
+            f"{module}: failed at splitting arguments, either an unbalanced jinja2 block or quotes: {text!r}"
+            f" (a mapping with {FREE_FORM} takes the text as it is)"
+        )
+    if start is not None:
+        yield start, size
+
+
+def _key_value(word: str) -> tuple[str, str, str]:
+    """Split a word at its first ``=`` that no backslash stands before; unquote the value and read its escapes."""
+    found = _EQUALS.search(word)
+    if not found or not found.start():
+        return word, "", ""
+    name, value = word[: found.start()].strip(), _ESCAPE.sub(_unescape, word[found.end() :].strip())
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1]
+    return name, "=", value
+
+
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0] in "xuU":
+        return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else match[0]
+    return _ESCAPED.get(code, code)
+
+
+def _unsupported(module: str, parameters: Sequence[Parameter], unknown: list[str]) -> str:
+    known = {p.name: f"{p.name} ({', '.join(p.aliases)})" if p.aliases else p.name for p in parameters}
+    message = (
+        f"Unsupported parameters for ({module}) module: {', '.join(sorted(unknown))}. "
+        f"Supported parameters include: {', '.join(known[name] for name in sorted(known))}."
+    )
+    every = [name for p in parameters for name in (p.name, *p.aliases)]
+    close = [match for name in unknown for match in difflib.get_close_matches(name, every, 1)]
+    return f"{message} Did you mean {' or '.join(close)}?" if close else message
+
+
+def _convert(module: str, parameter: Parameter, value: Any) -> Any:
+    kind = parameter.type
+    try:
+        converted = _CONVERTERS[kind](value)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"{module}: argument {parameter.name!r} is of type {type(value).__name__} and we were unable to convert "
+            f"to {kind}: {error}"
+        ) from None
+    if parameter.choices and converted not in parameter.choices:
+        raise ArgumentError(
+            f"{module}: value of {parameter.name} must be one of: {', '.join(parameter.choices)}, got: {value}"
+        )
+    return converted
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (str, bool, int, float)):
+        return str(value)
+    raise TypeError(f"'{value!r}' is not a string and conversion is not allowed")
+
+
+def _bool(value: Any) -> bool:
+    word = str(value).strip().lower() if isinstance(value, (str, bool, int, float)) else ""
+    if word in _TRUE or word in _FALSE:
+        return word in _TRUE
+    raise TypeError(f"The value {value!r} is not a valid boolean. Valid booleans include: yes, no, true, false, 1, 0")
+
+
+def _int(value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise TypeError(f"{value!r} cannot be converted to an int")
+    return int(value)
+
+
+def _list(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return value.split(",")
+    if isinstance(value, (list, tuple)):
+        return [_text(item) for item in value]
+    if isinstance(value, (int, float)):
+        return [_text(value)]
+    raise TypeError(f"{value!r} cannot be converted to a list")
+
+
+_CONVERTERS = {
+    "str": _text,
+    "path": _text,
+    "bool": _bool,
+    "int": _int,
+    "list": _list,
+    "raw": lambda value: value,
+}

@@ -1,0 +1,242 @@
+"""The ``command`` and ``shell`` modules.
+
+Everything happens within one round trip: changing the directory, the test of ``creates`` and ``removes``, the search
+for the executable, the command itself. What is not the command's own doing the script tells beside its output.
+
+One difference to Ansible: where a signal ends the command, ``rc`` is 128 + n as a shell says it, not -n.
+"""
+
+from __future__ import annotations
+
+import functools
+import shlex
+from typing import Any
+
+from sshexec.connectors import base
+from sshexec.connectors.base import Completed, Connector
+from sshexec.connectors.output import Output
+from sshexec.connectors.posix import NOTE, Frame, quote
+from sshexec.errors import ArgumentError
+from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of
+from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.words import expanding
+
+_COMMON = (
+    Parameter(FREE_FORM),
+    Parameter("cmd"),
+    Parameter("chdir", "path", inline=True),
+    Parameter("creates", "path", inline=True),
+    Parameter("removes", "path", inline=True),
+    Parameter("executable", "path", inline=True),
+    Parameter("stdin", inline=True),
+    Parameter("stdin_add_newline", "bool", default=True, inline=True),
+    Parameter("strip_empty_ends", "bool", default=True, inline=True),
+)
+
+_SEARCH = f"""
+have() {{ [ -e "$1" ] && {{ e=13; [ -x "$1" ] && [ ! -d "$1" ]; }}; }}
+e=2
+case $x in
+*/*) have "$x" ;;
+*) set -f; IFS=:; for d in ${{PATH-/bin:/usr/bin}}; do have "${{d:-.}}/$x" && break; done ;;
+esac || {{ {NOTE} "executable $e"; exit 127; }}
+"""
+"""Looks for the executable $x as execvp does; an errno is what Ansible reports as the exit status."""
+
+
+class _Running(Module):
+    """What ``command`` and ``shell`` have in common."""
+
+    free_form = True
+    uses_shell: bool
+
+    def check_arguments(self) -> None:
+        """Check that there is one command, and that it can be put to a host."""
+        arguments = self.arguments
+        names = [name for name in (FREE_FORM, "cmd", "argv") if name in arguments]
+        exclusive(self.name, arguments, *names)
+        one_of(self.name, {name: arguments[name] or None for name in names}, *names)
+        Frame(base.Command(self._script(check=False)), Output()).line()
+
+    @property
+    def text(self) -> str:
+        """The command as it was given."""
+        return str(self.arguments[FREE_FORM] or self.arguments["cmd"])
+
+    @property
+    def shown(self) -> str | list[str]:
+        """The command as the result shows it."""
+        return self.text
+
+    def running(self) -> str:
+        """Return the end of the script: what runs the command."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def _stdin(self) -> bytes | None:
+        stdin = self.arguments["stdin"]
+        if stdin is None:
+            return None
+        newline = "\n" if self.arguments["stdin_add_newline"] else ""
+        return f"{stdin}{newline}".encode("utf-8", "surrogateescape")
+
+    def _script(self, check: bool) -> str:
+        arguments = self.arguments
+        lines = []
+        if arguments["chdir"]:
+            lines.append(f"CDPATH= cd -- {_path(arguments['chdir'])} >/dev/null 2>&1 || {{ {NOTE} chdir; exit 1; }}")
+        for name, unless in (("creates", ""), ("removes", "! ")):
+            if arguments[name]:
+                pattern = expanding(arguments[name], glob=True)
+                lines.append(
+                    f"for f in {pattern}; do break; done\n"
+                    f'if {unless}{{ [ -e "$f" ] || [ -L "$f" ]; }}; then {NOTE} {name}; exit 0; fi'
+                )
+        if not check:
+            lines.append(self.running())
+        return "\n".join(lines)
+
+    @functools.cached_property
+    def _full_script(self) -> str:
+        return self._script(check=False)
+
+    def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
+        """Run the command, or say what would be run."""
+        script = self._script(check=True) if invocation.check else self._full_script
+        if not script:
+            return self._answer(invocation, Completed(0))
+        command = base.Command(script, stdin=self._stdin, environment=invocation.environment, about=("run", self.text))
+        return self._answer(invocation, connector.execute(command, invocation.output, invocation.deadline))
+
+    def _answer(self, invocation: Invocation, done: Completed) -> Result:
+        note, _, errno = done.note.partition(" ")
+        arguments = self.arguments
+        result: Result = {
+            "changed": False,
+            "cmd": self.shown,
+            "rc": 0,
+            "stdout": "",
+            "stderr": "",
+            "start": None,
+            "end": None,
+            "delta": None,
+            "msg": "",
+            "invocation": {"module_args": self._module_args()},
+        }
+        if note == "chdir":
+            result.update(failed=True, rc=None, msg="Unable to change directory before execution.")
+        elif note == "executable":
+            result.update(failed=True, rc=int(errno), cmd=self._joined(), msg="Error executing command.")
+            for name in ("start", "end", "delta"):
+                del result[name]
+        elif note in ("creates", "removes"):
+            state = "exists" if note == "creates" else "does not exist"
+            would = "Would not run" if invocation.check else "Did not run"
+            result["msg"] = f"{would} command since '{arguments[note]}' {state}"
+            result["stdout"] = f"skipped, since {arguments[note]} {state}"
+        elif invocation.check:
+            result["msg"] = "Command would have run if not in check mode"
+            if arguments["creates"] or arguments["removes"]:
+                result["changed"] = True
+            else:
+                result["skipped"] = True
+        else:
+            result.update(self._ran(invocation.output, done))
+        result["stdout_lines"] = result["stdout"].splitlines()
+        result["stderr_lines"] = result["stderr"].splitlines()
+        result.update(self._warnings())
+        return result
+
+    def _ran(self, output: Output, done: Completed) -> Result:
+        texts = {stream: output.text(stream) for stream in ("stdout", "stderr")}
+        if self.arguments["strip_empty_ends"]:
+            texts = {stream: text.rstrip("\r\n") for stream, text in texts.items()}
+        times = {"start": done.start, "end": done.end, "delta": done.delta}
+        ran: Result = {"changed": True, "rc": done.rc, **texts}
+        ran.update({name: None if value is None else str(value) for name, value in times.items()})
+        if done.rc != 0:
+            ran.update(failed=True, msg="non-zero return code")
+        return ran
+
+    def _joined(self) -> str:
+        return self.text
+
+    def _warnings(self) -> Result:
+        return {}
+
+    def _module_args(self) -> dict[str, Any]:
+        return {"argv": None, "expand_argument_vars": True, **self.arguments, "_uses_shell": self.uses_shell}
+
+
+class Command(_Running):
+    """Run a command without a shell; ``~`` and variables in its words are expanded all the same, as Ansible does."""
+
+    name = "command"
+    parameters = (*_COMMON, Parameter("argv", "list"), Parameter("expand_argument_vars", "bool", default=True))
+    uses_shell = False
+
+    @functools.cached_property
+    def _words(self) -> list[str]:
+        argv: list[str] | None = self.arguments["argv"]
+        return argv or shlex.split(self.arguments[FREE_FORM] or self.arguments["cmd"] or "")
+
+    @property
+    def text(self) -> str:
+        """The command's words, as a shell would take them."""
+        return shlex.join(self._words) if self.arguments["argv"] else super().text
+
+    @property
+    def shown(self) -> list[str]:
+        """The command as the result shows it: its words, not yet expanded."""
+        return self._words
+
+    def check_arguments(self) -> None:
+        """Check that there is one command, and that it can be split into words."""
+        try:
+            words = self._words
+        except ValueError as error:
+            raise ArgumentError(f"{self.name}: {error}: {self.text!r}") from None
+        super().check_arguments()
+        if not words or not words[0]:
+            raise ArgumentError(f"{self.name}: no command given")
+
+    def running(self) -> str:
+        """Return the search for the executable and its start."""
+        write = expanding if self.arguments["expand_argument_vars"] else quote
+        words = [write(word) for word in self._words or [""]]
+        return f"x={words[0]}{_SEARCH}exec {' '.join(words)}"
+
+    def _joined(self) -> str:
+        return shlex.join(self._words)
+
+    def _warnings(self) -> Result:
+        executable = self.arguments["executable"]
+        if executable is None:
+            return {}
+        return {
+            "warnings": [
+                "As of Ansible 2.4, the parameter 'executable' is no longer supported with the 'command' module. "
+                f"Not using '{executable}'."
+            ]
+        }
+
+
+class Shell(_Running):
+    """Run a text by ``/bin/sh -c``, or by another shell."""
+
+    name = "shell"
+    parameters = _COMMON
+    uses_shell = True
+
+    def running(self) -> str:
+        """Return the start of the shell."""
+        executable = self.arguments["executable"]
+        if not executable:
+            return f"exec /bin/sh -c {quote(self.text)}"
+        word = _path(executable)
+        return f"x={word}{_SEARCH}exec {word} -c {quote(self.text)}"
+
+
+def _path(path: str) -> str:
+    """Write a path that can't be taken for an option, nor for the `-` of `cd`."""
+    return expanding(f"./{path}" if path.startswith("-") else path)
