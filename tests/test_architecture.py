@@ -1,0 +1,255 @@
+"""The house: who may import what, how large a module may be, and what `import sshexec` must not do.
+
+docs/architecture.md says why.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"sshexec": "sshexec", "connectors": "sshexec.connectors", "inventory": "sshexec.inventory"}
+
+MAY_IMPORT: dict[str, str] = {
+    "errors": "",
+    "secret": "",
+    "connectors": "errors secret",
+    "inventory": "errors secret",
+    "templating": "errors secret",
+    "modules": "connectors errors secret",
+    "results": "errors",
+    "events": "results",
+    "task": "connectors",
+    "runtime": "task modules connectors templating events results errors secret",
+    "batches": "runtime results errors",
+    "run": "batches runtime events results errors",
+    "engine": "run batches runtime inventory connectors task events results errors secret",
+    "demo": "sshexec engine run inventory modules connectors events results errors secret",
+    "cli": "sshexec demo engine run batches runtime inventory modules connectors events results errors secret",
+    "__main__": "cli",
+}
+"""Each room of the house, and the rooms it may import besides itself; "sshexec" is the package's own front door."""
+
+THIRD_PARTY: dict[str, tuple[str, ...]] = {
+    "paramiko": ("connectors/ssh/", "sshexec/demo/"),
+    "gevent": ("sshexec/runtime/", "sshexec/cli/", "sshexec/demo/", "sshexec/__main__.py"),
+    "winrm": ("connectors/winrm/",),
+    "requests": ("connectors/winrm/",),
+    "sqlalchemy": ("inventory/", "sshexec/history/"),
+    "click": ("sshexec/cli/", "sshexec/__main__.py"),
+    "rich": ("sshexec/cli/", "sshexec/demo/"),
+    "jinja2": ("sshexec/templating.py",),
+    "yaml": ("inventory/", "sshexec/modules/", "sshexec/cli/"),
+}
+"""A library, and the only places that import it."""
+
+MAX_MODULE_LINES = 600
+MAX_FUNCTION_LINES = 90
+VAGUE = re.compile(r"_?(utils?|helpers?|common|misc|stuff|tools?|managers?|core|base_?classes)")
+
+
+@dataclass(frozen=True)
+class Module:
+    """One file of the product."""
+
+    path: Path
+
+    @property
+    def file(self) -> str:
+        return self.path.relative_to(ROOT).as_posix()
+
+    @property
+    def name(self) -> str:
+        folder, *rest = self.path.relative_to(ROOT).with_suffix("").parts
+        return ".".join([FOLDERS[folder], *(part for part in rest if part != "__init__")])
+
+    @cached_property
+    def text(self) -> str:
+        return self.path.read_text(encoding="utf-8")
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text, self.file)
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Yield (line, dotted name) of whatever is imported, anywhere in the file; of a `from` import each name."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from ((node.lineno, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((node.lineno, f"{'.' * node.level}{node.module}.{alias.name}") for alias in node.names)
+
+
+MODULES = [Module(path) for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py"))]
+EVERY_MODULE = pytest.mark.parametrize("module", MODULES, ids=lambda module: module.file)
+
+
+def room_of(name: str) -> str:
+    """Return the room of a dotted name below sshexec; its own name for what stands in `sshexec/__init__.py`."""
+    first = name.split(".")[1] if "." in name else ""
+    return first if first in MAY_IMPORT else "sshexec"
+
+
+def test_every_room_has_its_place_in_the_picture():
+    rooms = {module.name.split(".")[1] for module in MODULES if module.name != "sshexec"}
+    assert rooms <= set(MAY_IMPORT)
+
+
+def test_the_picture_has_no_circles():
+    for room, allowed in MAY_IMPORT.items():
+        for other in set(allowed.split()) - {"sshexec"}:
+            assert room not in MAY_IMPORT[other].split(), f"{room} and {other} may import each other"
+
+
+@EVERY_MODULE
+def test_imports_go_one_way(module):
+    own = room_of(module.name)
+    # The front door loads its names on first use; the type checker sees where they come from.
+    allowed = {"engine", "run", "inventory", "connectors", "events", "results", "secret", "errors"}
+    if own != "sshexec":
+        allowed = {own, *MAY_IMPORT[own].split()}
+    wrong = [
+        f"{module.file}:{line}: {own} imports {name}"
+        for line, name in module.imports()
+        if name.split(".")[0] == "sshexec" and room_of(name) not in allowed
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@EVERY_MODULE
+def test_libraries_stay_in_their_rooms(module):
+    wrong = [
+        f"{module.file}:{line}: {name}"
+        for line, name in module.imports()
+        if not module.file.startswith(THIRD_PARTY.get(name.split(".")[0], ("",)))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@EVERY_MODULE
+def test_imports_are_absolute_and_by_the_installed_name(module):
+    wrong = [
+        f"{module.file}:{line}: {name}"
+        for line, name in module.imports()
+        if name.startswith(".") or name.split(".")[0] in {"connectors", "inventory", "tests", "bench"}
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@EVERY_MODULE
+def test_a_module_holds_one_noun(module):
+    assert not VAGUE.fullmatch(module.path.stem)
+    assert module.text.count("\n") <= MAX_MODULE_LINES
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    long = [f.name for f in functions if (f.end_lineno or f.lineno) - f.lineno >= MAX_FUNCTION_LINES]
+    assert not long
+
+
+def definitions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]:
+    """Yield what is defined directly in a module or class."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return (child for child in node.body if isinstance(child, kinds))
+
+
+def documented_methods() -> set[str]:
+    """Return "Class.method" for each method of the product that has a docstring."""
+    classes = [node for module in MODULES for node in definitions(module.tree) if isinstance(node, ast.ClassDef)]
+    return {f"{cls.name}.{method.name}" for cls in classes for method in definitions(cls) if ast.get_docstring(method)}
+
+
+def undocumented(module: Module, inherited: set[str]) -> Iterator[str]:
+    """Yield the public names of a module that have no docstring, and inherit none from a class of the product."""
+    if not ast.get_docstring(module.tree):
+        yield module.file
+    for node in definitions(module.tree):
+        if node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            bases = {name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name)}
+            for method in definitions(node):
+                known = ast.get_docstring(method) or any(f"{base}.{method.name}" in inherited for base in bases)
+                if not method.name.startswith("_") and not known and not is_accessory(method):
+                    yield f"{node.name}.{method.name}"
+
+
+def is_accessory(method: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """Whether a definition is a property's setter or an overload, which the first definition speaks for."""
+    shown = [ast.unparse(decorator) for decorator in method.decorator_list]
+    return any(name == "overload" or name.endswith((".setter", ".overload")) for name in shown)
+
+
+@EVERY_MODULE
+def test_public_names_have_docstrings(module):
+    missing = list(undocumented(module, documented_methods()))
+    assert not missing, f"{module.file}: no docstring: {', '.join(missing)}"
+
+
+LOOK = """
+import json, logging, signal, socket, sys, threading, time, warnings
+before = {
+    "modules": set(sys.modules),
+    "socket": socket.socket, "sleep": time.sleep, "ident": threading.get_ident, "hook": sys.excepthook,
+    "handlers": list(logging.root.handlers), "level": logging.root.level, "int": signal.getsignal(signal.SIGINT),
+    "filters": list(warnings.filters),
+}
+%s
+hub = getattr(sys.modules.get("gevent._hub_local"), "get_hub_if_exists", lambda: None)()
+named = [n for n, l in logging.root.manager.loggerDict.items() if isinstance(l, logging.Logger)
+         and any(not isinstance(h, logging.NullHandler) for h in l.handlers) and n.startswith("sshexec")]
+print(json.dumps({
+    "loaded": sorted({name.split(".")[0] for name in set(sys.modules) - before["modules"]}),
+    "patched": [name for name, is_same in {
+        "socket": socket.socket is before["socket"], "time": time.sleep is before["sleep"],
+        "threading": threading.get_ident is before["ident"], "excepthook": sys.excepthook is before["hook"],
+        "SIGINT": signal.getsignal(signal.SIGINT) is before["int"], "warnings": warnings.filters == before["filters"],
+    }.items() if not is_same],
+    "threads": [t.name for t in threading.enumerate() if t is not threading.main_thread()],
+    "hub": repr(hub) if hub is not None else None,
+    "logging": named + [repr(h) for h in logging.root.handlers if h not in before["handlers"]]
+        + ([logging.root.level] if logging.root.level != before["level"] else []),
+}))
+"""
+
+
+def look(statement: str) -> dict[str, object]:
+    """Run a statement in a fresh interpreter and return what it did to the process."""
+    done = subprocess.run([sys.executable, "-c", LOOK % statement], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+UNTOUCHED = {"patched": [], "threads": [], "hub": None, "logging": []}
+
+
+def test_import_sshexec_has_no_side_effects():
+    seen = look("import sshexec")
+    loaded = set(seen.pop("loaded"))
+    assert "sshexec" in loaded
+    assert loaded <= {"sshexec", *sys.stdlib_module_names}
+    assert seen == UNTOUCHED
+
+
+def test_the_look_sees_what_it_looks_for():
+    seen = look("import gevent.monkey; gevent.monkey.patch_all(); gevent.get_hub(); logging.basicConfig()")
+    assert {"socket", "time", "threading"} <= set(seen["patched"])
+    assert seen["hub"]
+    assert seen["logging"]
+
+
+def test_loading_every_public_name_leaves_the_process_alone():
+    seen = look("from sshexec import *")
+    loaded = set(seen.pop("loaded"))
+    assert loaded.isdisjoint({"gevent", "paramiko", "click", "rich", "sqlalchemy"})
+    assert seen == UNTOUCHED
