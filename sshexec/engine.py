@@ -1,0 +1,272 @@
+"""The engine: one task on many hosts, from any process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from sshexec.batches import Batches, Serial
+from sshexec.connectors.base import Timeouts
+from sshexec.connectors.output import DEFAULT_LIMIT
+from sshexec.errors import ArgumentError, SshexecError
+from sshexec.events import Event
+from sshexec.inventory.model import Inventory
+from sshexec.results import RunResult
+from sshexec.run import Run
+from sshexec.runtime.job import Executor, Job
+from sshexec.runtime.patched import is_patched
+from sshexec.task import Target, Task
+
+
+class Engine:
+    """Runs modules on the hosts of an inventory.
+
+    In a process that gevent has patched the hosts run on greenlets of that process. In any other the engine starts
+    worker processes at its first run and leaves the caller's process untouched. It may be used from several threads,
+    and in forked children, which get workers of their own.
+
+    Args:
+        inventory: the hosts.
+        concurrency: hosts at once, over all runs of this engine.
+        processes: worker processes; None takes none in a patched process and one in any other.
+        timeouts: limits for each step.
+        variables: variables that win over every host's own, as Ansible's extra vars; values may be `Secret`.
+        keep: seconds that a connection is kept for the next run; 0 closes it with the host's turn.
+
+    Raises:
+        ArgumentError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        *,
+        concurrency: int = 100,
+        processes: int | None = None,
+        timeouts: Timeouts | None = None,
+        variables: Mapping[str, Any] | None = None,
+        keep: float = 60.0,
+    ) -> None:
+        if concurrency < 1:
+            raise ArgumentError(f"concurrency: expected a number of hosts from 1, got {concurrency!r}")
+        if processes is not None and processes < 1:
+            raise ArgumentError(f"processes: expected a number from 1, got {processes!r}")
+        if keep < 0:
+            raise ArgumentError(f"keep: expected seconds from 0, got {keep!r}")
+        self.inventory = inventory
+        self.timeouts = timeouts or Timeouts()
+        self._concurrency = concurrency
+        self._processes = processes
+        self._variables = dict(variables or {})
+        self._keep = keep
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._executor: Executor | None = None
+        self._runs: dict[str, Run] = {}
+        self._closed = False
+
+    # ------------------------------------------------------------------ running
+
+    def start(
+        self,
+        pattern: str,
+        module: str,
+        args: str | Mapping[str, Any] | None = None,
+        *,
+        check: bool = False,
+        diff: bool = False,
+        environment: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+        serial: Serial = None,
+        max_fail_percentage: float | None = None,
+        variables: Mapping[str, Any] | None = None,
+        run_timeout: float | None = None,
+        output_limit: int = DEFAULT_LIMIT,
+        spill: str | None = None,
+        output: bool = True,
+        watch: bool = True,
+    ) -> Run:
+        """Start a module on every host that the pattern selects, and return at once.
+
+        Args:
+            pattern: which hosts, in Ansible's grammar.
+            module: its name (``command``, ``ansible.builtin.copy``).
+            args: a free-form text, or a mapping (with a free-form text as ``_raw_params``); Jinja2 expressions in it
+                are filled in with each host's variables.
+            check: change nothing, say what would change.
+            diff: report differences.
+            environment: variables for the task's commands.
+            timeout: seconds for the task on one host, from its open connection.
+            serial: hosts that run together: a number, a percentage such as ``"20%"``, or a list of them.
+            max_fail_percentage: start no further host once more than this share of a batch has failed.
+            variables: variables that win over the host's and the engine's.
+            run_timeout: seconds for the whole run; hosts that are not done by then are stopped.
+            output_limit: bytes kept of each stream of each host; past it head and tail are kept.
+            spill: directory for whole streams that are over the limit.
+            output: whether Output events are wanted.
+            watch: whether any events and `Run.snapshot` are wanted.
+
+        Raises:
+            InputError: the pattern, the module, an argument, a variable or a key file is wrong; nothing was contacted.
+            WorkerStartError: a worker process can't be started.
+        """
+        for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
+            if seconds is not None and not seconds > 0:
+                raise ArgumentError(f"{name}: expected seconds above 0, got {seconds!r}")
+        if output_limit < 1:
+            raise ArgumentError(f"output_limit: expected bytes from 1, got {output_limit!r}")
+        if spill is not None and not os.path.isdir(spill):
+            raise ArgumentError(f"spill: {spill} is not a directory")
+        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
+        hosts = self.inventory.select(pattern)
+        on_top = {**self._variables, **(variables or {})}
+        targets = tuple(Target(host.name, {**self.inventory.variables(host), **on_top}) for host in hosts)
+        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
+        batches = Batches([target.host for target in targets], serial, max_fail_percentage)
+        limit = run_timeout if run_timeout is not None else self.timeouts.total
+        executor = self._ready()
+        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done)
+        executor.prepare(job, run.receive)
+        with self._lock:
+            self._runs[run.id] = run
+        run.begin()
+        return run
+
+    def run(self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any) -> RunResult:
+        """Run a module on every host that the pattern selects and return all results.
+
+        Args:
+            pattern: as in `start`.
+            module: as in `start`.
+            args: as in `start`.
+            **options: the keywords of `start`, without ``output`` and ``watch``.
+
+        Raises:
+            InputError, WorkerStartError: as `start`. A host that fails is no exception, see `RunResult`.
+        """
+        run = self.start(pattern, module, args, **options, watch=False)
+        try:
+            return run.wait()
+        except BaseException:
+            run.cancel()
+            raise
+
+    def stream(
+        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+    ) -> Iterator[Event]:
+        """Run a module and return events as they come: results as each host finishes, output as it is printed.
+
+        Leaving the loop early cancels the run. Arguments and errors as `start`.
+        """
+        run = self.start(pattern, module, args, **options)
+        return _events(run)
+
+    async def arun(
+        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+    ) -> RunResult:
+        """Run a module without blocking the event loop; cancelling the coroutine cancels the run. See `run`."""
+        run = await self._astart(pattern, module, args, **options, watch=False)
+        woken = _wake(run)
+        try:
+            while not run.done:
+                woken.clear()
+                await woken.wait()
+        except BaseException:
+            run.cancel()
+            raise
+        return run.wait()
+
+    async def astream(
+        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+    ) -> AsyncIterator[Event]:
+        """Run a module and return events without blocking the event loop. See `stream`."""
+        run = await self._astart(pattern, module, args, **options)
+        woken = _wake(run)
+        try:
+            while True:
+                woken.clear()
+                done = run.done
+                while (event := run.poll()) is not None:
+                    yield event
+                if done:
+                    return
+                await woken.wait()
+        finally:
+            run.drop_events()
+            run.cancel()
+
+    async def _astart(self, *args: Any, **options: Any) -> Run:
+        # Starting a worker and checking the job takes a moment: not on the loop's thread.
+        return await asyncio.to_thread(self.start, *args, **options)
+
+    # ------------------------------------------------------------------ the executor
+
+    def _ready(self) -> Executor:
+        with self._lock:
+            if self._closed:
+                raise SshexecError("the engine is closed")
+            if self._pid != os.getpid():
+                # A forked child: the parent's workers and connections are not ours.
+                self._pid, self._executor, self._runs = os.getpid(), None, {}
+            if self._executor is None:
+                self._executor = self._make_executor()
+            return self._executor
+
+    def _make_executor(self) -> Executor:
+        if self._processes is None and is_patched():
+            from sshexec.runtime.pool import PoolExecutor
+
+            return PoolExecutor(self._concurrency, self._keep)
+        from sshexec.runtime.workers import WorkersExecutor
+
+        return WorkersExecutor(self._processes or 1, self._concurrency, self._keep)
+
+    def _done(self, run: Run) -> None:
+        with self._lock:
+            self._runs.pop(run.id, None)
+
+    def close(self) -> None:
+        """Cancel what still runs, close every connection and end the workers."""
+        with self._lock:
+            self._closed = True
+            executor, self._executor = self._executor, None
+            runs = list(self._runs.values())
+            foreign = self._pid != os.getpid()
+        if executor is None or foreign:
+            return
+        for run in runs:
+            run.cancel()
+        executor.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _events(run: Run) -> Iterator[Event]:
+    try:
+        yield from run.events()
+    finally:
+        run.cancel()
+
+
+def _wake(run: Run) -> asyncio.Event:
+    """Return an asyncio event that is set, on its own loop, whenever the run has something new."""
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(woken.set)
+
+    run.listen(wake)
+    return woken

@@ -1,0 +1,298 @@
+"""A run in progress: its events, its result, its cancellation."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from sshexec.batches import Batches
+from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished
+from sshexec.results import HostResult, RunResult
+from sshexec.runtime.job import Executor, Job, Stop
+
+QUEUED = 10_000
+"""Output events that may wait for the reader of `Run.events`; then the hosts have to wait too (back-pressure)."""
+
+FORCE_AFTER = 15.0
+"""Seconds after a stop by which a host must have answered; then its result is made without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """What a host is busy with whose turn has come.
+
+    Args:
+        host: inventory name.
+        phase: what it is doing (`sshexec.connectors.base.Phase`).
+        since: when it began that, seconds since the epoch.
+        last_output: when it last printed something, likewise; None where it has not.
+    """
+
+    host: str
+    phase: str
+    since: float
+    last_output: float | None = None
+
+
+class Run:
+    """A run in progress; made by `Engine.start`.
+
+    Safe to use from several threads; `events` has one reader.
+
+    Args:
+        job: what is run.
+        executor: where it runs.
+        batches: which hosts run together, and when to give up.
+        run_timeout: seconds for the whole run.
+        events: whether events are kept for `events`.
+        on_done: called once every result is there.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        executor: Executor,
+        batches: Batches,
+        *,
+        run_timeout: float | None,
+        events: bool,
+        on_done: Callable[[Run], None],
+    ) -> None:
+        self.id = job.id
+        self.hosts = [target.host for target in job.targets]
+        self._job = job
+        self._executor = executor
+        self._batches = batches
+        self._run_timeout = run_timeout
+        self._on_done = on_done
+        self._changed = threading.Condition()
+        self._results: dict[str, HostResult] = {}
+        self._states: dict[str, HostState] = {}
+        self._queue: deque[Event] | None = deque() if events else None
+        self._queued_output = 0
+        self._paused = False
+        self._open: set[str] = set()  # begun, and without a result
+        self._state: Literal["finished", "cancelled", "timeout"] = "finished"
+        self._stopped: Stop | None = None
+        self._result: RunResult | None = None
+        self._listeners: list[Callable[[], None]] = []
+        self._timers: list[threading.Timer] = []
+        self._started = time.time()
+
+    def begin(self) -> None:
+        """Start the first batch; called once, by the engine."""
+        if self._run_timeout is not None:
+            text = f"the run's deadline of {self._run_timeout:g} s passed"
+            self._after(self._run_timeout, lambda: self._stop("timeout", Stop("run_timeout", text)))
+        self._next_batch()
+
+    # ------------------------------------------------------------------ for callers
+
+    @property
+    def done(self) -> bool:
+        """Whether every host has its result."""
+        return self._result is not None
+
+    def wait(self, timeout: float | None = None) -> RunResult:
+        """Wait until every host has its result.
+
+        Where events were asked for, read them or call `drop_events` first: hosts whose output nobody reads wait.
+
+        Args:
+            timeout: seconds to wait; None waits for as long as the run takes (`run_timeout` bounds it).
+
+        Raises:
+            TimeoutError: the run goes on; wait again, or cancel it.
+        """
+        limit = None if timeout is None else time.monotonic() + timeout
+        with self._changed:
+            while self._result is None:
+                left = None if limit is None else limit - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(
+                        f"run {self.id} goes on ({len(self._results)} of {len(self.hosts)} hosts are done)"
+                    )
+                self._changed.wait(left)
+            return self._result
+
+    def cancel(self) -> None:
+        """Stop the run: hosts that wait are not started, running commands are killed. Every host gets a result."""
+        self._stop("cancelled", Stop("cancelled", "the run was cancelled"))
+
+    def events(self) -> Iterator[Event]:
+        """Return the events as they come; the last one is RunFinished.
+
+        A slow reader slows the hosts' output down instead of filling the memory. Once the iterator is closed, further
+        events are dropped and the run goes on.
+        """
+        if self._queue is None:
+            raise ValueError("this run was started without events")
+        try:
+            while True:
+                with self._changed:
+                    while not self._queue:
+                        if self._result is not None:
+                            return
+                        self._changed.wait()
+                event = self.poll()
+                if event is not None:
+                    yield event
+        finally:
+            self.drop_events()
+
+    def drop_events(self) -> None:
+        """Stop keeping events; the run goes on."""
+        with self._changed:
+            self._queue = None
+        self._pause(False)
+
+    def poll(self) -> Event | None:
+        """Return the next event if there is one, without waiting."""
+        with self._changed:
+            if not self._queue:
+                return None
+            event = self._queue.popleft()
+            resume = False
+            if isinstance(event, Output):
+                self._queued_output -= 1
+                resume = self._paused and self._queued_output < QUEUED // 2
+        if resume:
+            self._pause(False)
+        return event
+
+    def snapshot(self) -> list[HostState]:
+        """Return what the hosts are busy with whose turn has come, the one that is longest at it first."""
+        with self._changed:
+            return sorted(self._states.values(), key=lambda state: state.since)
+
+    def listen(self, callback: Callable[[], None]) -> None:
+        """Have a callback called, from another thread, whenever events have come or the run is done."""
+        with self._changed:
+            self._listeners.append(callback)
+        callback()
+
+    # ------------------------------------------------------------------ for the executor
+
+    def receive(self, events: Sequence[Event]) -> None:
+        """Take events from the executor, from any thread."""
+        stop: Stop | None = None
+        ready = False
+        with self._changed:
+            for event in events:
+                if isinstance(event, HostFinished):
+                    if event.host not in self._open:
+                        continue
+                    self._open.discard(event.host)
+                    self._results[event.host] = event.result
+                    self._states.pop(event.host, None)
+                    stop = self._batches.count(event.result) or stop
+                    ready = not self._open
+                else:
+                    self._track(event)
+                self._enqueue(event)
+            self._changed.notify_all()
+            listeners = list(self._listeners)
+            full = self._queue is not None and self._queued_output >= QUEUED and not self._paused
+        if stop is not None and not ready:
+            self._executor.stop(self.id, stop)
+        if full:
+            self._pause(True)
+        if ready:
+            self._next_batch()
+        for callback in listeners:
+            callback()
+
+    def _track(self, event: Event) -> None:
+        if isinstance(event, HostStarted):
+            self._states[event.host] = HostState(event.host, "waiting", event.time)
+        elif isinstance(event, HostPhase):
+            self._states[event.host] = HostState(event.host, event.phase, event.time)
+        elif isinstance(event, Output):
+            state = self._states.get(event.host)
+            if state is not None:
+                self._states[event.host] = HostState(state.host, state.phase, state.since, event.time)
+
+    def _enqueue(self, event: Event) -> None:
+        if self._queue is not None:
+            self._queue.append(event)
+            self._queued_output += isinstance(event, Output)
+
+    def _pause(self, paused: bool) -> None:
+        with self._changed:
+            if paused == self._paused or (paused and self._stopped is not None):
+                return
+            self._paused = paused
+        self._executor.pause(self.id, paused)
+
+    # ------------------------------------------------------------------ the course of the run
+
+    def _next_batch(self) -> None:
+        with self._changed:
+            if self._result is not None or self._open:
+                return
+            stop = self._stopped or self._batches.broken
+            if stop is not None:
+                self._skip_rest(stop)
+            batch = self._batches.next()
+            self._open.update(batch)
+            if not batch:
+                self._finish()
+        if batch:
+            self._executor.begin(self.id, batch)
+            if self._stopped is not None:
+                self._executor.stop(self.id, self._stopped)
+        else:
+            self._settle()
+
+    def _skip_rest(self, stop: Stop) -> None:
+        while batch := self._batches.next():
+            for host in batch:
+                data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
+                result = HostResult(host, "cancelled", data, cause=stop.cause)
+                self._results[host] = result
+                self._enqueue(HostFinished(result))
+
+    def _finish(self) -> None:
+        ordered = {host: self._results[host] for host in self.hosts}
+        self._result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
+        self._enqueue(RunFinished(self._result))
+        self._changed.notify_all()
+
+    def _settle(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._executor.forget(self.id)
+        self._on_done(self)
+        for callback in list(self._listeners):
+            callback()
+
+    def _stop(self, state: Literal["cancelled", "timeout"], stop: Stop) -> None:
+        with self._changed:
+            if self._result is not None or self._stopped is not None:
+                return
+            self._stopped = stop
+            self._state = state
+            self._changed.notify_all()
+        self._after(FORCE_AFTER, lambda: self._force(stop))
+        self._executor.stop(self.id, stop)
+
+    def _force(self, stop: Stop) -> None:
+        """Make the results of hosts that did not answer to the stop."""
+        with self._changed:
+            silent = sorted(self._open)
+        data = {"failed": True, "changed": True, "msg": f"{stop.message}; the host's turn did not end in time"}
+        status: Literal["timeout", "cancelled"] = "timeout" if stop.cause == "run_timeout" else "cancelled"
+        now = time.time()
+        self.receive(
+            [HostFinished(HostResult(h, status, data, cause=stop.cause, finished=now, killed=False)) for h in silent]
+        )
+
+    def _after(self, seconds: float, action: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        self._timers.append(timer)
+        timer.start()

@@ -1,0 +1,102 @@
+"""Bad input is found here, before anything is contacted: arguments, variables, key files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sshexec.connectors.base import Connector, Context
+from sshexec.connectors.options import ConnectorOptions
+from sshexec.connectors.registry import connector_class
+from sshexec.errors import ArgumentError, OptionError
+from sshexec.modules.base import Module
+from sshexec.modules.registry import module_class
+from sshexec.runtime.job import Job
+from sshexec.task import Target
+from sshexec.templating import has_template, render
+
+ConnectorClass = type[Connector[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one host will be reached and what it will be asked, checked.
+
+    Args:
+        host: inventory name.
+        connector: its connector class.
+        options: connection settings.
+        module: the module with this host's arguments; hosts with equal arguments share one.
+        environment: variables for its commands.
+    """
+
+    host: str
+    connector: ConnectorClass
+    options: ConnectorOptions
+    module: Module
+    environment: Mapping[str, str]
+
+
+class Contexts:
+    """What the connectors of one kind share, made when the first of them is planned."""
+
+    def __init__(self) -> None:
+        self._made: dict[ConnectorClass, Context] = {}
+
+    def __getitem__(self, connector: ConnectorClass) -> Context:
+        if connector not in self._made:
+            self._made[connector] = connector.Context()
+        return self._made[connector]
+
+    def close(self) -> None:
+        """Close all of them."""
+        while self._made:
+            self._made.popitem()[1].close()
+
+
+def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
+    """Make the plan of every host of a job.
+
+    Raises:
+        InputError: the first thing found wrong.
+    """
+    kind = module_class(job.task.module)
+    modules: dict[str, Module] = {}
+    templated = has_template(job.task.args)
+    shared = None if templated else kind.from_args(job.task.args)
+    environment_templated = has_template(job.task.environment)
+    plans = {}
+    for target in job.targets:
+        connector, options = _connection(target, contexts)
+        if kind.needs not in connector.capabilities:
+            raise ArgumentError(
+                f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
+            )
+        module = shared
+        if module is None:
+            args = render(job.task.args, target.variables, target.host)
+            key = repr(args)
+            module = modules.get(key)
+            if module is None:
+                module = modules[key] = kind.from_args(args)
+        environment = job.task.environment
+        if environment_templated:
+            environment = render(environment, target.variables, target.host)
+        plans[target.host] = Plan(target.host, connector, options, module, environment)
+    return plans
+
+
+def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
+    variables = target.variables
+    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
+    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
+    if settings:
+        variables = {**variables, **render(settings, variables, target.host)}
+    try:
+        connector = connector_class(str(variables.get("ansible_connection", "ssh")))
+    except OptionError as error:
+        raise OptionError(f"host {target.host}: {error.message}") from None
+    options = connector.Options.from_vars(variables, target.host)
+    contexts[connector].check(options)
+    return connector, options

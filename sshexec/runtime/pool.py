@@ -1,0 +1,131 @@
+"""Many hosts at once in this process: a gevent pool. Only in a process whose blocking calls are patched."""
+
+from __future__ import annotations
+
+import resource
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import gevent
+from gevent.pool import Group
+
+from sshexec.connectors.output import Budget
+from sshexec.runtime.connections import Connections
+from sshexec.runtime.job import Emit, Job, Stop
+from sshexec.runtime.plan import Contexts, Plan, plan
+from sshexec.runtime.turn import Turn
+
+STOP_GRACE = 10.0
+"""Seconds that running hosts have to end, TERM and KILL included, before `close` stops waiting for them."""
+
+
+@dataclass(slots=True)
+class _Prepared:
+    job: Job
+    emit: Emit
+    plans: dict[str, Plan]
+    budget: Budget
+    running: dict[Turn, gevent.Greenlet] = field(default_factory=dict)
+    flowing: threading.Event = field(default_factory=threading.Event)
+
+
+class PoolExecutor:
+    """Runs jobs on greenlets of this process.
+
+    Args:
+        concurrency: hosts at once, over all jobs.
+        keep: seconds that an idle connection is kept for the next task; 0 closes it at once.
+    """
+
+    def __init__(self, concurrency: int, keep: float) -> None:
+        self._concurrency = concurrency
+        self._contexts = Contexts()
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._connections = Connections(keep, limit=max(1, min(soft // 4, 5000)))
+        self._jobs: dict[str, _Prepared] = {}
+        self._queue: deque[Turn] = deque()
+        self._workers = Group()
+        self._reaper: gevent.Greenlet | None = None
+        # Runs may be started from several (patched) threads; the queue and the jobs are shared.
+        self._lock = threading.Lock()
+
+    def prepare(self, job: Job, emit: Emit) -> None:
+        """Check a job; see `sshexec.runtime.job.Executor`."""
+        plans = plan(job, self._contexts)
+        prepared = _Prepared(job, emit, plans, Budget(job.task.run_output_limit))
+        prepared.flowing.set()
+        self._jobs[job.id] = prepared
+
+    def begin(self, job_id: str, hosts: Sequence[str]) -> None:
+        """Queue the hosts and see to it that enough greenlets work the queue off."""
+        prepared = self._jobs[job_id]
+        with self._lock:
+            for host in hosts:
+                turn = Turn(prepared.job, prepared.plans[host], prepared.emit, prepared.budget, prepared.flowing)
+                self._queue.append(turn)
+            missing = min(self._concurrency - len(self._workers), len(self._queue))
+            for _ in range(missing):
+                self._workers.start(gevent.Greenlet(self._work))
+
+    def _work(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            running = self._jobs[turn.job.id].running
+            running[turn] = gevent.getcurrent()
+            try:
+                turn.run(self._connections, self._contexts)
+            finally:
+                del running[turn]
+        if self._reaper is None and len(self._connections):
+            self._reaper = gevent.spawn_later(self._connections.keep, self._reap)
+
+    def _reap(self) -> None:
+        self._connections.reap()
+        again = len(self._connections) > 0
+        self._reaper = gevent.spawn_later(max(1.0, self._connections.keep / 4), self._reap) if again else None
+
+    def stop(self, job_id: str, stop: Stop) -> None:
+        """Report the hosts whose turn has not come, and end the others' turns unless told to let them go on."""
+        prepared = self._jobs.get(job_id)
+        if prepared is None:
+            return
+        with self._lock:
+            waiting = [turn for turn in self._queue if turn.job.id == job_id]
+            kept = [turn for turn in self._queue if turn.job.id != job_id]
+            self._queue.clear()
+            self._queue.extend(kept)
+        for turn in waiting:
+            turn.skip(stop)
+        if not stop.pending_only:
+            prepared.flowing.set()
+            for turn in list(prepared.running):
+                turn.stop(stop)
+
+    def pause(self, job_id: str, paused: bool) -> None:
+        """Hold the hosts of a job when they print something, or let them go on."""
+        prepared = self._jobs.get(job_id)
+        if prepared is not None:
+            (prepared.flowing.clear if paused else prepared.flowing.set)()
+
+    def forget(self, job_id: str) -> None:
+        """Drop a job that is done; a turn that has not ended although its host was given up is killed."""
+        prepared = self._jobs.pop(job_id, None)
+        if prepared is not None:
+            for greenlet in list(prepared.running.values()):
+                if greenlet is not gevent.getcurrent():
+                    greenlet.kill(block=False)
+
+    def close(self) -> None:
+        """Stop everything and close every connection."""
+        for job_id in list(self._jobs):
+            self.stop(job_id, Stop("cancelled", "the engine was closed"))
+        self._workers.join(timeout=STOP_GRACE)
+        self._workers.kill(block=True, timeout=1.0)
+        if self._reaper is not None:
+            self._reaper.kill(block=False)
+            self._reaper = None
+        self._connections.reap(everything=True)
+        self._contexts.close()
+        self._jobs.clear()

@@ -1,0 +1,226 @@
+"""One host's turn: connect, run the module, and make the result, whatever happens."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from sshexec.connectors.base import Connector, Phase
+from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.output import Budget, Output, Stream
+from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, InputError
+from sshexec.events import HostFinished, HostPhase, HostStarted
+from sshexec.events import Output as OutputEvent
+from sshexec.modules.base import Invocation
+from sshexec.results import HostResult, Status
+from sshexec.runtime.connections import Connections
+from sshexec.runtime.job import Emit, Job, Stop
+from sshexec.runtime.plan import Contexts, Plan
+
+log = logging.getLogger(__name__)
+
+
+class Turn:
+    """One host's turn.
+
+    Args:
+        job: the job it belongs to.
+        plan: what this host is asked.
+        emit: where its events go.
+        budget: the run's memory for output.
+        flowing: cleared while nobody takes the job's output.
+    """
+
+    __slots__ = (
+        "_connector",
+        "_deadline",
+        "_decoders",
+        "_started",
+        "_stop",
+        "budget",
+        "emit",
+        "flowing",
+        "job",
+        "plan",
+    )
+
+    def __init__(self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event) -> None:
+        self.job = job
+        self.plan = plan
+        self.emit = emit
+        self.budget = budget
+        self.flowing = flowing
+        self._deadline = Deadline()
+        self._connector: Connector[Any, Any] | None = None
+        self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        self._stop: Stop | None = None
+        self._started: float | None = None
+
+    def stop(self, stop: Stop) -> None:
+        """End the turn soon, from any thread or greenlet."""
+        if self._stop is None:
+            self._stop = stop
+            if self._connector is not None:
+                self._connector.cancel()
+
+    def skip(self, stop: Stop) -> None:
+        """Report a host whose turn never came."""
+        data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
+        self.emit((HostFinished(HostResult(self.plan.host, "cancelled", data, cause=stop.cause)),))
+
+    def run(self, connections: Connections, contexts: Contexts) -> None:
+        """Do it and emit exactly one HostFinished."""
+        job, host = self.job, self.plan.host
+        self._started = time.time()
+        if job.watch:
+            self.emit((HostStarted(host, self._started),))
+        task = job.task
+        output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None)
+        try:
+            result = self._attempt(connections, contexts, output)
+        except HostError as error:
+            result = self._broken(error, output)
+        except InputError as error:
+            result = self._result("failed", {"failed": True, "changed": False, "msg": str(error)}, cause="input")
+        except Exception as error:
+            # A fault of ours or of a plugin: this host's result says so, the other hosts go on.
+            log.debug("host %s: internal error", host, exc_info=True)
+            text = f"internal error: {type(error).__name__}: {error}"
+            result = self._result("failed", {"failed": True, "changed": False, "msg": text}, cause="internal")
+        finally:
+            output.close()
+        self._flush()
+        self.emit((HostFinished(result),))
+
+    def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
+        reused = connections.take(self.plan)
+        if reused is not None:
+            try:
+                return self._work(reused, connections, output)
+            except ConnectionLostError as error:
+                # The host closed the idle connection unseen, and nothing was started: a fresh one may be tried.
+                if error.started:
+                    raise
+        connector = self.plan.connector(
+            self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts
+        )
+        return self._work(connector, connections, output, fresh=True)
+
+    def _work(
+        self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
+    ) -> HostResult:
+        self._connector = connector
+        if self.job.watch:
+            connector.on_phase = self._enter
+        clean = False
+        try:
+            if self._stop is not None:
+                raise CancelledError(self._stop.message)
+            if fresh:
+                connector.open(Deadline())
+            task = self.job.task
+            if self.job.watch:
+                self._enter(Phase.RUNNING)
+            self._deadline = Deadline.after(self._limit)
+            invocation = Invocation(
+                self.plan.host, output, self._deadline, task.check, task.diff, self.plan.environment
+            )
+            data = self.plan.module.run(connector, invocation)
+            clean = True
+        finally:
+            self._connector = None
+            if clean and self._stop is None:
+                connections.give(self.plan, connector)
+            else:
+                connector.close()
+        return self._result(_status(data), data, output=output)
+
+    @property
+    def _limit(self) -> float | None:
+        limit = self.job.task.timeout
+        return limit if limit is not None else self.job.timeouts.command
+
+    def _enter(self, phase: Phase) -> None:
+        self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+
+    def _tee(self, stream: Stream, data: bytes) -> None:
+        self.flowing.wait(self._deadline.remaining())
+        decoder = self._decoders.get(stream)
+        if decoder is None:
+            decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
+        text = decoder.decode(data)
+        if text:
+            self.emit((OutputEvent(self.plan.host, stream, text, time.time()),))
+
+    def _flush(self) -> None:
+        streams: tuple[Stream, ...] = ("stdout", "stderr")
+        for stream in streams:
+            decoder = self._decoders.get(stream)
+            rest = decoder.decode(b"", True) if decoder else ""
+            if rest:
+                self.emit((OutputEvent(self.plan.host, stream, rest, time.time()),))
+
+    def _broken(self, error: HostError, output: Output) -> HostResult:
+        status, cause, message = error.status, error.cause, error.message
+        killed = error.killed if isinstance(error, (CancelledError, CommandTimeoutError)) else None
+        # What was under way on the host when the task broke off may have changed it.
+        data: dict[str, Any] = {
+            "changed": status != "unreachable" and error.phase in (Phase.RUNNING, Phase.TRANSFERRING)
+        }
+        if isinstance(error, CancelledError) and self._stop is not None:
+            cause, message = self._stop.cause, self._stop.message
+            if cause == "run_timeout":
+                status = "timeout"
+        if status == "unreachable":
+            data["unreachable"] = True
+        else:
+            data["failed"] = True
+        data["msg"] = message
+        if isinstance(error, CommandTimeoutError) and self._limit is not None:
+            data["timedout"] = {"period": self._limit}
+        stdout, stderr = output.text("stdout"), output.text("stderr")
+        if status in ("timeout", "cancelled") or stdout or stderr:
+            data |= {"stdout": stdout, "stdout_lines": stdout.splitlines()}
+            data |= {"stderr": stderr, "stderr_lines": stderr.splitlines()}
+        final: Status = status  # type: ignore[assignment]  # the tree's own words, checked by a test
+        return self._result(final, data, cause=cause, phase=error.phase, killed=killed, output=output)
+
+    def _result(
+        self,
+        status: Status,
+        data: Mapping[str, Any],
+        *,
+        cause: str | None = None,
+        phase: str | None = None,
+        killed: bool | None = None,
+        output: Output | None = None,
+    ) -> HostResult:
+        if cause is None and status == "failed":
+            cause = "nonzero" if data.get("rc") else "failed"
+        return HostResult(
+            self.plan.host,
+            status,
+            data,
+            cause=cause,
+            phase=None if phase is None else str(phase),
+            started=self._started,
+            finished=time.time(),
+            truncated=output.truncated if output else False,
+            spilled=output.spilled if output else {},
+            killed=killed,
+        )
+
+
+def _status(data: Mapping[str, Any]) -> Status:
+    """Return the status that Ansible's result dictionary stands for."""
+    if data.get("unreachable"):
+        return "unreachable"
+    if data.get("failed"):
+        return "failed"
+    if data.get("skipped"):
+        return "skipped"
+    return "changed" if data.get("changed") else "ok"

@@ -1,0 +1,109 @@
+"""A worker process: patched from its first line, with a gevent pool and open connections of its own.
+
+The parent starts it with one end of a socket pair and speaks `sshexec.runtime.wire` to it. It ends when the other end
+is closed or its parent is gone, whichever it sees first.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import gc
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import gevent
+from gevent.queue import Queue
+
+from sshexec.errors import InputError
+from sshexec.events import Event
+from sshexec.runtime.pool import PoolExecutor
+from sshexec.runtime.wire import Wire
+
+QUEUED = 1000
+"""Batches of events that may wait for the parent; then the hosts' output waits too (back-pressure)."""
+
+PARENT_CHECK = 1.0
+"""Seconds between looks at whether the parent lives: a forked sibling may hold the other end of the pair open."""
+
+
+class Worker:
+    """Serves one parent.
+
+    Args:
+        wire: this end of the pair.
+        concurrency: hosts at once.
+        keep: seconds that an idle connection is kept.
+    """
+
+    def __init__(self, wire: Wire, concurrency: int, keep: float) -> None:
+        self._wire = wire
+        self._executor = PoolExecutor(concurrency, keep)
+        self._outbox: Queue[tuple[str, Sequence[Event]]] = Queue(maxsize=QUEUED)
+
+    def serve(self) -> None:
+        """Answer the parent until it is gone."""
+        gevent.spawn(self._send_events)
+        self._wire.send(("ready", os.getpid()))
+        while (message := self._wire.receive()) is not None:
+            name, *arguments = message
+            if name == "prepare":
+                self._prepare(*arguments)
+            else:
+                getattr(self._executor, name)(*arguments)
+        self._executor.close()
+
+    def _prepare(self, job: Any) -> None:
+        problem: Exception | None = None
+        try:
+            self._executor.prepare(job, lambda events: self._outbox.put((job.id, events)))
+        except InputError as error:
+            problem = error
+        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the parent must hear of it
+            problem = InputError(f"{type(error).__name__}: {error}")
+        self._wire.send(("prepared", job.id, problem))
+
+    def _send_events(self) -> None:
+        while True:
+            batch: dict[str, list[Event]] = {}
+            job_id, events = self._outbox.get()
+            batch.setdefault(job_id, []).extend(events)
+            # One write for what several hosts had to say since the last one.
+            while not self._outbox.empty() and len(batch[job_id]) < 100:
+                job_id, events = self._outbox.get()
+                batch.setdefault(job_id, []).extend(events)
+            try:
+                self._wire.send(("events", batch))
+            except OSError:
+                return  # the parent is gone; `serve` sees it too
+
+
+def _leave_with(parent: int, wire: Wire) -> None:
+    while os.getppid() == parent:
+        gevent.sleep(PARENT_CHECK)
+    wire.shut()
+
+
+def main() -> None:
+    """Serve the parent named on the command line: descriptor, its process id, concurrency, keep."""
+    descriptor, parent, concurrency, keep = sys.argv[1:5]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    gc.freeze()  # what is imported stays; the collector need not look at it again and again
+    wire = Wire(socket.socket(fileno=int(descriptor)))
+    gevent.spawn(_leave_with, int(parent), wire)
+    Worker(wire, int(concurrency), float(keep)).serve()
+
+
+if __name__ == "__main__":
+    main()
+    sys.stdout.flush()
+    os._exit(0)  # no exit handler may keep a worker alive whose parent is gone

@@ -1,0 +1,290 @@
+"""Many hosts at once from a process that is not patched, and on every core: worker processes.
+
+Runs on plain threads (one reader a worker) and never imports gevent into the caller's process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+import zlib
+from collections.abc import Sequence
+from typing import IO, Any
+
+from sshexec.errors import InputError, WorkerLostError, WorkerStartError
+from sshexec.events import HostFinished
+from sshexec.results import HostResult
+from sshexec.runtime.job import Emit, Job, Stop
+from sshexec.runtime.wire import Wire
+
+START_LIMIT = 60.0
+"""Seconds that a worker has to start and to check a job."""
+
+CLOSE_LIMIT = 15.0
+"""Seconds that a worker has to end its hosts and itself; then it is killed."""
+
+_START = (
+    "import sys; sys.path[:] = {path}; import runpy; runpy.run_module('sshexec.runtime.worker', run_name='__main__')"
+)
+
+_alive: weakref.WeakSet[WorkersExecutor] = weakref.WeakSet()
+
+
+class WorkersExecutor:
+    """Runs jobs in worker processes; a host always goes to the same one, so that its connection is reused.
+
+    Args:
+        processes: how many workers.
+        concurrency: hosts at once, over all workers and jobs.
+        keep: seconds that an idle connection is kept.
+    """
+
+    def __init__(self, processes: int, concurrency: int, keep: float) -> None:
+        self._settings = (-(-concurrency // processes), keep)
+        self._slots: list[_Worker | None] = [None] * processes
+        self._jobs: dict[str, tuple[Job, Emit]] = {}
+        self._lock = threading.Lock()
+        _alive.add(self)
+
+    def prepare(self, job: Job, emit: Emit) -> None:
+        """Have each worker check its part of the job; see `sshexec.runtime.job.Executor`."""
+        parts: dict[int, list[Any]] = {}
+        for target in job.targets:
+            parts.setdefault(self._slot(target.host), []).append(target)
+        involved = [(self._worker(slot), targets) for slot, targets in parts.items()]
+        try:
+            for worker, targets in involved:
+                part = Job(job.id, job.task, tuple(targets), job.timeouts, job.watch, job.output)
+                worker.ask(part, emit)
+            limit = time.monotonic() + START_LIMIT
+            for worker, _ in involved:
+                worker.wait_prepared(job.id, limit)
+        except BaseException:
+            for worker, _ in involved:
+                worker.tell("forget", job.id)
+            raise
+        self._jobs[job.id] = (job, emit)
+
+    def begin(self, job_id: str, hosts: Sequence[str]) -> None:
+        """Hand the hosts to their workers."""
+        for worker, part in self._split(hosts):
+            worker.begin(job_id, part)
+
+    def stop(self, job_id: str, stop: Stop) -> None:
+        """Pass it on to every worker."""
+        for worker in filter(None, list(self._slots)):
+            worker.tell("stop", job_id, stop)
+
+    def pause(self, job_id: str, paused: bool) -> None:
+        """Pass it on to every worker."""
+        for worker in filter(None, list(self._slots)):
+            worker.tell("pause", job_id, paused)
+
+    def forget(self, job_id: str) -> None:
+        """Pass it on to every worker."""
+        self._jobs.pop(job_id, None)
+        for worker in filter(None, list(self._slots)):
+            worker.tell("forget", job_id)
+
+    def close(self) -> None:
+        """End every worker; one that does not end in time is killed."""
+        with self._lock:
+            workers = list(filter(None, self._slots))
+            self._slots = [None] * len(self._slots)
+        for worker in workers:
+            worker.wire.shut()
+        limit = time.monotonic() + CLOSE_LIMIT
+        for worker in workers:
+            worker.end(limit)
+
+    def _slot(self, host: str) -> int:
+        return zlib.crc32(host.encode("utf-8", "surrogateescape")) % len(self._slots)
+
+    def _worker(self, slot: int) -> _Worker:
+        with self._lock:
+            worker = self._slots[slot]
+            if worker is None or worker.lost:
+                worker = self._slots[slot] = _Worker(*self._settings)
+            return worker
+
+    def _split(self, hosts: Sequence[str]) -> list[tuple[_Worker, list[str]]]:
+        parts: dict[int, list[str]] = {}
+        for host in hosts:
+            parts.setdefault(self._slot(host), []).append(host)
+        found = []
+        for slot, part in parts.items():
+            worker = self._slots[slot]
+            if worker is not None:
+                found.append((worker, part))
+        return found
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the parent's workers without disturbing them."""
+        for worker in filter(None, self._slots):
+            worker.wire.close()
+            worker.process.returncode = 0  # they are the parent's children, not ours to wait for
+        self._slots = [None] * len(self._slots)
+
+
+class _Worker:
+    """One worker process, seen from its parent."""
+
+    def __init__(self, concurrency: int, keep: float) -> None:
+        ours, theirs = socket.socketpair()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        arguments = [str(theirs.fileno()), str(os.getpid()), str(concurrency), str(keep)]
+        code = _START.format(path=json.dumps([os.path.abspath(entry) for entry in sys.path if entry]))
+        with theirs:
+            try:
+                self.process = subprocess.Popen(
+                    [_python(), "-c", code, *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=self._errors,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                self._errors.close()
+                raise WorkerStartError(f"a worker process can't be started: {error}") from error
+        self.wire = Wire(ours)
+        self.lost = False
+        self._answers: dict[str, InputError | None] = {}
+        self._outstanding: dict[str, tuple[Emit, set[str]]] = {}
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, name=f"sshexec-worker-{self.process.pid}", daemon=True)
+        self._reader.start()
+
+    def ask(self, job: Job, emit: Emit) -> None:
+        """Have the worker check its part of a job."""
+        with self._changed:
+            self._outstanding[job.id] = (emit, set())
+        self.tell("prepare", job)
+
+    def wait_prepared(self, job_id: str, limit: float) -> None:
+        """Wait for the answer to `ask`.
+
+        Raises:
+            InputError: the worker found something wrong.
+            WorkerStartError: it died or did not answer in time.
+        """
+        with self._changed:
+            while job_id not in self._answers:
+                if self.lost:
+                    raise WorkerStartError(f"a worker process can't be started: {self._epitaph()}")
+                left = limit - time.monotonic()
+                if left <= 0:
+                    raise WorkerStartError(f"worker process {self.process.pid} did not answer within {START_LIMIT:g} s")
+                self._changed.wait(left)
+            problem = self._answers.pop(job_id)
+        if problem is not None:
+            raise problem
+
+    def begin(self, job_id: str, hosts: list[str]) -> None:
+        """Start hosts; where the worker is gone they are reported as such."""
+        with self._changed:
+            lost = self.lost
+            if not lost:
+                self._outstanding[job_id][1].update(hosts)
+            emit = self._outstanding[job_id][0]
+        if lost:
+            emit(self._obituary(hosts))
+        else:
+            self.tell("begin", job_id, hosts)
+
+    def tell(self, *message: Any) -> None:
+        """Send a message; a worker that is gone is noticed by the reader."""
+        if message[0] == "forget":
+            with self._changed:
+                self._outstanding.pop(message[1], None)
+        with contextlib.suppress(OSError):
+            self.wire.send(message)
+
+    def end(self, limit: float) -> None:
+        """Wait until the process has ended, and end it the hard way where it does not."""
+        try:
+            self.process.wait(max(0.0, limit - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self._reader.join(5)
+        self.wire.close()
+        self._errors.close()
+
+    def _read(self) -> None:
+        while (message := self.wire.receive()) is not None:
+            if message[0] == "events":
+                for job_id, events in message[1].items():
+                    self._deliver(job_id, events)
+            elif message[0] == "prepared":
+                with self._changed:
+                    self._answers[message[1]] = message[2]
+                    self._changed.notify_all()
+        self.wire.shut()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+        with self._changed:
+            self.lost = True
+            left = [(emit, sorted(hosts)) for emit, hosts in self._outstanding.values() if hosts]
+            for _, hosts in self._outstanding.values():
+                hosts.clear()
+            self._changed.notify_all()
+        for emit, names in left:
+            emit(self._obituary(names))
+
+    def _deliver(self, job_id: str, events: Sequence[Any]) -> None:
+        with self._changed:
+            if job_id not in self._outstanding:
+                return
+            emit, hosts = self._outstanding[job_id]
+            hosts.difference_update(event.result.host for event in events if isinstance(event, HostFinished))
+        emit(events)
+
+    def _obituary(self, hosts: Sequence[str]) -> list[HostFinished]:
+        text = f"worker process {self.process.pid} {self._epitaph()}"
+        data = {"unreachable": True, "changed": False, "msg": text}
+        now = time.time()
+        return [
+            HostFinished(HostResult(host, "unreachable", data, cause=WorkerLostError.cause, finished=now))
+            for host in hosts
+        ]
+
+    def _epitaph(self) -> str:
+        code = self.process.returncode
+        if code is None:
+            return "closed its connection"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"was killed by {signal.Signals(-code).name}"
+        self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, self._errors.tell() - 2000))
+        lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return f"ended with exit status {code}" + (f": {lines[-1]}" if lines else "")
+
+
+def _python() -> str:
+    """Return this process's Python; an embedding program (uwsgi, mod_wsgi) names itself as sys.executable."""
+    candidates = (sys.executable or "", os.path.join(sys.exec_prefix, "bin", "python3"))
+    for path in candidates:
+        if "python" in os.path.basename(path) and os.access(path, os.X_OK):
+            return path
+    return "python3"
+
+
+def _after_fork() -> None:
+    for executor in list(_alive):
+        executor.abandon()
+    _alive.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)
