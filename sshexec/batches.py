@@ -63,7 +63,8 @@ def _cut(hosts: Sequence[str], serial: Serial) -> list[list[str]]:
     if not steps:
         raise ArgumentError("serial: the list is empty")
     sizes = [_size(step, len(hosts)) for step in steps]
-    batches, start = [], 0
+    batches: list[list[str]] = []
+    start = 0
     while start < len(hosts):
         size = sizes[min(len(batches), len(sizes) - 1)]
         batches.append(list(hosts[start : start + size]))
