@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import gevent
 from gevent.pool import Group
+from greenlet import greenlet
 
 from sshexec.connectors.output import Budget
 from sshexec.runtime.connections import Connections
@@ -27,7 +28,7 @@ class _Prepared:
     emit: Emit
     plans: dict[str, Plan]
     budget: Budget
-    running: dict[Turn, gevent.Greenlet] = field(default_factory=dict)
+    running: dict[Turn, greenlet] = field(default_factory=dict)
     flowing: threading.Event = field(default_factory=threading.Event)
 
 
@@ -47,7 +48,7 @@ class PoolExecutor:
         self._jobs: dict[str, _Prepared] = {}
         self._queue: deque[Turn] = deque()
         self._workers = Group()
-        self._reaper: gevent.Greenlet | None = None
+        self._reaper: gevent.Greenlet[..., None] | None = None
         # Runs may be started from several (patched) threads; the queue and the jobs are shared.
         self._lock = threading.Lock()
 
@@ -113,9 +114,9 @@ class PoolExecutor:
         """Drop a job that is done; a turn that has not ended although its host was given up is killed."""
         prepared = self._jobs.pop(job_id, None)
         if prepared is not None:
-            for greenlet in list(prepared.running.values()):
-                if greenlet is not gevent.getcurrent():
-                    greenlet.kill(block=False)
+            for stuck in list(prepared.running.values()):
+                if stuck is not gevent.getcurrent():
+                    gevent.kill(stuck)
 
     def close(self) -> None:
         """Stop everything and close every connection."""

@@ -1,0 +1,180 @@
+"""The same call runs hosts at once from any kind of process, and leaves that process as it was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec import Engine, Inventory, RunResult
+from tests.testbed import Sshd
+
+ALL = [f"h{n:03d}" for n in range(1, 21)]
+
+
+def at_once(spans: dict[str, tuple[str, str]]) -> bool:
+    """Whether all hosts were running at the same moment, by their own clocks."""
+    return sorted(spans) == ALL and max(begin for begin, _ in spans.values()) < min(end for _, end in spans.values())
+
+
+def spans(result: RunResult) -> dict[str, tuple[str, str]]:
+    assert result.stats == {"changed": 20}, [r.msg for r in result.values() if not r.good][:3]
+    return {name: (r.data["start"], r.data["end"]) for name, r in result.items()}
+
+
+def hosts_file(sshd: Sshd, folder: Path) -> Path:
+    """An inventory file for processes that are started by the test."""
+    path = folder / "hosts.yml"
+    path.write_text(json.dumps({"all": {"hosts": sshd.hosts(20)}}))
+    return path
+
+
+def test_from_a_plain_thread(fleet: Inventory) -> None:
+    found: list[RunResult] = []
+    with Engine(fleet) as engine:
+        thread = threading.Thread(target=lambda: found.append(engine.run("all", "shell", "sleep 1")))
+        thread.start()
+        thread.join(60)
+    assert at_once(spans(found[0]))
+    assert not [name for name in sys.modules if name.split(".")[0] in ("gevent", "greenlet")]
+
+
+def test_inside_asyncio_without_blocking_its_loop(fleet: Inventory) -> None:
+    async def main() -> tuple[RunResult, float]:
+        longest = 0.0
+
+        async def heartbeat() -> None:
+            nonlocal longest
+            while True:
+                before = time.monotonic()
+                await asyncio.sleep(0.01)
+                longest = max(longest, time.monotonic() - before)
+
+        beating = asyncio.create_task(heartbeat())
+        with Engine(fleet) as engine:
+            result = await engine.arun("all", "shell", "sleep 1")
+            beating.cancel()
+            return result, longest
+
+    result, longest = asyncio.run(main())
+    assert at_once(spans(result))
+    # The commands alone take a second: a blocked loop would have stood still for that long.
+    assert longest < 0.9
+
+
+def test_asyncio_stream_and_cancel(fleet: Inventory) -> None:
+    async def main() -> list[str]:
+        seen = []
+        with Engine(fleet) as engine:
+            async for event in engine.astream("h001,h002", "raw", "echo hello"):
+                seen.append(event.event)
+            task = asyncio.create_task(engine.arun("all", "raw", "sleep 60"))
+            await asyncio.sleep(0.5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        return seen
+
+    started = time.monotonic()
+    seen = asyncio.run(main())
+    assert seen.count("host_finished") == 2
+    assert seen.count("output") == 2
+    assert seen[-1] == "run_finished"
+    assert time.monotonic() - started < 50
+
+
+PATCHED = """
+from gevent import monkey; monkey.patch_all()
+import json, sys
+from sshexec import Engine, Inventory
+with Engine(Inventory.load(sys.argv[1])) as engine:
+    result = engine.run("all", "shell", "sleep 1")
+    assert type(engine._executor).__name__ == "PoolExecutor"
+print(json.dumps({name: (r.data["start"], r.data["end"]) for name, r in result.items()}))
+"""
+
+
+def test_in_a_patched_process(sshd: Sshd, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PATCHED, str(hosts_file(sshd, tmp_path))], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert at_once({name: tuple(span) for name, span in json.loads(done.stdout).items()})
+
+
+def _in_child(inventory: Inventory, queue: Any) -> None:
+    with Engine(inventory) as engine:
+        result = engine.run("all", "shell", "sleep 1")
+        queue.put({name: (r.data["start"], r.data["end"]) for name, r in result.items()})
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_in_a_multiprocessing_child(fleet: Inventory, method: str) -> None:
+    context: Any = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_in_child, args=(fleet, queue))
+    child.start()
+    found = queue.get(timeout=60)
+    child.join(30)
+    assert child.exitcode == 0
+    assert at_once(found)
+
+
+def test_in_a_forked_child_of_a_process_that_uses_the_engine(fleet: Inventory) -> None:
+    with Engine(fleet) as engine:
+        assert engine.run("all", "ping").stats == {"ok": 20}
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                result = engine.run("all", "shell", "sleep 1")
+                os.write(writing, json.dumps(spans(result)).encode())
+                engine.close()
+            finally:
+                os._exit(0)
+        os.close(writing)
+        with open(reading) as answer:
+            found = json.load(answer)
+        os.waitpid(child, 0)
+        assert at_once({name: tuple(span) for name, span in found.items()})
+        # The child's coming and going did not disturb the parent's workers.
+        assert engine.run("all", "ping").stats == {"ok": 20}
+
+
+UNTOUCHED = """
+import json, logging, signal, socket, subprocess, sys, threading, time
+before = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.getsignal(signal.SIGINT),
+          signal.getsignal(signal.SIGCHLD), list(logging.getLogger().handlers))
+from sshexec import Engine, Inventory
+with Engine(Inventory.load(sys.argv[1])) as engine:
+    assert engine.run("all", "raw", "true").stats == {"changed": 20}
+after = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.getsignal(signal.SIGINT),
+         signal.getsignal(signal.SIGCHLD), list(logging.getLogger().handlers))
+print(json.dumps({
+    "same": before == after,
+    "loaded": [name for name in sys.modules if name.split(".")[0] in ("gevent", "greenlet", "paramiko")],
+    "threads": [thread.name for thread in threading.enumerate()],
+}))
+"""
+
+
+def test_the_callers_process_is_untouched(sshd: Sshd, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(UNTOUCHED), str(hosts_file(sshd, tmp_path))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"same": True, "loaded": [], "threads": ["MainThread"]}
+    assert done.stderr == ""

@@ -1,0 +1,83 @@
+"""Bad input is one clear line, and nothing is contacted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec import Engine, Host, Inventory, Secret, errors
+
+MARK = "touch {mark}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "module", "args", "kind", "words"),
+    [
+        ({}, "comand", "true", errors.UnknownModuleError, "comand"),
+        ({}, "command", {"_raw_params": "x", "bogus": 1}, errors.ArgumentError, "bogus"),
+        ({}, "copy", {"content": "x"}, errors.ArgumentError, "dest"),
+        ({}, "raw", "{{ nope }}", errors.InputError, "good: .*'nope' is undefined"),
+        ({}, "raw", "{{ nope", errors.InputError, "unexpected end of template"),
+        ({"secret": Secret("x")}, "raw", "{{ secret }}", errors.InputError, "secret is a secret"),
+        ({"loop": "{{ loop }}"}, "raw", "{{ loop }}", errors.InputError, "refers to itself"),
+        ({"ansible_connection": "telepathy"}, "ping", None, errors.OptionError, "bad.*telepathy"),
+        (
+            {"ansible_connection": "ssh", "ansible_port": 99999},
+            "ping",
+            None,
+            errors.OptionError,
+            "bad.*ansible_port.*99999",
+        ),
+        ({"ansible_connection": "ssh", "ansible_port": "ssh"}, "ping", None, errors.OptionError, "ansible_port"),
+        (
+            {"ansible_connection": "ssh", "ansible_private_key_file": "/no/key"},
+            "ping",
+            None,
+            errors.OptionError,
+            "/no/key",
+        ),
+        ({"ansible_become": True}, "ping", None, errors.OptionError, "privilege escalation"),
+    ],
+)
+def test_nothing_is_contacted(
+    variables: dict[str, Any], module: str, args: Any, kind: type[Exception], words: str, tmp_path: Path
+) -> None:
+    good = Host("good", {"ansible_connection": "local", "mark": str(tmp_path / "mark")})
+    bad = Host("bad", {"ansible_connection": "local", **variables})
+    with Engine(Inventory.from_hosts([good, bad])) as engine:
+        with pytest.raises(kind, match=words) as caught:
+            engine.run("all", module, args)
+        assert "\n" not in str(caught.value)
+        # The engine is as good as new afterwards.
+        assert engine.run("good", "ping").stats == {"ok": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"serial": 0}, "serial"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": -1}, "timeout"),
+        ({"run_timeout": float("nan")}, "run_timeout"),
+        ({"max_fail_percentage": 200}, "max_fail_percentage"),
+        ({"output_limit": 0}, "output_limit"),
+        ({"spill": "/no/such/folder"}, "/no/such/folder"),
+        ({"environment": {"A B": "x"}}, "A B"),
+    ],
+)
+def test_wrong_options_of_a_run(local: Inventory, options: dict[str, Any], words: str) -> None:
+    with Engine(local) as engine, pytest.raises(errors.ArgumentError, match=words):
+        engine.run("all", "shell", "true", **options)
+
+
+@pytest.mark.parametrize("options", [{"concurrency": 0}, {"processes": 0}, {"keep": -1}])
+def test_wrong_options_of_an_engine(local: Inventory, options: dict[str, Any]) -> None:
+    with pytest.raises(errors.ArgumentError, match=next(iter(options))):
+        Engine(local, **options)
+
+
+def test_a_pattern_that_matches_nothing(local: Inventory) -> None:
+    with Engine(local) as engine, pytest.raises(errors.PatternError, match="nosuch"):
+        engine.run("nosuch", "ping")

@@ -1,0 +1,217 @@
+"""A run's course: deadlines, batches, cancellation, streaming; through worker processes and real commands."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec import Engine, Host, Inventory, Timeouts, errors
+from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
+
+
+@pytest.fixture
+def engine(local: Inventory) -> Iterator[Engine]:
+    with Engine(local) as engine:
+        yield engine
+
+
+def test_results_come_as_hosts_finish_not_in_order(engine: Engine) -> None:
+    order = [
+        event.host
+        for event in engine.stream("l0,l1,l2", "raw", "sleep {{ 1.2 - number * 0.5 }}")
+        if isinstance(event, HostFinished)
+    ]
+    assert order == ["l2", "l1", "l0"]
+
+
+def test_one_stuck_host_holds_up_nobody(engine: Engine) -> None:
+    finished = []
+    for event in engine.stream("all", "raw", "sleep {{ 600 if number == 3 else 0 }}", run_timeout=3):
+        if isinstance(event, HostFinished):
+            finished.append((event.host, event.result.status))
+    assert finished[-1] == ("l3", "timeout")
+    assert sorted(finished[:-1]) == [(f"l{n}", "changed") for n in (0, 1, 2, 4, 5)]
+
+
+def test_the_sequence_of_events(engine: Engine) -> None:
+    events = list(engine.stream("l0", "raw", "printf 'a\\303'; sleep 0.2; printf '\\244b'"))
+    kinds = [type(event) for event in events]
+    assert kinds[0] is HostStarted
+    assert kinds[-2:] == [HostFinished, RunFinished]
+    assert [event.phase for event in events if isinstance(event, HostPhase)][-1] == "running"
+    # A character that came in two pieces is one character.
+    assert "".join(event.text for event in events if isinstance(event, Output)) == "aäb"
+
+
+def test_task_timeout_kills_the_command(engine: Engine, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    result = engine.run("l0", "shell", f"sleep 3; touch {mark}", timeout=0.5)["l0"]
+    assert (result.status, result.cause, result.killed, result.phase) == ("timeout", "timeout", True, "running")
+    assert result.data["timedout"] == {"period": 0.5}
+    time.sleep(3)
+    assert not mark.exists()
+
+
+def test_output_before_a_timeout_is_kept(engine: Engine) -> None:
+    result = engine.run("l0", "raw", "echo before; sleep 60", timeout=1)["l0"]
+    assert result.status == "timeout"
+    assert result.stdout == "before\n"
+
+
+def test_silence_is_a_timeout_of_its_own(local: Inventory) -> None:
+    with Engine(local, timeouts=Timeouts(idle=0.7)) as engine:
+        result = engine.run(
+            "l0,l1", "raw", "{{ 'sleep 60' if number else 'for i in 1 2 3 4; do echo; sleep 0.3; done' }}"
+        )
+    assert {name: r.status for name, r in result.items()} == {"l0": "changed", "l1": "timeout"}
+
+
+def test_run_timeout_ends_what_runs_and_starts_nothing_more(engine: Engine) -> None:
+    result = engine.run("all", "raw", "sleep 60", serial=4, run_timeout=1)
+    assert result.state == "timeout"
+    assert result.stats == {"timeout": 4, "cancelled": 2}
+    assert {r.cause for r in result.values()} == {"run_timeout"}
+    assert result["l5"].started is None
+    assert result["l5"].msg.startswith("not started: ")
+
+
+def test_cancel(engine: Engine) -> None:
+    run = engine.start("all", "raw", "sleep {{ 60 if number else 0 }}", serial=4)
+    deadline = time.monotonic() + 20
+    while len(run.snapshot()) != 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.cancel()
+    run.cancel()
+    result = run.wait(20)
+    assert result.state == "cancelled"
+    assert result.stats == {"changed": 1, "cancelled": 5}
+    assert result["l1"].killed is True
+    assert result["l5"].msg == "not started: the run was cancelled"
+    assert result.exit_code == 2
+
+
+def test_leaving_a_stream_cancels_the_run(engine: Engine, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    stream = engine.stream("all", "raw", f"sleep 2; touch {mark}")
+    for _ in stream:
+        break
+    stream.close()  # type: ignore[attr-defined]
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
+def test_wait_gives_up_and_can_be_repeated(engine: Engine) -> None:
+    run = engine.start("l0", "raw", "sleep 1")
+    with pytest.raises(TimeoutError, match="0 of 1 hosts"):
+        run.wait(0.1)
+    assert run.wait(20).stats == {"changed": 1}
+    assert run.done
+
+
+def test_snapshot_names_the_phase(engine: Engine) -> None:
+    run = engine.start("l0", "raw", "echo; sleep 2")
+    time.sleep(1)
+    (state,) = run.snapshot()
+    assert (state.host, state.phase) == ("l0", "running")
+    assert state.last_output is not None
+    run.cancel()
+    run.wait(20)
+    assert run.snapshot() == []
+
+
+def test_serial_batches_follow_each_other(engine: Engine) -> None:
+    result = engine.run("all", "shell", "sleep 0.3", serial=[1, 2])
+    spans = {name: (r.data["start"], r.data["end"]) for name, r in result.items()}
+    batches = [["l0"], ["l1", "l2"], ["l3", "l4"], ["l5"]]
+    for before, after in pairwise(batches):
+        assert max(spans[name][1] for name in before) <= min(spans[name][0] for name in after)
+
+
+def test_max_fail_percentage_over_batches(engine: Engine) -> None:
+    result = engine.run("all", "raw", "exit 1", serial=2, max_fail_percentage=40)
+    assert result.stats == {"failed": 2, "cancelled": 4}
+    assert result["l5"].cause == "max_fail_percentage"
+    assert "2 of 2 hosts failed" in result["l5"].msg
+
+
+def test_max_fail_percentage_stops_within_a_batch(local: Inventory) -> None:
+    with Engine(local, concurrency=1) as engine:
+        result = engine.run("all", "raw", "exit 1", max_fail_percentage=20)
+    assert result.stats == {"failed": 2, "cancelled": 4}
+
+
+def test_concurrency_bounds_the_hosts_at_once(local: Inventory) -> None:
+    with Engine(local, concurrency=2) as engine:
+        result = engine.run("all", "shell", "sleep 0.3")
+    moments = [(r.data["start"], 1) for r in result.values()] + [(r.data["end"], -1) for r in result.values()]
+    running = highest = 0
+    for _, step in sorted(moments):
+        running += step
+        highest = max(highest, running)
+    assert highest == 2
+
+
+def test_host_variables_fill_in_the_arguments(engine: Engine) -> None:
+    result = engine.run("l1,l2", "raw", "echo {{ inventory_hostname }}={{ number * factor }}", variables={"factor": 10})
+    assert [r.stdout for r in result.values()] == ["l1=10\n", "l2=20\n"]
+
+
+def test_variables_that_are_templates_themselves() -> None:
+    inventory = Inventory.from_hosts(
+        [Host("a", {"ansible_connection": "{{ kind }}", "kind": "local", "w": "{{ kind }}!"})]
+    )
+    with Engine(inventory) as engine:
+        assert engine.run("all", "raw", "echo {{ w }}")["a"].stdout == "local!\n"
+
+
+def test_environment(engine: Engine) -> None:
+    result = engine.run("l1", "shell", 'echo "$GREETING"', environment={"GREETING": "hi '{{ number }}'"})
+    assert result["l1"].stdout == "hi '1'"
+
+
+def test_large_output_is_cut_in_the_middle_and_spilled(engine: Engine, tmp_path: Path) -> None:
+    result = engine.run("l0", "raw", "seq 1 200000", output_limit=10_000, spill=str(tmp_path))["l0"]
+    assert result.truncated
+    assert result.stdout.startswith("1\n2\n3\n")
+    assert result.stdout.endswith("199999\n200000\n")
+    assert len(result.stdout) < 11_000
+    whole = Path(result.spilled["stdout"])
+    assert whole.read_text() == "".join(f"{n}\n" for n in range(1, 200001))
+    assert whole.stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_from_many_threads(engine: Engine) -> None:
+    stats: list[Any] = []
+    threads = [
+        threading.Thread(
+            target=lambda n=n: stats.append(engine.run("all", "raw", f"echo {n}").groups()[0].result.stdout)
+        )
+        for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(stats) == [f"{n}\n" for n in range(8)]
+
+
+def test_groups_fold_equal_answers(engine: Engine) -> None:
+    groups = engine.run("all", "raw", "echo {{ number % 3 == 0 }}").groups()
+    assert [(group.hosts, group.result.stdout) for group in groups] == [
+        (("l1", "l2", "l4", "l5"), "False\n"),
+        (("l0", "l3"), "True\n"),
+    ]
+
+
+def test_a_closed_engine_says_so(local: Inventory) -> None:
+    engine = Engine(local)
+    engine.close()
+    engine.close()
+    with pytest.raises(errors.SshexecError, match="closed"):
+        engine.run("all", "ping")

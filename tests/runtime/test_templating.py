@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sshexec.errors import InputError
+from sshexec.secret import Secret
+from sshexec.templating import has_template, render
+
+VARIABLES: dict[str, Any] = {
+    "n": 3,
+    "name": "web",
+    "both": "{{ name }}{{ n }}",
+    "items": [1, 2],
+    "deep": {"k": "{{ n }}"},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("plain", "plain"),
+        ("{{ n }}", 3),
+        ("{{ both }}", "web3"),
+        ("x {{ both }}\n", "x web3\n"),
+        ("{% if n > 2 %}big{% endif %}", "big"),
+        ({"a": ["{{ items }}", 1]}, {"a": [[1, 2], 1]}),
+        ("{{ deep }}", {"k": 3}),
+        ("{{ n }}{{ n }}", "33"),
+        ("{{ nope | default('other') }}", "other"),
+        ("${HOME} {x}", "${HOME} {x}"),
+        (7, 7),
+    ],
+)
+def test_render(value: Any, expected: Any) -> None:
+    assert render(value, VARIABLES, "h") == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("{{ nope }}", "host h: .*'nope' is undefined"),
+        ("a {{ nope }}", "'nope' is undefined"),
+        ("{{ n.x.y }}", "no attribute 'x'"),
+        ("{{ 1/0 }}", "ZeroDivisionError"),
+        ("{% for %}", "host h"),
+        ("{{ ''.__class__ }}", "unsafe"),
+        ("{{ self_ }}", "refers to itself"),
+        ("{{ password }}", "password is a secret"),
+    ],
+)
+def test_errors(value: str, words: str) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        render(value, {**VARIABLES, "self_": "{{ self_ }}", "password": Secret("hunter2")}, "h")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_has_template() -> None:
+    assert has_template({"a": [{"b": "{% x %}"}]})
+    assert not has_template({"a": ["{b}", 1, None]})

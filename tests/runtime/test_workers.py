@@ -1,0 +1,154 @@
+"""Worker processes: their death, their parent's death, who goes where."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from sshexec import Engine, Host, Inventory
+from sshexec.events import HostFinished
+
+
+def workers_of(engine: Engine) -> list[int]:
+    """Process ids of the engine's workers."""
+    executor: Any = engine._executor
+    return [worker.process.pid for worker in executor._slots if worker is not None]
+
+
+def gone(pid: int, within: float = 15.0) -> bool:
+    """Whether the process ends within that many seconds."""
+    limit = time.monotonic() + within
+    while time.monotonic() < limit:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except OSError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_killed_worker_costs_its_own_hosts_only(fleet: Inventory) -> None:
+    with Engine(fleet, processes=2) as engine:
+        run = engine.start("all", "shell", "sleep 3")
+        time.sleep(1.5)
+        victim, survivor = workers_of(engine)
+        os.kill(victim, signal.SIGKILL)
+        result = run.wait(60)
+        lost = {name for name, r in result.items() if r.cause == "worker_lost"}
+        assert 0 < len(lost) < 20
+        assert set(result.unreachable) == lost
+        assert {r.status for name, r in result.items() if name not in lost} == {"changed"}
+        assert all(f"worker process {victim} was killed by SIGKILL" in result[name].msg for name in lost)
+        assert engine.run("all", "ping").stats == {"ok": 20}
+        assert survivor in workers_of(engine)
+        assert victim not in workers_of(engine)
+
+
+def test_a_killed_worker_between_runs_is_replaced(local: Inventory) -> None:
+    with Engine(local) as engine:
+        engine.run("all", "ping")
+        (victim,) = workers_of(engine)
+        os.kill(victim, signal.SIGKILL)
+        assert gone(victim)
+        time.sleep(0.2)
+        assert engine.run("all", "ping").stats == {"ok": 6}
+
+
+PARENT = """
+import sys, time
+from sshexec import Engine, Host, Inventory
+hosts = [Host(f"l{n}", {"ansible_connection": "local"}) for n in range(4)]
+engine = Engine(Inventory.from_hosts(hosts), processes=2)
+run = engine.start("all", "raw", "exec sleep 3600." + sys.argv[1])
+while len([state for state in run.snapshot() if state.phase == "running"]) < 4:
+    time.sleep(0.05)
+print(*[worker.process.pid for worker in engine._executor._slots], flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_parents_death_leaves_no_worker_and_no_command_behind() -> None:
+    marker = str(os.getpid())
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, marker], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pids = [int(pid) for pid in parent.stdout.readline().split()]
+    assert len(pids) == 2
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    assert all(gone(pid, 30) for pid in pids)
+    left = subprocess.run(["pgrep", "-f", f"sleep 3600.{marker}"], capture_output=True, text=True).stdout
+    assert left == ""
+
+
+def test_close_ends_the_workers_and_what_they_run(local: Inventory) -> None:
+    engine = Engine(local)
+    run = engine.start("all", "raw", "sleep 600")
+    time.sleep(1)
+    (worker,) = workers_of(engine)
+    engine.close()
+    assert gone(worker, 1)
+    result = run.wait(20)
+    assert set(result.stats) <= {"cancelled", "unreachable"}
+    assert len(result) == 6
+
+
+def test_hosts_stick_to_their_worker_and_keep_their_connection(fleet: Inventory) -> None:
+    with Engine(fleet, processes=2) as engine:
+        parents = [engine.run("all", "raw", "echo $PPID") for _ in range(3)]
+        first = {name: r.stdout for name, r in parents[0].items()}
+        # The same sshd session process answers each time: the connection was reused.
+        assert all({name: r.stdout for name, r in again.items()} == first for again in parents[1:])
+        assert len(set(first.values())) == 20
+
+
+def test_keep_0_closes_connections_with_the_turn(fleet: Inventory) -> None:
+    with Engine(fleet, keep=0) as engine:
+        first, second = (engine.run("h001", "raw", "echo $PPID")["h001"].stdout for _ in range(2))
+        assert first != second
+
+
+def test_files_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
+    for name in ("gevent", "paramiko", "logging", "inventory", "connectors", "runpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n")
+    script = (
+        "from sshexec import Engine, Host, Inventory\n"
+        "import os; os.chdir(os.environ['FOREIGN'])\n"
+        "inventory = Inventory.from_hosts([Host('here', {'ansible_connection': 'local'})])\n"
+        "with Engine(inventory) as engine: print(engine.run('all', 'ping').stats)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "FOREIGN": str(tmp_path)},
+    )
+    assert done.stdout == "{'ok': 1}\n", done.stderr
+
+
+def test_two_runs_at_once_on_one_engine(local: Inventory) -> None:
+    with Engine(local) as engine:
+        slow = engine.start("all", "raw", "sleep 2; echo slow")
+        quick = engine.run("l1", "raw", "echo quick")
+        assert not slow.done
+        assert quick["l1"].stdout == "quick\n"
+        assert {r.stdout for r in slow.wait(30).values()} == {"slow\n"}
+
+
+def test_a_reader_that_stops_reading_slows_only_its_own_run() -> None:
+    inventory = Inventory.from_hosts([Host(f"l{n}", {"ansible_connection": "local"}) for n in range(2)])
+    with Engine(inventory) as engine:
+        flood = engine.start("all", "raw", "yes | head -c 400000000", output_limit=1000)
+        events = flood.events()
+        next(events)
+        assert engine.run("l0", "ping", timeout=30)["l0"].status == "ok"
+        flood.cancel()
+        assert sum(isinstance(event, HostFinished) for event in events) == 2
