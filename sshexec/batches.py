@@ -59,7 +59,7 @@ class Batches:
 def _cut(hosts: Sequence[str], serial: Serial) -> list[list[str]]:
     if serial is None:
         return [list(hosts)] if hosts else []
-    steps = [serial] if isinstance(serial, (int, str)) else list(serial)
+    steps = list(serial) if isinstance(serial, (list, tuple)) else [serial]
     if not steps:
         raise ArgumentError("serial: the list is empty")
     sizes = [_size(step, len(hosts)) for step in steps]
@@ -72,10 +72,10 @@ def _cut(hosts: Sequence[str], serial: Serial) -> list[list[str]]:
     return batches
 
 
-def _size(step: int | str, total: int) -> int:
+def _size(step: object, total: int) -> int:
     text = str(step).strip()
     try:
-        if isinstance(step, bool):
+        if not isinstance(step, (int, str)) or isinstance(step, bool):
             raise ValueError
         number = float(text[:-1]) * total / 100 if text.endswith("%") else int(text)
         if not number > 0 or (text.endswith("%") and number > total):
