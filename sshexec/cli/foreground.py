@@ -1,0 +1,76 @@
+"""One run in the foreground: events to the report, progress to the operator, signals to the run."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from sshexec.cli.display import Display, Lines, LiveDisplay
+from sshexec.cli.interrupt import Interrupts
+from sshexec.cli.report import Report, summary
+from sshexec.cli.stdout import Stdout
+from sshexec.cli.untrusted import harmless
+from sshexec.events import HostFinished, HostPhase
+from sshexec.results import RunResult
+
+if TYPE_CHECKING:
+    from sshexec.run import Run
+
+
+def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, phases: bool = False) -> int:
+    """See a run through to its end and return the exit code.
+
+    Args:
+        run: started just now; its events are read here.
+        report: makes the text for standard output.
+        stdout: where that goes.
+        quiet: show neither progress nor summary.
+        phases: print on standard error when a host enters another phase.
+
+    Raises:
+        OSError: standard output can't be written to (BrokenPipeError: its reader has gone); the run was cancelled.
+    """
+    display = _display(run, stdout, quiet)
+
+    def cancel() -> None:
+        display.say("sshexec: stopping the hosts; once more stops at once")
+        run.cancel()
+
+    with Interrupts(cancel, display.restore) as interrupts:
+        try:
+            with display:
+                result = _relay(run, report, display, phases)
+            stdout.write(report.end(result))
+            stdout.flush()
+        except OSError:
+            run.cancel()
+            run.drop_events()
+            run.wait()
+            raise
+        if not quiet:
+            _summarise(result)
+        return interrupts.exit_code or result.exit_code
+
+
+def _relay(run: Run, report: Report, display: Display, phases: bool) -> RunResult:
+    for event in run.events():
+        if text := report.event(event):
+            display.write(text)
+        if isinstance(event, HostFinished):
+            display.count(event.result)
+        elif phases and isinstance(event, HostPhase):
+            display.say(f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {harmless(event.host)}: {event.phase}")
+    return run.wait()
+
+
+def _display(run: Run, stdout: Stdout, quiet: bool) -> Display:
+    if quiet:
+        return Display(run, stdout)
+    drawable = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
+    return LiveDisplay(run, stdout) if drawable else Lines(run, stdout)
+
+
+def _summarise(result: RunResult) -> None:
+    print("\n".join(summary(result)), file=sys.stderr, flush=True)

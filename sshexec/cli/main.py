@@ -1,0 +1,103 @@
+"""The ``sshexec`` command: its subcommands, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+import sshexec
+from sshexec.cli.untrusted import harmless
+from sshexec.errors import SshexecError
+
+INTERNAL, USAGE, INTERRUPTED, PIPE = 1, 5, 130, 141
+"""Exit codes beside those of a run (0 all well, 2 some host failed, 4 some host unreachable)."""
+
+_COMMANDS = {
+    "run": "run a module on many hosts",
+    "hosts": "show which hosts there are, and their variables",
+    "demo": "bring up 20 hosts on this machine and try it on them",
+}
+
+
+class _Commands(click.Group):
+    """Subcommands that are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return their names in the order of the help text."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"sshexec.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_Commands,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 all well, 2 some host failed, 4 some host unreachable, 5 bad usage or input, 130 interrupted.",
+)
+@click.version_option(sshexec.__version__, prog_name="sshexec")
+def cli() -> None:
+    """Run commands, scripts and file copies on many hosts at once.
+
+    \b
+      sshexec run all -i web1,web2, -a uptime
+      sshexec run web -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf mode=0644'
+      sshexec demo
+    """
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; nothing is raised.
+
+    Args:
+        args: words after the program's name; None takes those of this process.
+    """
+    try:
+        code = cli.main(args, prog_name="sshexec", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        return USAGE
+    except click.UsageError as error:
+        about = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        return _fail(f"{error.format_message().rstrip('.')}{about}", USAGE)
+    except click.ClickException as error:
+        return _fail(error.format_message(), USAGE)
+    except SshexecError as error:
+        return _fail(str(error), USAGE)
+    except (KeyboardInterrupt, click.Abort):
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _drop_stdout()
+        return PIPE
+    except Exception as error:  # noqa: BLE001 - the last line of defence shows no traceback
+        if os.environ.get("SSHEXEC_TRACEBACK"):
+            raise
+        hint = "run with SSHEXEC_TRACEBACK=1 to see where"
+        return _fail(f"{type(error).__name__}: {error} ({hint})", INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"sshexec: error: {harmless(' '.join(message.split()))}", file=sys.stderr)
+    return code
+
+
+def _drop_stdout() -> None:
+    """Keep Python from complaining at exit about what it can't flush any more."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)

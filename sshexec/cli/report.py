@@ -1,0 +1,194 @@
+"""What standard output gets to read: results in the manner of Ansible's ad-hoc command, folded, or as JSON.
+
+A report turns events into text; it neither waits nor writes.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC
+from typing import Any
+
+from sshexec.cli.nodeset import fold
+from sshexec.cli.untrusted import harmless
+from sshexec.events import Event, HostFinished
+from sshexec.results import HostResult, RunResult
+
+COLOURS = {
+    "ok": "green",
+    "changed": "yellow",
+    "skipped": "cyan",
+    "failed": "red",
+    "timeout": "red",
+    "unreachable": "bright_red",
+    "cancelled": "magenta",
+}
+
+_TITLES = {"ok": "SUCCESS"}
+"""Ansible's word where it is not the status itself."""
+
+
+class Report(ABC):
+    """Text for standard output, made from a run's events."""
+
+    def event(self, event: Event) -> str:
+        """Return what to print now."""
+        return ""
+
+    def end(self, result: RunResult) -> str:
+        """Return what to print once every host has its result."""
+        return ""
+
+
+class JsonLines(Report):
+    """One event a line."""
+
+    def event(self, event: Event) -> str:
+        """Return the event as a line of JSON."""
+        return json.dumps(event.to_dict(), default=str) + "\n"
+
+
+class Json(Report):
+    """One object for the whole run."""
+
+    def end(self, result: RunResult) -> str:
+        """Return `RunResult.to_dict` as JSON."""
+        return json.dumps(result.to_dict(), default=str) + "\n"
+
+
+class Text(Report):
+    """A block for each host, as it finishes.
+
+    Args:
+        terminal: whether a person's terminal reads it: control characters of hosts are written out, not obeyed.
+        colour: colour the headings.
+        verbose: show the whole result, not only what the task printed.
+    """
+
+    def __init__(self, *, terminal: bool = False, colour: bool = False, verbose: bool = False) -> None:
+        self._terminal = terminal
+        self._colour = colour
+        self._verbose = verbose
+
+    def event(self, event: Event) -> str:
+        """Return the block of a host that has finished."""
+        return self.block(event.result.host, event.result) if isinstance(event, HostFinished) else ""
+
+    def block(self, name: str, result: HostResult) -> str:
+        """Return a heading and, below it, what the host answered."""
+        if _printed(result) and not self._verbose:
+            parts = (result.stdout, result.stderr, "" if result.good else result.msg)
+            body = "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part)
+            return self._heading(name, result, " >>") + self.safe(body) + self._spilled(result)
+        body = json.dumps(self._data(result), indent=4, ensure_ascii=False, default=str)
+        return self._heading(name, result, " => ").removesuffix("\n") + self.safe(body) + "\n" + self._spilled(result)
+
+    def safe(self, text: str) -> str:
+        """Return the text as it may go to where this report goes."""
+        return harmless(text) if self._terminal else text
+
+    def title(self, name: str, result: HostResult) -> str:
+        """Return ``h1 | CHANGED | rc=0``, or the cause in the place of an exit status."""
+        word = _TITLES.get(result.status, result.status.upper())
+        detail = ""
+        if result.rc is not None:
+            detail = f" | rc={result.rc}"
+        elif result.cause not in (None, result.status):
+            detail = f" | {result.cause}"
+        return f"{self.safe(name)} | {word}{detail}"
+
+    def paint(self, text: str, result: HostResult) -> str:
+        """Return the text in the colour of the result's status, where colours are wanted."""
+        if not self._colour:
+            return text
+        import click
+
+        return click.style(text, fg=COLOURS[result.status])
+
+    def _heading(self, name: str, result: HostResult, arrow: str) -> str:
+        return self.paint(self.title(name, result) + arrow, result) + "\n"
+
+    def _data(self, result: HostResult) -> dict[str, Any]:
+        """Return the result without what only programs read."""
+        data = result.to_ansible()
+        if not self._verbose:
+            for key in [key for key in data if key == "invocation" or key.startswith("_ansible_")]:
+                del data[key]
+        return data
+
+    def _spilled(self, result: HostResult) -> str:
+        return "".join(f"(whole {stream}: {path})\n" for stream, path in result.spilled.items())
+
+
+class OneLine(Text):
+    """One line for each host."""
+
+    def block(self, name: str, result: HostResult) -> str:
+        r"""Return the line; line ends within the output are written as ``\n``."""
+        title = self.paint(self.title(name, result), result)
+        if not _printed(result):
+            body = json.dumps(self._data(result), ensure_ascii=False, default=str)
+            return f"{title} => {self.safe(body)}\n"
+        pieces = [("(stdout)", result.stdout), ("(stderr)", result.stderr)]
+        if not result.good:
+            pieces.append(("(msg)", result.msg))
+        shown = " ".join(f"{mark} {_on_one_line(text)}" for mark, text in pieces if text)
+        return f"{title} | {self.safe(shown)}\n" if shown else f"{title}\n"
+
+
+class Folded(Text):
+    """A block for each different answer at the end, the most frequent first."""
+
+    def event(self, event: Event) -> str:
+        """Return nothing: answers are compared when all are there."""
+        return ""
+
+    def end(self, result: RunResult) -> str:
+        """Return the blocks."""
+        groups = [self.block(_counted(group.hosts), group.result) for group in result.groups()]
+        return "\n".join(groups)
+
+
+def summary(result: RunResult) -> list[str]:
+    """Return the lines that tell an operator how a run ended: counts, and who did not end well and why."""
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.stats.items(), key=_by_status))
+    how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
+    hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
+    lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, host in result.items():
+        if not host.good:
+            alike.setdefault((_label(host), _reason(host, name)), []).append(name)
+    for (label, reason), names in sorted(alike.items(), key=lambda item: -len(item[1])):
+        lines.append(f"  {label}: {harmless(_counted(names))}" + (f": {reason}" if reason else ""))
+    return lines
+
+
+def _printed(result: HostResult) -> bool:
+    """Return whether the result is what a command printed, or a message, rather than data to look at."""
+    return result.rc is not None or result.status in ("unreachable", "timeout", "cancelled")
+
+
+def _counted(names: list[str] | tuple[str, ...]) -> str:
+    return f"{fold(names)} ({len(names)})" if len(names) > 1 else fold(names)
+
+
+def _label(result: HostResult) -> str:
+    if result.rc is not None and result.status == "failed":
+        return f"failed, rc={result.rc}"
+    return result.status if result.cause in (None, result.status) else f"{result.status}, {result.cause}"
+
+
+def _reason(result: HostResult, name: str) -> str:
+    """Return the first line of why; the last line on standard error says more than "non-zero return code"."""
+    said = result.stderr.strip().splitlines() if result.rc is not None else []
+    text = said[-1] if said else (result.msg.strip().splitlines() or [""])[0]
+    return harmless(text.removeprefix(f"{name}: "))[:300]
+
+
+def _on_one_line(text: str) -> str:
+    return text.rstrip("\r\n").replace("\r\n", "\\n").replace("\n", "\\n")
+
+
+def _by_status(item: tuple[str, int]) -> int:
+    return list(COLOURS).index(item[0])

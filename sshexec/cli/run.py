@@ -1,0 +1,149 @@
+"""``sshexec run``: one module on many hosts."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
+from sshexec.cli.sources import inventory_option, load_inventory
+from sshexec.cli.stdout import Stdout
+from sshexec.cli.untrusted import harmless
+from sshexec.cli.values import SECONDS, Serial, Size
+from sshexec.cli.variables import ask_password, extra_variables
+
+_FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
+
+_EPILOG = """\b
+Examples:
+  sshexec run all -i web1,web2, -a uptime
+  sshexec run 'web:&prod' -i hosts.yml -m shell -a 'df -h / | tail -1' -o
+  sshexec run all -i hosts.yml -m script -a './check.sh --fast' --fold
+  sshexec run all -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf' -C -D
+  sshexec run all -i hosts.yml -a 'systemctl restart app' --serial 1,20% --max-fail-percentage 10
+  sshexec run all -i hosts.yml -a 'cat /etc/os-release' --json | jq '.hosts[].result.rc'
+
+\b
+Results go to standard output, progress and summary to standard error. Options that set a connection variable (-u, -c,
+--private-key ...) and -e win over the inventory. Exit codes: 0 all well, 2 some host failed, 4 some host unreachable,
+5 bad usage or input (nothing was contacted), 130 interrupted: Ctrl-C stops the hosts and reports them, twice stops at
+once."""
+
+
+@click.command(epilog=_EPILOG, short_help="run a module on many hosts")
+@click.argument("pattern")
+@inventory_option
+@click.option("-m", "--module-name", "module", default="command", show_default=True, help="Module to run.")
+@click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
+@click.option("-f", "--forks", type=click.IntRange(min=1), default=100, show_default=True, help="Hosts at once.")
+@click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
+@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
+@click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
+@click.option("-D", "--diff", is_flag=True, help="Show differences in files.")
+@click.option("-u", "--user", help="Log in as this user.")
+@click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
+@click.option("--private-key", metavar="FILE", help="Log in with this key.")
+@click.option("-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, local.")
+@click.option("--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'.")
+@click.option(
+    "--host-key-checking",
+    type=click.Choice(["yes", "accept-new", "no"]),
+    help="Unknown host keys: refuse (the default), learn, or check none.",
+)
+@click.option("-T", "--timeout", type=SECONDS, help="Seconds for connecting (default 10).")
+@click.option("--task-timeout", type=SECONDS, help="Seconds for the task on one host, once it is connected.")
+@click.option("--run-timeout", type=SECONDS, help="Seconds for the whole run.")
+@click.option("--serial", type=Serial(), help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%.")
+@click.option("--max-fail-percentage", type=click.FloatRange(0, 100), help="Give up once more of a batch have failed.")
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Use this many processor cores.")
+@click.option("-o", "--one-line", is_flag=True, help="Print one line for each host.")
+@click.option("-F", "--fold", is_flag=True, help="Print equal answers once, at the end.")
+@click.option("--json", is_flag=True, help="Print one JSON object for the run, at the end.")
+@click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON.")
+@click.option("--output-limit", type=Size(), default="16M", show_default=True, help="Bytes kept of each stream.")
+@click.option(
+    "--spill", type=click.Path(file_okay=False, exists=True), metavar="DIR", help="Write streams over the limit here."
+)
+@click.option("--list-hosts", is_flag=True, help="Print the hosts that would be contacted, and stop.")
+@click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor summary.")
+@click.option("-v", "--verbose", count=True, help="Show phases on standard error, and results with all their keys.")
+def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
+    """Run a module on the hosts that PATTERN selects.
+
+    PATTERN is a host, a group, a glob or a combination, as in Ansible: 'web', 'web*', 'web:!web3', 'web:&prod', '~re',
+    '@failed.txt'.
+    """
+    chosen = [flag for name, flag in _FORMATS.items() if options[name]]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
+    inventory = load_inventory(sources)
+    if options["limit"]:
+        inventory = inventory.limit(options["limit"])
+    if options["list_hosts"]:
+        return _list_hosts(inventory.select(pattern))
+    variables = _variables(options)
+
+    from sshexec.cli.foreground import follow
+    from sshexec.engine import Engine
+
+    stdout = Stdout()
+    with Engine(
+        inventory,
+        concurrency=options["forks"],
+        processes=options["processes"],
+        variables=variables,
+        keep=0,
+    ) as engine:
+        run = engine.start(
+            pattern,
+            options["module"],
+            options["arguments"],
+            check=options["check"],
+            diff=options["diff"],
+            timeout=options["task_timeout"],
+            run_timeout=options["run_timeout"],
+            serial=options["serial"],
+            max_fail_percentage=options["max_fail_percentage"],
+            output_limit=options["output_limit"],
+            spill=options["spill"],
+            output=options["jsonl"],
+        )
+        phases = options["verbose"] > 0 and not options["jsonl"]
+        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], phases=phases)
+
+
+def _list_hosts(hosts: list[Any]) -> int:
+    stdout = Stdout()
+    clean = harmless if stdout.terminal else str
+    stdout.write("".join(f"{clean(host.name)}\n" for host in hosts))
+    stdout.flush()
+    return 0
+
+
+def _variables(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the variables that the command line sets; ``-e`` wins over the options."""
+    checking = options["host_key_checking"]
+    given: dict[str, Any] = {
+        "ansible_user": options["user"],
+        "ansible_connection": options["connection"],
+        "ansible_private_key_file": options["private_key"],
+        "ansible_timeout": options["timeout"],
+        "ansible_ssh_common_args": options["ssh_common_args"],
+        "ansible_host_key_checking": None if checking is None else checking != "no",
+        # The first of OpenSSH's options wins, and this variable is the first that is read.
+        "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
+        "ansible_password": ask_password(options["user"]) if options["ask_pass"] else None,
+    }
+    return {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
+
+
+def _report(options: dict[str, Any], stdout: Stdout) -> Report:
+    if options["json"]:
+        return Json()
+    if options["jsonl"]:
+        return JsonLines()
+    kind = OneLine if options["one_line"] else Folded if options["fold"] else Text
+    colour = stdout.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
+    return kind(terminal=stdout.terminal, colour=colour, verbose=bool(options["verbose"]))

@@ -1,0 +1,50 @@
+"""Where the hosts come from: ``-i``, or ``SSHEXEC_INVENTORY``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sshexec.cli.untrusted import harmless
+from sshexec.errors import InputError
+
+if TYPE_CHECKING:
+    from sshexec.inventory.model import Inventory
+
+VARIABLE = "SSHEXEC_INVENTORY"
+
+
+def inventory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option ``-i``."""
+    return click.option(
+        "-i",
+        "--inventory",
+        "sources",
+        multiple=True,
+        metavar="SOURCE",
+        help=f"YAML or INI file, directory, executable, or names: 'h1,h2,'. May be repeated. Default: ${VARIABLE}.",
+    )(command)
+
+
+def load_inventory(sources: Sequence[str]) -> Inventory:
+    """Load the inventory and show its warnings on standard error.
+
+    Args:
+        sources: what ``-i`` named.
+
+    Raises:
+        InputError: there is none, or one is unreadable or wrong.
+    """
+    from sshexec.inventory.model import Inventory
+
+    chosen = list(sources) or [source for source in [os.environ.get(VARIABLE)] if source]
+    if not chosen:
+        raise InputError(f"no inventory: name one with -i (a file, or 'host1,host2,'), or set {VARIABLE}")
+    inventory = Inventory.load(chosen)
+    for warning in inventory.warnings:
+        print(f"sshexec: warning: {harmless(str(warning))}", file=sys.stderr)
+    return inventory
