@@ -161,7 +161,8 @@ def documented_methods() -> set[str]:
 
 
 def undocumented(module: Module, inherited: set[str]) -> Iterator[str]:
-    """Yield the public names of a module that have no docstring, and inherit none from a class of the product."""
+    """Yield the public names of a module that have no docstring, and inherit none from the product or a library."""
+    libraries = {name.split(".")[-1] for _, name in module.imports() if name.split(".")[0] in THIRD_PARTY}
     if not ast.get_docstring(module.tree):
         yield module.file
     for node in definitions(module.tree):
@@ -171,7 +172,7 @@ def undocumented(module: Module, inherited: set[str]) -> Iterator[str]:
             yield node.name
         if isinstance(node, ast.ClassDef):
             bases = {name.id for base in node.bases for name in ast.walk(base) if isinstance(name, ast.Name)}
-            for method in definitions(node):
+            for method in definitions(node) if bases.isdisjoint(libraries) else ():
                 known = ast.get_docstring(method) or any(f"{base}.{method.name}" in inherited for base in bases)
                 if not method.name.startswith("_") and not known and not is_accessory(method):
                     yield f"{node.name}.{method.name}"
