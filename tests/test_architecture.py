@@ -6,13 +6,13 @@ docs/architecture.md draws the picture and says why; its table of rooms is read 
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pytest
@@ -59,11 +59,11 @@ class Module:
         folder, *rest = self.path.relative_to(ROOT).with_suffix("").parts
         return ".".join([FOLDERS[folder], *(part for part in rest if part != "__init__")])
 
-    @cached_property
+    @functools.cached_property
     def text(self) -> str:
         return self.path.read_text(encoding="utf-8")
 
-    @cached_property
+    @functools.cached_property
     def tree(self) -> ast.Module:
         return ast.parse(self.text, self.file)
 
@@ -154,6 +154,7 @@ def definitions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef | a
     return (child for child in node.body if isinstance(child, kinds))
 
 
+@functools.cache
 def documented_methods() -> set[str]:
     """Return "Class.method" for each method of the product that has a docstring."""
     classes = [node for module in MODULES for node in definitions(module.tree) if isinstance(node, ast.ClassDef)]
