@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,6 +109,17 @@ def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form:
     if free_form and left:
         given[FREE_FORM] = left
     return given
+
+
+def first_word(module: str, text: str) -> tuple[str, str]:
+    """Return the first word of a text without its quotes, and the rest as it was written.
+
+    Raises:
+        ArgumentError: a quote is not closed.
+    """
+    for start, end in _words(module, text):
+        return " ".join(shlex.split(text[start:end])), text[end:].strip()
+    return "", ""
 
 
 def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
@@ -244,11 +256,15 @@ def _list(value: Any) -> list[str]:
     raise TypeError(f"{value!r} cannot be converted to a list")
 
 
-_CONVERTERS = {
+def _raw(value: Any) -> Any:
+    return value
+
+
+_CONVERTERS: dict[Type, Callable[[Any], Any]] = {
     "str": _text,
     "path": _text,
     "bool": _bool,
     "int": _int,
     "list": _list,
-    "raw": lambda value: value,
+    "raw": _raw,
 }

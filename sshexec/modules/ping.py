@@ -22,7 +22,7 @@ class Ping(Module):
         if data == "crash":
             return {"failed": True, "changed": False, "msg": "boom"}
         output = Output()
-        done = connector.execute(Command("echo pong", about=("run", "echo pong")), output, invocation.deadline)
+        done = connector.execute(Command("echo pong", about=("ping",)), output, invocation.deadline)
         if done.rc != 0 or output.stdout.strip() != b"pong":
             said = (output.text("stderr") or output.text("stdout")).strip()[-200:]
             return {

@@ -1,0 +1,133 @@
+"""The ``fetch`` module: a file of every host, brought to this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from sshexec.connectors.base import Capability, Connector
+from sshexec.connectors.files import Found
+from sshexec.errors import ArgumentError, HostError
+from sshexec.modules.arguments import Parameter
+from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.destination import Question, ask, shown
+from sshexec.modules.local_file import LocalFile
+
+_MISSING = "the remote file does not exist, not transferring, ignored"
+
+
+class Fetch(Module):
+    """Bring a host's file to ``dest/HOST/PATH``, or with ``flat`` to ``dest`` itself."""
+
+    name = "fetch"
+    parameters = (
+        Parameter("src", "path"),
+        Parameter("dest", "path"),
+        Parameter("flat", "bool", default=False),
+        Parameter("fail_on_missing", "bool", default=True),
+        Parameter("validate_checksum", "bool", default=True),
+    )
+    needs = Capability.POSIX | Capability.FILES
+
+    def check_arguments(self) -> None:
+        """Check that both paths are given."""
+        if not self.arguments["src"] or not self.arguments["dest"]:
+            raise ArgumentError(f"{self.name}: src and dest are required")
+        if "\0" in self.arguments["src"] + self.arguments["dest"]:
+            raise ArgumentError(f"{self.name}: a path can't hold a NUL character")
+
+    def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
+        """Fetch the file where the local copy differs; check mode skips it."""
+        if invocation.check:
+            return {"changed": False, "skipped": True, "msg": "check mode not (yet) supported for this module"}
+        src = self.arguments["src"]
+        try:
+            answer = ask(connector, invocation, Question(src, follow=True))
+            found = answer.founds[0]
+            if not found.exists:
+                result = self._result(changed=False, file=shown(src), msg=_MISSING)
+                return {**result, "failed": True} if self.arguments["fail_on_missing"] else result
+            if found.kind == "directory":
+                return self._failed("remote file is a directory, fetch cannot work on directories", file=shown(src))
+            return self._fetch(connector, invocation, answer.path, found)
+        except HostError as error:
+            if error.status != "failed":
+                raise
+            return self._failed(error.message, file=shown(src))
+        except OSError as error:
+            return self._failed(f"Failed to fetch the file: {error.strerror}: {error.filename!r}", file=shown(src))
+
+    def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, path: str, found: Found) -> Result:
+        target = self._target(invocation.host, path)
+        if target.is_dir():
+            return self._failed(
+                "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
+                if self.arguments["flat"]
+                else f"{target} is a directory, a file can't take its place"
+            )
+        dest = shown(str(target))
+        if found.sha1 and target.is_file():
+            facts = LocalFile(str(target)).facts()
+            if facts.sha1 == found.sha1:
+                return self._result(changed=False, checksum=facts.sha1, dest=dest, file=shown(path), md5sum=facts.md5)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.parent / f".sshexec-{secrets.token_hex(8)}"
+        try:
+            with temporary.open("xb") as opened:
+                digests = _Digests(opened)
+                connector.get(path, cast(BinaryIO, digests), invocation.deadline)
+            sums = {
+                "checksum": digests.sha1.hexdigest(),
+                "md5sum": digests.md5.hexdigest(),
+                "remote_checksum": found.sha1 or None,
+                "remote_md5sum": None,
+            }
+            if self.arguments["validate_checksum"] and found.sha1 and found.sha1 != sums["checksum"]:
+                return self._failed("checksum mismatch", file=shown(path), dest=dest, **sums)
+            os.replace(temporary, target)
+            return self._result(changed=True, dest=dest, **sums)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                temporary.unlink()
+
+    def _target(self, host: str, path: str) -> Path:
+        """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
+        dest = os.path.abspath(os.path.expanduser(self.arguments["dest"]))
+        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+        if self.arguments["flat"]:
+            return Path(dest, parts[-1]) if self.arguments["dest"].endswith("/") else Path(dest)
+        safe = host.replace("/", "_").replace("\0", "_")
+        return Path(dest, "_" if safe in ("", ".", "..") else safe, *parts)
+
+    def _result(self, **values: Any) -> Result:
+        return {**values, "invocation": {"module_args": dict(self.arguments)}}
+
+    def _failed(self, message: str, **values: Any) -> Result:
+        return self._result(failed=True, changed=False, msg=message, **values)
+
+
+class _Digests:
+    """A file that is hashed while it is written.
+
+    Args:
+        target: where the bytes go.
+    """
+
+    def __init__(self, target: BinaryIO) -> None:
+        self._target = target
+        self.sha1 = hashlib.new("sha1", usedforsecurity=False)
+        self.md5 = hashlib.new("md5", usedforsecurity=False)
+
+    def write(self, data: bytes) -> int:
+        """Take the next piece."""
+        self.sha1.update(data)
+        self.md5.update(data)
+        return self._target.write(data)
+
+    def flush(self) -> None:
+        """Hand everything to the system."""
+        self._target.flush()

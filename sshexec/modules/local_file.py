@@ -1,0 +1,160 @@
+"""A file of this machine that goes to many hosts: found, read and hashed once a run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sshexec.errors import HostError
+
+_PIECE = 2**20
+_VAULT = b"$ANSIBLE_VAULT;"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known about a file's content.
+
+    Args:
+        sha1: in hexadecimal, as the two below.
+        md5: likewise.
+        size: bytes.
+        mode: permission bits.
+        vault: whether it is encrypted with Ansible Vault.
+    """
+
+    sha1: str
+    md5: str
+    size: int
+    mode: int
+    vault: bool = False
+
+
+class LocalFile:
+    """A local path; many hosts' threads may ask at once, the first one reads.
+
+    Args:
+        given: the path as the user wrote it; ``~`` is expanded.
+    """
+
+    def __init__(self, given: str) -> None:
+        self.given = given
+        self.path = Path(os.path.abspath(os.path.expanduser(given)))
+        self._lock = threading.Lock()
+        self._facts: Facts | None = None
+        self._content: bytes | None = None
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory, or a link to one."""
+        return self.path.is_dir()
+
+    def facts(self) -> Facts:
+        """Return what is known about the content.
+
+        Raises:
+            HostError: the file is missing or unreadable; every host's result says so.
+        """
+        with self._lock:
+            if self._facts is None:
+                self._facts = self._hash()
+            return self._facts
+
+    def content(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            HostError: as `facts`.
+        """
+        with self._lock:
+            if self._content is None:
+                try:
+                    self._content = self.path.read_bytes()
+                except OSError as error:
+                    raise self._unreadable(error) from error
+            return self._content
+
+    def _hash(self) -> Facts:
+        sha1, md5 = (hashlib.new(name, usedforsecurity=False) for name in ("sha1", "md5"))
+        size, vault = 0, False
+        try:
+            with self.path.open("rb") as opened:
+                mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
+                while piece := opened.read(_PIECE):
+                    vault = vault or (size == 0 and piece.startswith(_VAULT))
+                    sha1.update(piece)
+                    md5.update(piece)
+                    size += len(piece)
+        except OSError as error:
+            raise self._unreadable(error) from error
+        return Facts(sha1.hexdigest(), md5.hexdigest(), size, mode, vault)
+
+    def _unreadable(self, error: OSError) -> HostError:
+        if isinstance(error, FileNotFoundError):
+            return HostError(f"Could not find or access '{self.given}'\nSearched in:\n\t{self.path} on this machine")
+        return HostError(f"Could not read '{self.given}': {error.strerror}")
+
+
+def facts_of(content: bytes) -> Facts:
+    """Return the facts of a content that is no file."""
+    digests = [hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("sha1", "md5")]
+    return Facts(digests[0], digests[1], len(content), 0o600)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something below a directory.
+
+    Args:
+        name: its path relative to the directory.
+        file: the file; None for a directory.
+    """
+
+    name: str
+    file: LocalFile | None
+
+
+class Tree:
+    """A local directory that goes to many hosts, walked once a run; links are followed.
+
+    Args:
+        given: the path as the user wrote it; ``~`` is expanded.
+    """
+
+    def __init__(self, given: str) -> None:
+        self.path = Path(os.path.abspath(os.path.expanduser(given)))
+        self._lock = threading.Lock()
+        self._entries: tuple[Entry, ...] | None = None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return everything below, a directory before what it holds.
+
+        Raises:
+            HostError: a directory is unreadable, or links lead in a circle.
+        """
+        with self._lock:
+            if self._entries is None:
+                self._entries = tuple(_walk(self.path, "", (os.path.realpath(self.path),)))
+            return self._entries
+
+
+def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise HostError(f"Could not read '{folder}': {error.strerror}") from error
+    for name in names:
+        path = folder / name
+        if not path.is_dir():
+            yield Entry(prefix + name, LocalFile(str(path)))
+            continue
+        real = os.path.realpath(path)
+        if real in above:
+            raise HostError(f"'{path}' links back to a directory that holds it")
+        yield Entry(prefix + name, None)
+        yield from _walk(path, f"{prefix}{name}/", (*above, real))
