@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
     from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
-    from sshexec.inventory.model import Host, Inventory
+    from sshexec.inventory.members import Host
+    from sshexec.inventory.model import Inventory
     from sshexec.results import HostResult, RunResult
     from sshexec.run import Run
     from sshexec.secret import Secret
@@ -40,7 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Engine": "sshexec.engine",
-    "Host": "sshexec.inventory.model",
+    "Host": "sshexec.inventory.members",
     "HostFinished": "sshexec.events",
     "HostPhase": "sshexec.events",
     "HostResult": "sshexec.results",

@@ -14,7 +14,7 @@ import sshexec
 
 NAMES = {
     "Engine": "sshexec.engine",
-    "Host": "sshexec.inventory.model",
+    "Host": "sshexec.inventory.members",
     "HostFinished": "sshexec.events",
     "HostPhase": "sshexec.events",
     "HostResult": "sshexec.results",
