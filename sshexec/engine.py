@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -74,7 +74,7 @@ class Engine:
 
     def start(
         self,
-        pattern: str,
+        pattern: str | Sequence[str],
         module: str,
         args: str | Mapping[str, Any] | None = None,
         *,
@@ -94,7 +94,7 @@ class Engine:
         """Start a module on every host that the pattern selects, and return at once.
 
         Args:
-            pattern: which hosts, in Ansible's grammar.
+            pattern: which hosts, in Ansible's grammar; or a list of their names.
             module: its name (``command``, ``ansible.builtin.copy``).
             args: a free-form text, or a mapping (with a free-form text as ``_raw_params``); Jinja2 expressions in it
                 are filled in with each host's variables.
@@ -123,9 +123,9 @@ class Engine:
         if spill is not None and not os.path.isdir(spill):
             raise ArgumentError(f"spill: {spill} is not a directory")
         task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
-        hosts = self.inventory.select(pattern)
+        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **(variables or {})}
-        targets = tuple(Target(host.name, {**self.inventory.variables(host), **on_top}) for host in hosts)
+        targets = tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
         job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
@@ -137,7 +137,9 @@ class Engine:
         run.begin()
         return run
 
-    def run(self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any) -> RunResult:
+    def run(
+        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+    ) -> RunResult:
         """Run a module on every host that the pattern selects and return all results.
 
         Args:
@@ -157,7 +159,7 @@ class Engine:
             raise
 
     def stream(
-        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
     ) -> Iterator[Event]:
         """Run a module and return events as they come: results as each host finishes, output as it is printed.
 
@@ -167,7 +169,7 @@ class Engine:
         return _events(run)
 
     async def arun(
-        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
     ) -> RunResult:
         """Run a module without blocking the event loop; cancelling the coroutine cancels the run. See `run`."""
         run = await self._astart(pattern, module, args, **options, watch=False)
@@ -182,7 +184,7 @@ class Engine:
         return run.wait()
 
     async def astream(
-        self, pattern: str, module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
     ) -> AsyncIterator[Event]:
         """Run a module and return events without blocking the event loop. See `stream`."""
         run = await self._astart(pattern, module, args, **options)
