@@ -26,9 +26,10 @@ class Sshd:
     Args:
         folder: where its keys, configuration and log live.
         config: extra lines of sshd_config; they win over the defaults below, since sshd takes the first value.
+        sftp: whether it offers the SFTP subsystem.
     """
 
-    def __init__(self, folder: Path, config: str = "") -> None:
+    def __init__(self, folder: Path, config: str = "", *, sftp: bool = True) -> None:
         if SSHD is None:
             raise RuntimeError("openssh-server is not installed")
         self.folder = folder
@@ -51,7 +52,7 @@ class Sshd:
             f"AuthorizedKeysFile {self.authorized_keys}\nPidFile none\nStrictModes no\nUsePAM no\n"
             "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "MaxStartups 1000\nMaxSessions 100\nLogLevel ERROR\nUseDNS no\nPrintMotd no\n"
-            "Subsystem sftp internal-sftp\n"
+            + ("Subsystem sftp internal-sftp\n" if sftp else "")
         )
         self.trust()
         self._process: subprocess.Popen[bytes] | None = None

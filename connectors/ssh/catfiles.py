@@ -1,0 +1,127 @@
+"""Files on hosts without SFTP: through ``cat`` in a POSIX shell, just as atomically."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from typing import BinaryIO
+
+from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.output import Output, Stream
+from sshexec.connectors.posix import quote
+from sshexec.errors import TransferError
+
+Execute = Callable[[Command, Output, Deadline], Completed]
+
+_DIRECTORY = 21
+"""Exit status of our scripts for a path that is a directory (EISDIR)."""
+
+_PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
+[ -d "$f" ] && exit 21
+[ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
+trap 'rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
+set -C
+if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && mv -f -- "$t" "$f"
+"""
+_GET = """LC_ALL=C; export LC_ALL
+[ -d "$1" ] && exit 21
+exec cat <"$1"
+"""
+
+
+class CatFiles:
+    """File transfers by shell commands.
+
+    Args:
+        execute: runs a command on the host.
+    """
+
+    def __init__(self, execute: Execute) -> None:
+        self._execute = execute
+
+    def put(
+        self,
+        file: BinaryIO,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write a file (see `Connector.put`)."""
+        path = _no_option(path)
+        folder, base = os.path.split(path)
+        temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
+        command = _command(_PUT, path, temporary, "" if mode is None else f"{mode & 0o7777:o}")
+        source = file if progress is None else _Counted(file, progress)
+        self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
+
+    def get(
+        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Read a file (see `Connector.get`)."""
+        read = 0
+
+        def keep(stream: Stream, data: bytes) -> None:
+            nonlocal read
+            if stream == "stdout":
+                target.write(data)
+                read += len(data)
+                if progress is not None:
+                    progress(read)
+
+        command = Command(_command(_GET, _no_option(path)), verbatim=True)
+        self._run(command, Output(4096, tee=keep), path, deadline)
+
+    def _run(self, command: Command, output: Output, path: str, deadline: Deadline) -> None:
+        completed = self._execute(command, output, deadline)
+        if completed.rc:
+            raise _failure(path, completed.rc, output.text("stderr").strip())
+
+
+class _Counted:
+    """A file that tells how much of it was read.
+
+    Args:
+        file: the file.
+        progress: called with the number of bytes so far.
+    """
+
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None]) -> None:
+        self._file = file
+        self._progress = progress
+        self._read = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next piece."""
+        data = self._file.read(size)
+        if data:
+            self._read += len(data)
+            self._progress(self._read)
+        return data
+
+
+def _command(script: str, *arguments: str) -> str:
+    """Return the command line that runs a script in a POSIX shell, whatever the login shell is."""
+    return " ".join(["exec /bin/sh -c", *map(quote, (script, "sh", *arguments))])
+
+
+def _no_option(path: str) -> str:
+    """Return a path that no program takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def _failure(path: str, rc: int, text: str) -> TransferError:
+    words = text.lower()
+    if rc == _DIRECTORY:
+        reason, what = "is_directory", "is a directory"
+    elif "no space left" in words or "quota" in words:
+        reason, what = "no_space", "no space left on device"
+    elif "permission denied" in words:
+        reason, what = "permission", "permission denied"
+    elif "no such file" in words or "nonexistent" in words:
+        reason, what = "missing", "no such file or directory"
+    else:
+        reason, what = "failed", text.splitlines()[-1] if text else f"the transfer ended with status {rc}"
+    return TransferError(f"{path}: {what}", path=path, reason=reason)

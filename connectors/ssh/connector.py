@@ -1,0 +1,245 @@
+"""The SSH connector."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, ClassVar
+
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Source, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.ssh.auth import Login
+from sshexec.connectors.ssh.context import Address, SshContext
+from sshexec.connectors.ssh.execution import Execution
+from sshexec.connectors.ssh.files import Files
+from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.errors import (
+    AuthenticationError,
+    BannerError,
+    CancelledError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    HostError,
+    NoRouteError,
+    OptionError,
+    ProtocolError,
+    RefusedError,
+    UnreachableError,
+)
+
+_NO_ROUTE = frozenset(
+    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EACCES}
+)
+
+
+class SshConnector(Connector[SshOptions, SshContext]):
+    """One SSH connection to one host (see `Connector`)."""
+
+    name: ClassVar[str] = "ssh"
+    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX
+    Options = SshOptions
+    Context = SshContext
+
+    def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
+        super().__init__(host, options, context, timeouts)
+        self._phase = Phase.WAITING
+        self._socket: socket.socket | None = None
+        self._link: Link | None = None
+        self._files: Files | None = None
+        self._cancelled = False
+        self._where = options.address or host
+
+    def enter(self, phase: Phase) -> None:
+        """Tell the listener, and remember for errors, what the host is busy with now."""
+        self._phase = phase
+        super().enter(phase)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection is open as far as this side knows."""
+        return self._link is not None and self._link.active and self._link.authenticated
+
+    def open(self, deadline: Deadline) -> None:
+        """Connect, check the host key, log in (see `Connector.open`)."""
+        self.close()
+        limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
+        try:
+            with self._errors():
+                self._socket = self._connect(limit)
+                link = self._negotiate(self._socket, limit)
+                self._check_host_key(link)
+                self._log_in(link, deadline.sooner(self.timeouts.auth))
+        except BaseException:
+            self.close()
+            raise
+
+    def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        """Run a command (see `Connector.execute`)."""
+        with self._errors():
+            self._ready()
+            self.enter(Phase.RUNNING)
+            return self._run(command, output, deadline)
+
+    def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        link = self._ready()
+        alive = (self.options.alive_interval, self.options.alive_count)
+        idle = self.timeouts.idle
+        return Execution(link, command, output, deadline, idle=idle, alive=alive, guard=self._guard).run()
+
+    def put(
+        self,
+        source: Source,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write a file atomically (see `Connector.put`)."""
+        with self._errors():
+            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
+
+    def get(
+        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Read a file (see `Connector.get`)."""
+        with self._errors():
+            self._transfer(deadline).get(path, target, deadline, progress=progress)
+
+    def cancel(self) -> None:
+        """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
+        self._cancelled = True
+        link, sock = self._link, self._socket
+        if link is not None:
+            link.signal.set()
+        elif sock is not None:
+            _shut(sock)
+
+    def close(self) -> None:
+        """Close the connection; safe to call twice and after a failed `open`."""
+        link, self._link = self._link, None
+        sock, self._socket = self._socket, None
+        self._files = None
+        if link is not None:
+            link.close()
+        if sock is not None:
+            _shut(sock)
+
+    def _guard(self) -> None:
+        if self._cancelled:
+            self._cancelled = False
+            raise CancelledError("cancelled")
+
+    def _ready(self) -> Link:
+        self._guard()
+        link = self._link
+        if link is None or not self.alive:
+            why = link.why() if link is not None else "it is not open"
+            raise ConnectionLostError(f"the connection is gone ({why}); nothing was run", started=False)
+        return link
+
+    def _transfer(self, deadline: Deadline) -> Files:
+        link = self._ready()
+        self.enter(Phase.TRANSFERRING)
+        if self._files is None:
+            self._files = Files(link, self._guard, self._run)
+        return self._files
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Give every error of a host its name and phase."""
+        try:
+            yield
+        except HostError as error:
+            error.host = error.host or self.host
+            error.phase = error.phase or self._phase.value
+            raise
+
+    # Opening, step by step.
+
+    def _connect(self, limit: Deadline) -> socket.socket:
+        self._guard()
+        self.enter(Phase.RESOLVING)
+        addresses = self.context.resolver.resolve(self._where, self.options.port, limit, self._guard)
+        self.enter(Phase.CONNECTING)
+        failure: OSError | None = None
+        for address in addresses:
+            try:
+                return self._connect_to(address, limit)
+            except OSError as error:
+                self._guard()
+                failure = error
+        raise self._connect_error(failure)
+
+    def _connect_to(self, address: Address, limit: Deadline) -> socket.socket:
+        sock = self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            left = limit.remaining()
+            # A time-out of 0 would mean a socket that does not block.
+            sock.settimeout(None if left is None else max(left, 0.001))
+            sock.connect(address.target)
+            self._guard()
+        except BaseException:
+            self._socket = None
+            sock.close()
+            raise
+        return sock
+
+    def _connect_error(self, error: OSError | None) -> UnreachableError:
+        where = f"{self._where} port {self.options.port}"
+        if isinstance(error, ConnectionRefusedError):
+            return RefusedError(f"{where} refused the connection")
+        if isinstance(error, TimeoutError):
+            return ConnectTimeoutError(f"{where} did not answer in time")
+        if error is not None and error.errno in _NO_ROUTE:
+            return NoRouteError(f"no route to {where}: {error.strerror}")
+        return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
+
+    def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
+        self._known_as = self.options.host_key_alias or known_name(self._where, self.options.port)
+        known: list[str] = []
+        if self.options.policy != "off":
+            known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
+        link = self._link = Link(sock, known)
+        where = f"{self._where} port {self.options.port}"
+        link.begin()
+        try:
+            if not link.wait_until(lambda: link.remote_version, limit, self._guard):
+                raise BannerError(f"{where} accepted the connection and sent no SSH greeting in time")
+            self.enter(Phase.KEY_EXCHANGE)
+            if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
+                raise ConnectTimeoutError(f"{where} did not finish the key exchange in time")
+        except LinkDownError as error:
+            if not link.remote_version:
+                raise BannerError(f"{where} does not speak SSH, or turned us away: {error}") from None
+            raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
+        return link
+
+    def _check_host_key(self, link: Link) -> None:
+        key = link.host_key
+        self.context.host_keys.check(
+            self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
+        )
+
+    def _log_in(self, link: Link, limit: Deadline) -> None:
+        self.enter(Phase.AUTHENTICATING)
+        try:
+            keys = self.context.signing_keys(self.options)
+        except OptionError as error:
+            raise AuthenticationError(error.message) from None
+        login = Login(link, self.options.user, self._where)
+        try:
+            login.run(keys, self.options.password, limit, self._guard)
+        except LinkDownError as error:
+            raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
+
+
+def _shut(sock: socket.socket) -> None:
+    """Close a socket so that a thread blocked on it wakes."""
+    with contextlib.suppress(OSError):
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()

@@ -1,0 +1,178 @@
+"""What all SSH connections of one engine share: parsed keys, known_hosts, the agent, resolved names."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sshexec.connectors.base import Context, Deadline
+from sshexec.connectors.options import ConnectorOptions
+from sshexec.connectors.ssh import keys
+from sshexec.connectors.ssh.agent import user_agent
+from sshexec.connectors.ssh.hostkeys import HostKeys, Learned
+from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.options import SshOptions
+from sshexec.errors import OptionError, ResolveError
+
+_DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
+_FileState = tuple[int, int, int]
+_RESOLVED_FOR = 60.0
+"""Seconds for which a resolved name is used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect to.
+
+    Args:
+        family: address family of the socket.
+        target: what `socket.connect` takes.
+    """
+
+    family: int
+    target: tuple[str, int] | tuple[str, int, int, int]
+
+
+@dataclass(slots=True)
+class _Lookup:
+    """The resolution of one name, shared by all who ask for it meanwhile."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    found: list[tuple[int, str, int]] = field(default_factory=list)
+    error: str = ""
+    at: float = 0.0
+
+
+class Resolver:
+    """Names to addresses: each is asked for once a minute, and nobody waits longer than his deadline."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lookups: dict[str, _Lookup] = {}
+
+    def resolve(self, host: str, port: int, deadline: Deadline, guard: Callable[[], None]) -> list[Address]:
+        """Return the addresses of a name, in the system's order; a literal address is returned at once.
+
+        Raises:
+            ResolveError: the name does not resolve, or not in time.
+        """
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                socket.inet_pton(family, host)
+            except (OSError, ValueError):
+                continue
+            return [_address(family, host, 0, port)]
+        with self._lock:
+            lookup = self._lookups.get(host)
+            if lookup is None or (lookup.done.is_set() and time.monotonic() - lookup.at > _RESOLVED_FOR):
+                lookup = self._lookups[host] = _Lookup()
+                # getaddrinfo can't be interrupted: it gets a thread of its own, which nobody has to wait for.
+                threading.Thread(target=self._look_up, args=(host, lookup), daemon=True).start()
+        while not lookup.done.wait(deadline.remaining(0.5)):
+            guard()
+            if deadline.expired:
+                raise ResolveError(f"{host} did not resolve in time")
+        if lookup.error:
+            raise ResolveError(f"{host} does not resolve: {lookup.error}")
+        return [_address(family, literal, scope, port) for family, literal, scope in lookup.found]
+
+    def _look_up(self, host: str, lookup: _Lookup) -> None:
+        try:
+            answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+            lookup.found = [(int(a[0]), str(a[4][0]), int(a[4][3]) if len(a[4]) > 3 else 0) for a in answers]
+        except OSError as error:
+            lookup.error = error.strerror or str(error)
+        except UnicodeError:
+            lookup.error = "it is not a host name"
+        if not lookup.found:
+            lookup.error = lookup.error or "it has no address"
+            with self._lock:
+                if self._lookups.get(host) is lookup:
+                    del self._lookups[host]
+        lookup.at = time.monotonic()
+        lookup.done.set()
+
+
+def _address(family: int, literal: str, scope: int, port: int) -> Address:
+    return Address(family, (literal, port, 0, scope) if family == socket.AF_INET6 else (literal, port))
+
+
+class SshContext(Context):
+    """What all SSH connections of one engine share."""
+
+    def __init__(self) -> None:
+        self.host_keys = HostKeys()
+        self.resolver = Resolver()
+        self.agent = user_agent()
+        self._lock = threading.Lock()
+        self._keys: dict[tuple[str, str | None], tuple[_FileState, SigningKey | OptionError]] = {}
+
+    @property
+    def learned(self) -> list[Learned]:
+        """Host keys that were trusted on first sight."""
+        return self.host_keys.learned
+
+    def check(self, options: ConnectorOptions) -> None:
+        """Check the key files; each is read once.
+
+        Raises:
+            OptionError: a key file is missing, unreadable, no key, or encrypted without the right passphrase.
+        """
+        if isinstance(options, SshOptions) and options.key_files:
+            self.signing_keys(options)
+
+    def signing_keys(self, options: SshOptions) -> list[SigningKey]:
+        """Return the keys to offer, the best first.
+
+        A configured key is the only one offered. Where neither a key nor a password is configured, the agent's keys
+        and the user's default keys are.
+
+        Raises:
+            OptionError: a configured key can't be used.
+        """
+        secret = options.passphrase.reveal() if options.passphrase is not None else None
+        if options.key_files:
+            return [self._load(file, secret) for file in options.key_files]
+        if options.password is not None:
+            return []
+        found = list(self.agent.keys())
+        blobs = {key.blob for key in found}
+        for file in _DEFAULT_KEYS:
+            path = os.path.expanduser(file)
+            if os.path.exists(path):
+                try:
+                    key = self._load(path, secret)
+                except OptionError:
+                    continue  # nobody has asked for this key
+                if key.blob not in blobs:
+                    found.append(key)
+        return found
+
+    def _load(self, path: str, passphrase: str | None) -> SigningKey:
+        """Return the key of a file: from the agent where that holds it, so that no passphrase is needed."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise OptionError(f"private key file {path}: {error.strerror}") from None
+        state = (status.st_ino, status.st_mtime_ns, status.st_size)
+        with self._lock:
+            before, known = self._keys.get((path, passphrase), (None, None))
+            if known is None or before != state:
+                try:
+                    known = keys.load(path, passphrase)
+                except OptionError as error:
+                    known = self.agent.find(keys.public_part(path)) or error
+                self._keys[path, passphrase] = (state, known)
+        if isinstance(known, OptionError):
+            raise OptionError(known.message)
+        return known
+
+    def close(self) -> None:
+        """Close the agent connection and forget the keys."""
+        self.agent.close()
+        with self._lock:
+            self._keys.clear()

@@ -1,0 +1,291 @@
+"""One command on one channel: its input, its output, its end, and its death where it must not go on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import BinaryIO
+
+from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.output import Output
+from sshexec.connectors.posix import Frame
+from sshexec.connectors.ssh.channel import WINDOW, Channel
+from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, UnreachableError
+
+_PIECE = 32 * 1024
+_DRAIN = 0.2
+"""Seconds of silence after the exit status before open pipes count as those of a background child."""
+
+_DRAIN_LIMIT = 10.0
+_DRAIN_BYTES = WINDOW + 1024 * 1024
+"""What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
+
+_GRACE = 2.0
+"""Seconds between TERM and KILL."""
+
+_KILL_LIMIT = 5.0
+_PAUSE = 15.0
+_FOREVER = 1e9
+
+
+class Silence(Exception):
+    """The command was silent for longer than allowed (never leaves this room)."""
+
+
+def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
+    """Open a session channel.
+
+    Raises:
+        LinkDownError: the connection is gone.
+        CommandTimeoutError: the deadline passed.
+        UnreachableError: the host refused one more session.
+    """
+    channel = link.add_channel()
+    try:
+        if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):
+            raise CommandTimeoutError("the host opened no session in time", killed=None)
+    except BaseException:
+        close_channel(channel)
+        raise
+    if channel.refused is not None:
+        raise UnreachableError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
+    return channel
+
+
+def close_channel(channel: Channel) -> None:
+    """Close a channel, whatever state its connection is in."""
+    try:
+        channel.close()
+    except LinkDownError:
+        return
+
+
+class Execution:
+    """A command that runs on a channel.
+
+    Args:
+        link: the connection.
+        command: what to run.
+        output: where its output goes.
+        deadline: by when it has to end.
+        idle: how many seconds it may be silent; None for no limit.
+        alive: seconds of silence after which the host is asked for a sign of life, and how often it may fail to answer.
+        guard: raises CancelledError where the caller has cancelled.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        command: Command,
+        output: Output,
+        deadline: Deadline,
+        *,
+        idle: float | None,
+        alive: tuple[float, int],
+        guard: Callable[[], None],
+    ) -> None:
+        self._link = link
+        self._output = output
+        self._deadline = deadline
+        self._idle = idle
+        self._alive_interval, self._alive_count = alive
+        self._guard = guard
+        self._frame = Frame(command, output)
+        self._line = self._frame.line()
+        self._stdin: bytes | BinaryIO | None = command.stdin
+        self._unsent = memoryview(b"")
+        self._channel: Channel | None = None
+
+    def run(self) -> Completed:
+        """Run the command to its end.
+
+        Raises:
+            ConnectionLostError: ``started`` tells whether the command may have run.
+            CommandTimeoutError, CancelledError: ``killed`` tells whether the death of its processes was confirmed.
+            UnreachableError: the host opened no session.
+        """
+        try:
+            channel = self._channel = open_channel(self._link, self._deadline, self._guard)
+        except LinkDownError as error:
+            raise ConnectionLostError(f"the connection is gone ({error}); nothing was run", started=False) from None
+        try:
+            return self._frame.finish(self._follow(channel))
+        except CancelledError as error:
+            error.killed = self._stop(channel)
+            raise
+        except Silence:
+            killed = self._stop(channel)
+            raise CommandTimeoutError(f"no output for {self._idle:g} s{_fate(killed)}", killed=killed) from None
+        except TimeoutError:
+            killed = self._stop(channel)
+            raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
+        except LinkDownError as error:
+            raise ConnectionLostError(f"the connection broke while the command ran: {error}") from None
+        finally:
+            close_channel(channel)
+
+    def _follow(self, channel: Channel) -> int:
+        link = self._link
+        link.packetizer.hold()
+        channel.request(b"exec", self._line, reply=True)
+        if self._stdin is None:
+            channel.send_eof()
+        link.flush()
+        begun = Deadline.after(0).at or 0.0
+        self._output.last = begun
+        while not channel.closed and channel.exit_status is None and channel.exit_signal is None:
+            self._guard()
+            moved = self._receive(channel)
+            if channel.reply is False:
+                raise UnreachableError("the host refused to run a command")
+            if self._stdin is not None:
+                moved = self._feed(channel) or moved
+            if self._deadline.expired:
+                raise TimeoutError
+            if not moved:
+                self._wait(channel)
+        self._drain(channel)
+        return self._status(channel)
+
+    def _receive(self, channel: Channel) -> int:
+        """Hand on what has come in; return how many bytes that were."""
+        size = 0
+        while (piece := channel.take()) is not None:
+            stream, data = piece
+            size += len(data)
+            if stream == "stdout":
+                self._output.write("stdout", data)
+            else:
+                self._frame.feed(data)
+            if size >= WINDOW:
+                break  # the deadline has to be looked at now and then
+        return size
+
+    def _feed(self, channel: Channel) -> bool:
+        """Send one piece of standard input if the host takes it; return whether one was sent."""
+        if channel.room <= 0 or channel.eof:
+            return False
+        if not self._unsent:
+            if isinstance(self._stdin, bytes):
+                self._unsent, self._stdin = memoryview(self._stdin), b""
+            elif self._stdin is not None:
+                self._unsent = memoryview(self._stdin.read(_PIECE))
+            if not self._unsent:
+                self._stdin = None
+                channel.send_eof()
+                return True
+        sent = channel.send(self._unsent)
+        self._unsent = self._unsent[sent:]
+        return sent > 0
+
+    def _wait(self, channel: Channel) -> None:
+        """Wait for the next thing to happen, and keep an eye on silence.
+
+        Raises:
+            Silence: the idle limit has passed.
+            LinkDownError: the host gives no sign of life.
+        """
+        link = self._link
+        if not link.active:
+            raise LinkDownError(link.why())
+        limit = self._deadline
+        if self._idle is not None:
+            limit = Deadline(min(limit.at or _FOREVER, self._output.last + self._idle))
+        interval = self._alive_interval or None
+        if link.signal.wait(limit.remaining(interval)):
+            return
+        if self._idle is not None and Deadline(self._output.last + self._idle).expired:
+            raise Silence
+        if interval and not self._deadline.expired and not limit.expired:
+            if link.pings - link.pongs >= self._alive_count:
+                raise LinkDownError(f"the host gave no sign of life for {interval * self._alive_count:g} s")
+            link.ping()
+
+    def _drain(self, channel: Channel) -> None:
+        """Take what is still on its way after the exit status, without waiting for background children.
+
+        The answer to a question sent after the exit status comes behind everything that was on its way before, so that
+        a slow network cuts nothing off.
+        """
+        link = self._link
+        limit = Deadline(min(self._deadline.at or _FOREVER, Deadline.after(_DRAIN_LIMIT).at or _FOREVER))
+        pings: int | None = None
+        seen = 0
+        while True:
+            done = channel.eof or not link.active
+            size = self._receive(channel)
+            seen += size
+            if (done and not size) or seen > _DRAIN_BYTES or limit.expired:
+                return
+            if size or link.signal.wait(limit.remaining(_DRAIN)):
+                continue
+            if pings is None:
+                link.ping()
+                pings = link.pings
+            elif link.pongs >= pings:
+                return
+
+    def _status(self, channel: Channel) -> int:
+        if channel.exit_status is not None:
+            return channel.exit_status
+        if channel.exit_signal is not None:
+            number = getattr(signal, f"SIG{channel.exit_signal}", None)
+            return -int(number) if number is not None else -1
+        if self._link.active:
+            raise ConnectionLostError("the host closed the session without an exit status")
+        raise LinkDownError(self._link.why())
+
+    def _stop(self, channel: Channel) -> bool:
+        """End the command's process group: TERM, then KILL; return whether its death was confirmed."""
+        try:
+            channel.request(b"signal", b"TERM", reply=False)
+            self._await_end(channel, _GRACE)
+            if self._frame.pid is not None:
+                return self._kill_group(self._frame.pid)
+            if not channel.closed:
+                channel.request(b"signal", b"KILL", reply=False)
+                self._await_end(channel, _KILL_LIMIT)
+            return channel.exit_status is not None or channel.exit_signal is not None
+        except (LinkDownError, UnreachableError, CommandTimeoutError):
+            return False
+
+    def _await_end(self, channel: Channel, seconds: float) -> None:
+        limit = Deadline.after(seconds)
+        while not channel.closed and not limit.expired and self._link.active:
+            if not self._receive(channel):
+                self._link.signal.wait(limit.remaining())
+        self._receive(channel)
+
+    def _kill_group(self, group: int) -> bool:
+        """Kill what is left of the process group, over a channel of its own, until nothing is."""
+        script = (
+            f"LC_ALL=C; export LC_ALL; n=0; while :; do r=$(kill -s KILL -- -{group} 2>&1) || break; "
+            "n=$((n+1)); [ $n -gt 30 ] && exit 1; sleep 0.1 2>/dev/null || sleep 1; done; "
+            'case "$r" in *[Nn]o\\ such\\ process*) exit 0;; esac; exit 1'
+        )
+        output = Output(4096)
+        killer = Execution(
+            self._link,
+            Command(f"exec /bin/sh -c '{script}'", verbatim=True),
+            output,
+            Deadline.after(_KILL_LIMIT),
+            idle=None,
+            alive=(0.0, 1),
+            guard=_never,
+        )
+        channel = open_channel(self._link, killer._deadline, _never)
+        try:
+            return killer._follow(channel) == 0
+        except (TimeoutError, ConnectionLostError):
+            return False
+        finally:
+            close_channel(channel)
+
+
+def _never() -> None:
+    """Let nothing interrupt the end of a command."""
+
+
+def _fate(killed: bool) -> str:
+    return "; its processes were killed" if killed else "; it is not certain that its processes are gone"

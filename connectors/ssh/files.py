@@ -1,0 +1,360 @@
+"""Files over SFTP: written atomically, read in flights of requests; without SFTP, by ``cat``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import secrets
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from sshexec.connectors.base import Deadline, Source
+from sshexec.connectors.ssh import sftp
+from sshexec.connectors.ssh.catfiles import CatFiles, Execute
+from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
+from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
+
+_FLIGHT = 2 * 2**20
+"""Bytes of requests under way: what the channel's window holds."""
+
+_CLEANUP = 3.0
+"""Seconds for removing a temporary file after a failure."""
+
+_LONGEST_NAME = 180
+_REASONS = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}
+_WORDS = {
+    "missing": "no such file or directory",
+    "permission": "permission denied",
+    "no_space": "no space left on device",
+    "is_directory": "is a directory",
+}
+
+
+class Files:
+    """File transfers over one connection; the SFTP session stays open between them.
+
+    Args:
+        link: the connection.
+        guard: raises CancelledError where the caller has cancelled.
+        execute: what runs a command where the host has no SFTP.
+    """
+
+    def __init__(self, link: Link, guard: Callable[[], None], execute: Execute) -> None:
+        self._link = link
+        self._guard = guard
+        self._sftp: Sftp | None = None
+        self._cat: CatFiles | None = None
+        self._execute = execute
+
+    def put(
+        self,
+        source: Source,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Write a file (see `Connector.put`)."""
+        with opened(source) as (file, size), self._session(path, deadline) as session:
+            if session is None:
+                self._fallback().put(file, path, deadline, mode=mode, progress=progress)
+            else:
+                _Upload(session, path).run(file, size, mode, progress)
+
+    def get(
+        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Read a file (see `Connector.get`)."""
+        with self._session(path, deadline) as session:
+            if session is None:
+                self._fallback().get(path, target, deadline, progress=progress)
+            else:
+                _download(session, path, target, progress)
+
+    def _fallback(self) -> CatFiles:
+        if self._cat is None:
+            self._cat = CatFiles(self._execute)
+        return self._cat
+
+    @contextlib.contextmanager
+    def _session(self, path: str, deadline: Deadline) -> Iterator[Sftp | None]:
+        """Yield the SFTP session, or None where the host has none; translate what goes wrong on it."""
+        if self._cat is not None:
+            yield None
+            return
+        session = self._sftp
+        begun = False
+        try:
+            if session is None or not session.usable:
+                session = self._sftp = Sftp(self._link, self._guard)
+                session.deadline = deadline
+                try:
+                    session.start()
+                except NoSftpError:
+                    self._forget()
+                    self._fallback()
+                    session = None
+            begun = True
+            if session is not None:
+                session.deadline = deadline
+            yield session
+        except SftpError as error:
+            raise _transfer_error(path, error) from None
+        except (LinkDownError, NoSftpError) as error:
+            self._forget()
+            raise ConnectionLostError(
+                f"the connection broke during the transfer of {path}: {error}", started=begun
+            ) from None
+        except (CancelledError, CommandTimeoutError):
+            self._forget()
+            raise
+        except BaseException as error:
+            if not isinstance(error, TransferError):
+                self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Close a session with requests under way; the next transfer opens another."""
+        session, self._sftp = self._sftp, None
+        if session is not None:
+            session.close()
+
+
+@contextlib.contextmanager
+def opened(source: Source) -> Iterator[tuple[BinaryIO, int | None]]:
+    """Open what is to be sent, with its size where that is known.
+
+    Raises:
+        TransferError: the local file can't be read.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source), len(source)
+    elif isinstance(source, Path):
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
+        with file:
+            yield file, os.fstat(file.fileno()).st_size
+    else:
+        yield source, None
+
+
+class _Upload:
+    """One file on its way to the host."""
+
+    def __init__(self, session: Sftp, path: str) -> None:
+        self._sftp = session
+        self._path = path
+        self._name = os.fsencode(path)
+        folder, base = os.path.split(self._name)
+        token = secrets.token_hex(6).encode()
+        self._temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
+        self._sent = 0
+
+    def run(self, file: BinaryIO, size: int | None, mode: int | None, progress: Callable[[int], None] | None) -> None:
+        session = self._sftp
+        if mode is None:
+            mode = self._present_mode()
+        # Without any mode to set, the host's umask decides, as for any new file.
+        creation = sftp.permissions(None if mode is None else 0o600)
+        handle = sftp.handle_of(
+            session.wait(
+                session.request(sftp.OPEN, strings(self._temporary) + struct.pack(">I", sftp.FOR_CREATING) + creation)
+            )
+        )
+        try:
+            self._write(handle, file, progress)
+            if mode is not None:
+                session.wait(session.request(sftp.FSETSTAT, strings(handle) + sftp.permissions(mode)))
+            session.wait(session.request(sftp.CLOSE, strings(handle)))
+            self._rename()
+        except BaseException as error:
+            free = self._clean_up(handle)
+            if isinstance(error, SftpError):
+                raise self._explain(error, free) from None
+            raise
+
+    def _present_mode(self) -> int | None:
+        """Return the permission bits of the file that will be replaced, if there is one."""
+        session = self._sftp
+        try:
+            present = sftp.attributes_of(session.wait(session.request(sftp.STAT, strings(self._name))))
+        except SftpError:
+            return None
+        if present.is_directory:
+            raise _error(self._path, "is_directory")
+        return present.mode & 0o7777 if present.mode else None
+
+    def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
+        session = self._sftp
+        failed: list[SftpError] = []
+        head = strings(handle)
+        offset = flight = 0
+        done = 0
+
+        def written(size: int) -> Callable[[bytes], None]:
+            def keep(answer: bytes) -> None:
+                nonlocal flight, done
+                flight -= size
+                try:
+                    sftp.checked(answer)
+                    done += size
+                except SftpError as error:
+                    failed.append(error)
+
+            return keep
+
+        while not failed and (data := file.read(session.chunk)):
+            session.guard()
+            body = b"".join((head, struct.pack(">QI", offset, len(data)), data))
+            flight += len(data)
+            session.request(sftp.WRITE, body, written(len(data)))
+            offset += len(data)
+            while flight > _FLIGHT:
+                session.take_answer()
+            if progress is not None and done:
+                progress(done)
+        while flight:
+            session.take_answer()
+        if failed:
+            raise failed[0]
+        if progress is not None:
+            progress(offset)
+
+    def _rename(self) -> None:
+        session = self._sftp
+        if session.has(b"posix-rename@openssh.com"):
+            session.wait(session.extended(b"posix-rename@openssh.com", self._temporary, self._name))
+            return
+        # Version 3 has no rename that replaces: a moment without the file can't be avoided on such a host.
+        with contextlib.suppress(SftpError):
+            session.wait(session.request(sftp.REMOVE, strings(self._name)))
+        session.wait(session.request(sftp.RENAME, strings(self._temporary, self._name)))
+
+    def _clean_up(self, handle: bytes) -> int | None:
+        """Remove the temporary file; return how much space the file system had left with it (None: unknown)."""
+        session = self._sftp
+        session.deadline = Deadline.after(_CLEANUP)
+        guard, session.guard = session.guard, _never
+        free: int | None = None
+        try:
+            session.request(sftp.CLOSE, strings(handle), _drop)
+            if session.has(b"statvfs@openssh.com"):
+                with contextlib.suppress(SftpError):
+                    folder = os.path.dirname(self._name) or b"."
+                    answer = session.wait(session.extended(b"statvfs@openssh.com", folder))
+                    _size, fragment, _blocks, _free, available = struct.unpack_from(">QQQQQ", answer, 0)
+                    free = fragment * available
+            session.wait(session.request(sftp.REMOVE, strings(self._temporary)))
+        except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
+            pass
+        finally:
+            session.guard = guard
+        return free
+
+    def _explain(self, error: SftpError, free: int | None) -> TransferError:
+        """Say more than SFTP's "Failure", where more is known."""
+        if error.code == sftp.FAILURE:
+            if free is not None and free < self._sftp.chunk:
+                return _error(self._path, "no_space")
+            if self._is_directory():
+                return _error(self._path, "is_directory")
+        return _transfer_error(self._path, error)
+
+    def _is_directory(self) -> bool:
+        session = self._sftp
+        try:
+            return sftp.attributes_of(session.wait(session.request(sftp.STAT, strings(self._name)))).is_directory
+        except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
+            return False
+
+
+def _download(session: Sftp, path: str, target: BinaryIO, progress: Callable[[int], None] | None) -> None:
+    name = strings(os.fsencode(path))
+    asked = session.request(sftp.STAT, name)
+    opening = session.request(sftp.OPEN, name + struct.pack(">I", sftp.FOR_READING) + sftp.permissions(None))
+    try:
+        present = sftp.attributes_of(session.wait(asked))
+    except SftpError:
+        present = sftp.Attributes(0, 0)
+    handle = strings(sftp.handle_of(session.wait(opening)))
+    try:
+        if present.is_directory:
+            raise _error(path, "is_directory")
+        _read(session, handle, present.size, target, progress)
+    finally:
+        with contextlib.suppress(SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
+            session.request(sftp.CLOSE, handle, _drop)
+
+
+def _read(session: Sftp, handle: bytes, size: int, target: BinaryIO, progress: Callable[[int], None] | None) -> None:
+    """Read to the end of the file, which may be longer or shorter than its size said (as in /proc)."""
+    chunk = session.chunk
+    most = max(2, _FLIGHT // chunk)
+    answers: dict[int, bytes] = {}
+    written = asked = 0
+    flight: dict[int, int] = {}
+
+    def ask(offset: int, length: int) -> None:
+        def keep(answer: bytes) -> None:
+            flight.pop(offset, None)
+            answers[offset] = answer
+
+        flight[offset] = length
+        session.request(sftp.READ, handle + struct.pack(">QI", offset, length), keep)
+
+    while True:
+        session.guard()
+        # Beyond the announced size one request at a time feels for the end.
+        while len(flight) + len(answers) < most and (asked < size or (asked == written and not flight)):
+            ask(asked, chunk)
+            asked += chunk
+        while written not in answers:
+            session.take_answer()
+        try:
+            data = sftp.data_of(sftp.checked(answers.pop(written)))
+        except SftpError as error:
+            if error.code != sftp.END:
+                raise
+            while flight:
+                session.take_answer()
+            break
+        target.write(data)
+        written += len(data)
+        if progress is not None:
+            progress(written)
+        if len(data) < chunk:
+            while flight:
+                session.take_answer()
+            if 0 < size <= written:
+                break
+            # A short answer before the end: the rest is asked for again.
+            answers.clear()
+            asked = written
+
+
+def _drop(answer: bytes) -> None:
+    """Take no notice of an answer."""
+
+
+def _never() -> None:
+    """Let nothing interrupt the removal of a temporary file."""
+
+
+def _error(path: str, reason: str) -> TransferError:
+    return TransferError(f"{path}: {_WORDS[reason]}", path=path, reason=reason)
+
+
+def _transfer_error(path: str, error: SftpError) -> TransferError:
+    reason = _REASONS.get(error.code)
+    if reason is not None:
+        return _error(path, reason)
+    hint = " (disk full, over quota, read-only, or of another type?)" if error.code == sftp.FAILURE else ""
+    return TransferError(f"{path}: the host says {str(error)!r}{hint}", path=path)

@@ -1,0 +1,354 @@
+"""known_hosts: which host keys are trusted, read lazily and written by appending only.
+
+A file is indexed by name once; keys are decoded only when their host is asked for, so a lookup costs the same in a
+file of 10,000 lines. Hashed names have to be tried one by one (that is their purpose) and are asked last. Format:
+sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import fcntl
+import hashlib
+import hmac
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Literal
+
+from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
+
+Policy = Literal["strict", "accept-new", "off"]
+
+_LOCK_LIMIT = 5.0
+
+
+def fingerprint(blob: bytes) -> str:
+    """Return the fingerprint of a public key as OpenSSH shows it."""
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()
+
+
+def known_name(host: str, port: int) -> str:
+    """Return the name under which known_hosts holds a host."""
+    return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A host key that was trusted on first sight.
+
+    Args:
+        name: the host's name in known_hosts.
+        kind: type of the key.
+        fingerprint: SHA256 fingerprint.
+        path: the file it was added to; None where it could not be saved and holds for this run only.
+    """
+
+    name: str
+    kind: str
+    fingerprint: str
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """One line of known_hosts.
+
+    Args:
+        kind: type of the key.
+        encoded: the key in base64, as the line has it.
+        path: the file.
+        line: its line, counted from 1.
+        revoked: whether the line forbids the key.
+    """
+
+    kind: str
+    encoded: bytes
+    path: str
+    line: int
+    revoked: bool = False
+
+    @property
+    def blob(self) -> bytes:
+        """The key itself; empty where the line is damaged."""
+        try:
+            return base64.b64decode(self.encoded, validate=True)
+        except binascii.Error:
+            return b""
+
+    def holds(self, blob: bytes) -> bool:
+        """Return whether this is that key."""
+        return self.encoded == base64.b64encode(blob) or self.blob == blob
+
+
+class KnownHostsFile:
+    """One known_hosts file, indexed by name.
+
+    Args:
+        path: the file; one that is missing, or is not a regular file, holds nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._seen: tuple[int, int, int] | None = None
+        """Inode, size and time of change of what is indexed."""
+        self._clear()
+
+    def _clear(self) -> None:
+        self._count = 0
+        self._end = 0
+        self._names: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._patterns: list[tuple[int, bytes, list[tuple[bool, re.Pattern[str]]]]] = []
+        self._hashed: list[tuple[int, bytes, bytes, bytes]] = []
+        self._unhashed: dict[str, list[KnownKey]] = {}
+        self._revoked: list[tuple[int, bytes]] = []
+
+    def refresh(self) -> None:
+        """Read what was appended since the last time, or the whole file where it was changed otherwise."""
+        with self._lock:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        try:
+            now = os.stat(self.path)
+            if not stat.S_ISREG(now.st_mode):
+                raise OSError(f"{self.path} is not a regular file")
+            state = (now.st_ino, now.st_size, now.st_mtime_ns)
+            if state == self._seen:
+                return
+            appended = self._seen is not None and self._seen[0] == now.st_ino and 0 < self._end < now.st_size
+            with open(self.path, "rb") as file:
+                if not appended:
+                    self._clear()
+                file.seek(self._end)
+                data = file.read()
+        except OSError:
+            self._seen = None
+            self._clear()
+            return
+        self._index(data.splitlines())
+        # After a last line without its end, the next change makes the whole file be read again.
+        self._end = self._end + len(data) if data.endswith(b"\n") else 0
+        self._seen = state
+
+    def _index(self, lines: list[bytes]) -> None:
+        for line in lines:
+            self._count += 1
+            fields = line.split(None, 1)
+            if len(fields) < 2 or fields[0].startswith(b"#"):
+                continue
+            names, rest = fields
+            if names.startswith(b"@"):
+                if names == b"@revoked":
+                    self._revoked.append((self._count, rest))
+                continue
+            if names.startswith(b"|1|"):
+                salt, _, digest = names[3:].partition(b"|")
+                self._hashed.append((self._count, rest, *_decode(salt, digest)))
+                self._unhashed.clear()
+            elif any(sign in names for sign in (b"*", b"?", b"!")):
+                self._patterns.append((self._count, rest, _compile(names)))
+            else:
+                for name in names.lower().split(b","):
+                    self._names.setdefault(name, []).append((self._count, rest))
+
+    def plain(self, name: str) -> Iterator[KnownKey]:
+        """Yield the keys of a name that stands there in clear text or by wildcard."""
+        for line, rest in self._names.get(os.fsencode(name), ()):
+            yield from self._key(line, rest)
+        for line, rest, patterns in self._patterns:
+            if _matches(name, patterns):
+                yield from self._key(line, rest)
+
+    def hashed(self, name: str) -> list[KnownKey]:
+        """Return the keys of a name that stands there as a hash."""
+        found = self._unhashed.get(name)
+        if found is None:
+            text = os.fsencode(name)
+            digest = hmac.digest
+            lines = [(line, rest) for line, rest, salt, code in self._hashed if digest(salt, text, "sha1") == code]
+            found = [key for line, rest in lines for key in self._key(line, rest)]
+            self._unhashed[name] = found
+        return found
+
+    def revoked(self, name: str) -> Iterator[KnownKey]:
+        """Yield the keys that must not be used for a name."""
+        text = os.fsencode(name)
+        for line, marked in self._revoked:
+            names, _, rest = marked.partition(b" ")
+            if names.startswith(b"|1|"):
+                salt, _, digest = names[3:].partition(b"|")
+                salt, digest = _decode(salt, digest)
+                found = hmac.digest(salt, text, "sha1") == digest
+            else:
+                found = _matches(name, _compile(names))
+            if found:
+                yield from self._key(line, rest, revoked=True)
+
+    def _key(self, line: int, rest: bytes, revoked: bool = False) -> Iterator[KnownKey]:
+        fields = rest.split(None, 2)
+        if len(fields) >= 2:
+            yield KnownKey(fields[0].decode("ascii", "replace"), fields[1], self.path, line, revoked)
+
+    def append(self, name: str, kind: str, blob: bytes) -> None:
+        """Add a line, under a lock that other processes respect; nothing that stands there is touched.
+
+        Raises:
+            OSError: it can't be written.
+        """
+        folder = os.path.dirname(self.path)
+        if folder and not os.path.isdir(folder):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise OSError(f"{self.path} is not a regular file")
+            with self._lock:
+                _lock_file(handle)
+                self._refresh()
+                if any(key.kind == kind and key.holds(blob) for key in self.plain(name)):
+                    return
+                size = os.fstat(handle).st_size
+                start = b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
+                os.write(handle, start + b"%s %s %s\n" % (os.fsencode(name), kind.encode(), base64.b64encode(blob)))
+                self._refresh()
+        finally:
+            os.close(handle)  # which gives up the lock
+
+
+class HostKeys:
+    """The host keys that a context trusts, over all files that its hosts name."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, KnownHostsFile] = {}
+        self._lock = threading.Lock()
+        self._session: dict[str, list[KnownKey]] = {}
+        self.learned: list[Learned] = []
+        """Keys that were trusted on first sight."""
+
+    def _open(self, paths: Sequence[str]) -> list[KnownHostsFile]:
+        with self._lock:
+            files = [self._files.setdefault(path, KnownHostsFile(path)) for path in paths]
+        for file in files:
+            file.refresh()
+        return files
+
+    def _plain(self, name: str, files: list[KnownHostsFile]) -> list[KnownKey]:
+        return [*(key for file in files for key in file.plain(name)), *self._session.get(name, ())]
+
+    def kinds(self, name: str, paths: Sequence[str]) -> list[str]:
+        """Return the types of the keys known for a name, so that the host is asked for one of those."""
+        files = self._open(paths)
+        known = self._plain(name, files) or [key for file in files for key in file.hashed(name)]
+        return list(dict.fromkeys(key.kind for key in known))
+
+    def check(self, name: str, kind: str, blob: bytes, paths: Sequence[str], policy: Policy) -> None:
+        """Check the key that a host has shown.
+
+        Args:
+            name: the host's name in known_hosts (`known_name`).
+            kind: type of the key, as known_hosts names it.
+            blob: the key.
+            paths: files to look into; a new key is added to the first.
+            policy: what to do with a host that is not known.
+
+        Raises:
+            UnknownHostKeyError: nothing is known of the host, and the policy is strict.
+            ChangedHostKeyError: another key is known, or this one is revoked.
+        """
+        if policy == "off":
+            return
+        files = self._open(paths)
+        shown = f"{kind} {fingerprint(blob)}"
+        for file in files:
+            for key in file.revoked(name):
+                if key.holds(blob):
+                    raise ChangedHostKeyError(
+                        f"the host key of {name} is revoked ({shown}; {key.path} line {key.line}): "
+                        "do not connect before you know why"
+                    )
+        known = self._plain(name, files)
+        if any(key.kind == kind and key.holds(blob) for key in known):
+            return
+        known += [key for file in files for key in file.hashed(name)]
+        if any(key.kind == kind and key.holds(blob) for key in known):
+            return
+        if known:
+            old = next((key for key in known if key.kind == kind), known[0])
+            raise ChangedHostKeyError(
+                f"the host key of {name} has changed: the host shows {shown}, {old.path} line {old.line} holds "
+                f"{old.kind} {fingerprint(old.blob)}; if the host was set up anew, remove that line"
+            )
+        if policy == "strict":
+            raise UnknownHostKeyError(
+                f"the host key of {name} is not known ({shown}): compare the fingerprint and add the key to "
+                f"{paths[0] if paths else 'a known_hosts file'}, or allow StrictHostKeyChecking=accept-new"
+            )
+        self._learn(name, kind, blob, files)
+
+    def _learn(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile]) -> None:
+        saved: str | None = None
+        with contextlib.suppress(OSError):
+            if files:
+                files[0].append(name, kind, blob)
+                saved = files[0].path
+        with self._lock:
+            if saved is None:
+                self._session.setdefault(name, []).append(KnownKey(kind, base64.b64encode(blob), "this run", 0))
+            self.learned.append(Learned(name, kind, fingerprint(blob), saved))
+
+
+def _compile(names: bytes) -> list[tuple[bool, re.Pattern[str]]]:
+    """Return the patterns of a line's first field, each with whether it is negated."""
+    patterns = []
+    for part in os.fsdecode(names).lower().split(","):
+        negated = part.startswith("!")
+        # Only * and ? are special in known_hosts: the brackets of [host]:port stand for themselves.
+        text = part.removeprefix("!").replace("[", "[[]")
+        patterns.append((negated, re.compile(translate(text))))
+    return patterns
+
+
+def _matches(name: str, patterns: list[tuple[bool, re.Pattern[str]]]) -> bool:
+    """Return whether a name is meant: some pattern matches it, and no negated one does."""
+    found = False
+    for negated, pattern in patterns:
+        if pattern.match(name):
+            if negated:
+                return False
+            found = True
+    return found
+
+
+def _decode(salt: bytes, digest: bytes) -> tuple[bytes, bytes]:
+    """Return salt and digest of a hashed name; for a damaged one, what matches no name."""
+    try:
+        return binascii.a2b_base64(salt), binascii.a2b_base64(digest)
+    except binascii.Error:
+        return b"", b""
+
+
+def _lock_file(handle: int) -> None:
+    """Lock a file against other processes, without blocking the other greenlets of this one.
+
+    Raises:
+        OSError: another process holds it for too long.
+    """
+    give_up = time.monotonic() + _LOCK_LIMIT
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,182 @@
+"""Private keys: read once, shared by all connections that sign with them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from sshexec.connectors.ssh.hostkeys import fingerprint
+from sshexec.errors import OptionError
+
+_CERTIFICATE = "-cert-v01@openssh.com"
+_MAGIC = b"openssh-key-v1\0"
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A key that can sign, from a file or held by an agent.
+
+    Args:
+        label: what people know it by: a path, or the agent's comment.
+        kind: its type, ``ssh-rsa`` for every RSA key.
+        blob: the public key (or the certificate) as it is sent to the host.
+        sign: returns the signature of some data with an algorithm, as RFC 4253 §6.6 encodes it.
+    """
+
+    label: str
+    kind: str
+    blob: bytes
+    sign: Callable[[bytes, str], bytes] = field(repr=False)
+
+    def algorithm(self, server_algorithms: str) -> str:
+        """Return the signature algorithm to use, given the host's ``server-sig-algs`` (RFC 8308; may be empty).
+
+        SHA-1 signatures (``ssh-rsa``) are never made.
+        """
+        base = self.kind.removesuffix(_CERTIFICATE)
+        if base != "ssh-rsa":
+            return self.kind
+        taken = server_algorithms.split(",")
+        best = "rsa-sha2-256" if "rsa-sha2-256" in taken and "rsa-sha2-512" not in taken else "rsa-sha2-512"
+        return best + (_CERTIFICATE if self.kind.endswith(_CERTIFICATE) else "")
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.kind} {fingerprint(self.blob)})"
+
+
+def strings(*parts: bytes) -> bytes:
+    """Return the parts as SSH strings, one after the other."""
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def load(path: str, passphrase: str | None = None) -> SigningKey:
+    """Read a private key file (OpenSSH, PEM or PKCS#8), with the certificate that lies beside it.
+
+    Args:
+        path: the file; ``path-cert.pub``, if there is one, goes with it, as OpenSSH has it.
+        passphrase: for an encrypted key.
+
+    Raises:
+        OptionError: the file is missing, unreadable, no private key, or needs another passphrase.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read(1_000_000)
+    except OSError as error:
+        raise OptionError(f"private key file {path}: {error.strerror or error}") from None
+    key = _parse(path, data, passphrase)
+    kind, blob = _public(key)
+    certificate = _certificate(f"{path}-cert.pub")
+    if certificate is not None:
+        kind, blob = certificate
+    return SigningKey(path, kind, blob, _signer(key))
+
+
+def public_part(path: str) -> bytes | None:
+    """Return the public key of a private key file without its passphrase: from the file itself or from ``path.pub``."""
+    for name in (path, f"{path}.pub"):
+        try:
+            with open(name, "rb") as file:
+                data = file.read(1_000_000)
+        except OSError:
+            continue
+        if name == path:
+            blob = _openssh_public(data)
+        else:
+            fields = data.split(None, 2)
+            blob = base64.b64decode(fields[1]) if len(fields) > 1 else None
+        if blob:
+            return blob
+    return None
+
+
+def _openssh_public(data: bytes) -> bytes | None:
+    """Return the public key that stands in clear in an OpenSSH private key file (PROTOCOL.key)."""
+    try:
+        raw = base64.b64decode(data.split(b"KEY-----", 1)[1].split(b"-----END", 1)[0])
+        if not raw.startswith(_MAGIC):
+            return None
+        at = len(_MAGIC)
+        for _ in range(3):  # cipher, key derivation, its options
+            at += 4 + int(struct.unpack_from(">I", raw, at)[0])
+        at += 4  # number of keys
+        size = int(struct.unpack_from(">I", raw, at)[0])
+        return raw[at + 4 : at + 4 + size]
+    except (IndexError, ValueError, struct.error):
+        return None
+
+
+_Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+
+
+def _parse(path: str, data: bytes, passphrase: str | None) -> _Private:
+    secret = None if passphrase is None else passphrase.encode()
+    loader = serialization.load_ssh_private_key if b"OPENSSH PRIVATE" in data else serialization.load_pem_private_key
+    try:
+        key = loader(data, secret)
+    except TypeError:
+        if secret is not None:  # a passphrase was given, and the key has none
+            return _parse(path, data, None)
+        raise OptionError(
+            f"private key file {path} is encrypted: give ansible_private_key_passphrase, or add it to an ssh-agent"
+        ) from None
+    except ValueError:
+        if secret is not None:
+            raise OptionError(f"private key file {path}: the passphrase is wrong, or the key is damaged") from None
+        raise OptionError(f"private key file {path} holds no private key") from None
+    except UnsupportedAlgorithm as error:
+        raise OptionError(f"private key file {path}: {error}") from None
+    if isinstance(key, (ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+        return key
+    raise OptionError(f"private key file {path} is of a type that is not supported (ed25519, ecdsa and rsa are)")
+
+
+def _public(key: _Private) -> tuple[str, bytes]:
+    line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    kind, encoded = line.split()[:2]
+    return kind.decode(), base64.b64decode(encoded)
+
+
+def _certificate(path: str) -> tuple[str, bytes] | None:
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            kind, encoded = file.read(1_000_000).split()[:2]
+        return kind.decode("ascii"), base64.b64decode(encoded, validate=True)
+    except (OSError, ValueError) as error:
+        raise OptionError(f"certificate file {path} is unreadable: {error}") from None
+
+
+def _signer(key: _Private) -> Callable[[bytes, str], bytes]:
+    """Return what signs with a key (RFC 8709, RFC 5656 §3.1.2, RFC 8332)."""
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return lambda data, algorithm: strings(b"ssh-ed25519", key.sign(data))
+    if isinstance(key, rsa.RSAPrivateKey):
+
+        def sign_rsa(data: bytes, algorithm: str) -> bytes:
+            name = algorithm.removesuffix(_CERTIFICATE)
+            digest = hashes.SHA256() if name == "rsa-sha2-256" else hashes.SHA512()
+            return strings(name.encode(), key.sign(data, padding.PKCS1v15(), digest))
+
+        return sign_rsa
+    size = key.curve.key_size
+    digest = hashes.SHA256() if size <= 256 else hashes.SHA384() if size <= 384 else hashes.SHA512()
+
+    def sign_ecdsa(data: bytes, algorithm: str) -> bytes:
+        r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
+        return strings(f"ecdsa-sha2-nistp{size}".encode(), strings(_mpint(r), _mpint(s)))
+
+    return sign_ecdsa
+
+
+def _mpint(number: int) -> bytes:
+    return number.to_bytes(number.bit_length() // 8 + 1, "big")

@@ -1,0 +1,225 @@
+"""Settings of an SSH connection, from Ansible's host variables and from OpenSSH's options in `ansible_ssh_*_args`."""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from sshexec.connectors.options import ConnectorOptions, option
+from sshexec.connectors.ssh.hostkeys import Policy
+from sshexec.errors import OptionError
+from sshexec.secret import Secret
+
+_USER_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
+_GLOBAL_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
+_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
+_POLICIES: dict[str, Policy] = {
+    "yes": "strict",
+    "true": "strict",
+    "ask": "strict",
+    "accept-new": "accept-new",
+    "no": "off",
+    "false": "off",
+    "off": "off",
+}
+_HARMLESS = frozenset({"controlmaster", "controlpersist", "controlpath", "batchmode", "loglevel", "compression"})
+"""Options that change nothing here: connections are kept open anyway, nobody is asked, nothing is logged."""
+
+_HARMLESS_FLAGS = frozenset({"-C", "-q", "-T"})
+
+
+@dataclasses.dataclass(frozen=True)
+class SshOptions(ConnectorOptions):
+    """Settings of an SSH connection."""
+
+    address: str = option("", "ansible_host", "ansible_ssh_host", help="name or address to connect to")
+    port: int = option(22, "ansible_port", "ansible_ssh_port", help="TCP port", minimum=1, maximum=65535)
+    user: str = option("", "ansible_user", "ansible_ssh_user", help="login name; default: the local user")
+    password: Secret | None = option(
+        None, "ansible_password", "ansible_ssh_pass", "ansible_ssh_password", help="login password"
+    )
+    key_file: str | None = option(
+        None, "ansible_private_key_file", "ansible_ssh_private_key_file", help="private key file"
+    )
+    passphrase: Secret | None = option(None, "ansible_private_key_passphrase", help="passphrase of the private key")
+    connect_timeout: float | None = option(
+        None, "ansible_timeout", "ansible_ssh_timeout", help="seconds for connecting", minimum=0.001, maximum=86400
+    )
+    host_key_checking: bool = option(
+        True, "ansible_host_key_checking", "ansible_ssh_host_key_checking", help="whether to check the host key"
+    )
+    key_files: tuple[str, ...] = ()
+    """Private key files to offer, in this order."""
+    policy: Policy = "strict"
+    """What to do with a host that is not in known_hosts."""
+    known_hosts: tuple[str, ...] = ()
+    """known_hosts files, the one that new keys are added to first."""
+    host_key_alias: str | None = None
+    """Name to look up in known_hosts instead of the address."""
+    alive_interval: float = 15.0
+    """Seconds of silence of a running command after which the host is asked for a sign of life; 0: never."""
+    alive_count: int = 3
+    """Unanswered questions after which the connection counts as lost."""
+
+    @classmethod
+    def from_vars(cls, variables: Mapping[str, Any], host: str | None = None) -> SshOptions:
+        """Read the options from a host's variables.
+
+        Args:
+            variables: the host's merged variables.
+            host: the inventory name, which is the address unless a variable says otherwise.
+
+        Raises:
+            OptionError: a value is wrong, or asks for something that can't be honoured.
+        """
+        _refuse_become(variables, host)
+        options = super().from_vars(variables, host)
+        arguments = _Arguments(host)
+        for variable in _ARGUMENTS:
+            if variables.get(variable) is not None:
+                arguments.parse(variable, variables[variable])
+        given = arguments.values
+        files = (options.key_file,) if options.key_file else given.get("identityfile", ())
+        policy: Policy = given.get("stricthostkeychecking", "strict") if options.host_key_checking else "off"
+        user_files = given.get("userknownhostsfile", _USER_FILES)
+        return dataclasses.replace(
+            options,
+            address=options.address or host or "",
+            port=given["port"] if _unset(variables, "port") and "port" in given else options.port,
+            user=options.user or given.get("user") or getpass.getuser(),
+            connect_timeout=options.connect_timeout or given.get("connecttimeout"),
+            key_files=tuple(os.path.expanduser(file) for file in files),
+            policy=policy,
+            known_hosts=tuple(
+                map(os.path.expanduser, (*user_files, *given.get("globalknownhostsfile", _GLOBAL_FILES)))
+            ),
+            host_key_alias=given.get("hostkeyalias"),
+            alive_interval=given.get("serveraliveinterval", options.alive_interval),
+            alive_count=given.get("serveralivecountmax", options.alive_count),
+        )
+
+
+def _unset(variables: Mapping[str, Any], name: str) -> bool:
+    return all(variables.get(f"ansible_{prefix}{name}") is None for prefix in ("", "ssh_"))
+
+
+def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
+    """Refuse to run as the login user what was meant to run as another one."""
+    wanted = str(variables.get("ansible_become") or "").strip().lower()
+    if wanted not in ("", "no", "off", "false", "0", "n", "f", "none"):
+        raise OptionError(
+            f"{f'host {host}: ' if host else ''}ansible_become: privilege escalation is not available yet"
+        )
+
+
+class _Arguments:
+    """The command-line options of OpenSSH that stand in host variables; the first value of each wins, as in ssh."""
+
+    def __init__(self, host: str | None) -> None:
+        self._host = host
+        self._variable = ""
+        self.values: dict[str, Any] = {}
+
+    def parse(self, variable: str, text: Any) -> None:
+        """Read one variable.
+
+        Raises:
+            OptionError: an option is wrong, or can't be honoured.
+        """
+        self._variable = variable
+        try:
+            words = iter(shlex.split(str(text)))
+        except ValueError as error:
+            raise self._wrong(str(error)) from None
+        for word in words:
+            if word in _HARMLESS_FLAGS:
+                continue
+            flag, value = word[:2], word[2:]
+            if flag not in ("-o", "-i", "-p", "-l"):
+                raise self._wrong(f"option {word!r} is not supported")
+            value = value or self._next(words, flag)
+            if flag == "-o":
+                name, _, value = value.partition("=") if "=" in value else value.partition(" ")
+                self._set(name.strip(), value.strip())
+            else:
+                self._set({"-i": "IdentityFile", "-p": "Port", "-l": "User"}[flag], value)
+
+    def _next(self, words: Iterator[str], flag: str) -> str:
+        try:
+            return next(words)
+        except StopIteration:
+            raise self._wrong(f"option {flag} needs a value") from None
+
+    def _set(self, name: str, value: str) -> None:
+        key = name.lower()
+        if key in _HARMLESS:
+            return
+        reader = _READERS.get(key)
+        if reader is None:
+            raise self._wrong(f"option {name!r} is not supported")
+        try:
+            read = reader(value)
+        except ValueError as error:
+            raise self._wrong(f"{name}: {error}") from None
+        if key == "identityfile":
+            self.values[key] = (*self.values.get(key, ()), *read)
+        else:
+            self.values.setdefault(key, read)
+
+    def _wrong(self, what: str) -> OptionError:
+        return OptionError(f"{f'host {self._host}: ' if self._host else ''}{self._variable}: {what}")
+
+
+def _policy(value: str) -> Policy:
+    try:
+        return _POLICIES[value.lower()]
+    except KeyError:
+        raise ValueError(f"expected yes, ask, accept-new or no, got {value!r}") from None
+
+
+def _files(value: str) -> tuple[str, ...]:
+    files = tuple(shlex.split(value))
+    if any("%" in file or "${" in file for file in files):
+        raise ValueError(f"tokens are not supported: {value!r}")
+    return () if files == ("none",) else files
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def read(value: str) -> int:
+        if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
+            raise ValueError(f"expected a whole number from {low} to {high}, got {value!r}")
+        return int(value)
+
+    return read
+
+
+def _text(value: str) -> str:
+    if not value:
+        raise ValueError("expected a text")
+    return value
+
+
+def _yes_or_no(value: str) -> str:
+    if value.lower() not in ("yes", "no", "true", "false"):
+        raise ValueError(f"expected yes or no, got {value!r}")
+    return value
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "userknownhostsfile": _files,
+    "globalknownhostsfile": _files,
+    "stricthostkeychecking": _policy,
+    "identityfile": _files,
+    # Honoured always: where a key is configured, no other key is offered.
+    "identitiesonly": _yes_or_no,
+    "port": _whole(1, 65535),
+    "user": _text,
+    "connecttimeout": _whole(1, 86400),
+    "serveraliveinterval": _whole(0, 86400),
+    "serveralivecountmax": _whole(1, 1000),
+    "hostkeyalias": _text,
+}

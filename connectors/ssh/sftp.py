@@ -1,0 +1,282 @@
+"""The SFTP protocol, version 3 (draft-ietf-secsh-filexfer-02) with OpenSSH's extensions, over one channel.
+
+Requests are sent in flights of a bounded number and their answers taken as they come. (Paramiko's `SFTPClient` keeps
+books that grow with the square of the requests under way.)
+"""
+
+from __future__ import annotations
+
+import stat
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sshexec.connectors.base import Deadline
+from sshexec.connectors.ssh.channel import Channel
+from sshexec.connectors.ssh.execution import close_channel, open_channel
+from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.errors import CommandTimeoutError
+
+OPEN, CLOSE, READ, WRITE, FSETSTAT, REMOVE, STAT, EXTENDED = 3, 4, 5, 6, 10, 13, 17, 200
+RENAME = 18
+_INIT, _VERSION, _STATUS, _HANDLE, _DATA, _ATTRS, _EXTENDED_REPLY = 1, 2, 101, 102, 103, 105, 201
+_SIZE, _OWNER, _PERMISSIONS = 0x1, 0x2, 0x4
+
+FOR_READING = 0x1
+FOR_CREATING = 0x2 | 0x8 | 0x20
+"""Write, create, and fail where the file is there already."""
+
+END, NO_FILE, NO_PERMISSION, FAILURE, BAD_MESSAGE, UNSUPPORTED = 1, 2, 3, 4, 5, 8
+_LONGEST = 1024 * 1024
+
+
+class NoSftpError(Exception):
+    """The host has no SFTP subsystem (never leaves this room)."""
+
+
+class SftpError(Exception):
+    """The host answered a request with an error (never leaves this room).
+
+    Args:
+        code: SSH_FX_* code.
+        text: the host's words.
+    """
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is known of a file.
+
+    Args:
+        size: bytes.
+        mode: type and permission bits; 0 where the host did not say.
+    """
+
+    size: int
+    mode: int
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is a directory."""
+        return stat.S_ISDIR(self.mode)
+
+
+def permissions(mode: int | None) -> bytes:
+    """Return the ATTRS structure that sets permission bits, or none."""
+    return struct.pack(">I", 0) if mode is None else struct.pack(">II", _PERMISSIONS, mode & 0o7777)
+
+
+class Sftp:
+    """An SFTP session.
+
+    Args:
+        link: the connection.
+        guard: raises where the caller shall wait no longer.
+    """
+
+    def __init__(self, link: Link, guard: Callable[[], None]) -> None:
+        self._link = link
+        self.guard = guard
+        self.deadline = Deadline()
+        """By when the requests of the present transfer have to be answered."""
+        self._channel: Channel | None = None
+        self._buffer = bytearray()
+        self._next = 0
+        self._waiting: dict[int, Callable[[bytes], None] | None] = {}
+        self._answers: dict[int, bytes] = {}
+        self._extensions: dict[bytes, bytes] = {}
+        self._unsent: list[bytes] = []
+        self.chunk = 32 * 1024
+        """Bytes to read or write with one request."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether requests can be sent."""
+        return self._channel is not None and not self._channel.eof and self._link.active
+
+    def start(self) -> None:
+        """Start the subsystem.
+
+        Raises:
+            NoSftpError: the host has none.
+            LinkDownError, CommandTimeoutError, UnreachableError: as `open_channel`.
+        """
+        channel = self._channel = open_channel(self._link, self.deadline, self.guard)
+        channel.request(b"subsystem", b"sftp", reply=True)
+        try:
+            self._send(struct.pack(">IBI", 5, _INIT, 3))
+            answer = self._next_packet()
+        except LinkDownError:
+            if not self._link.active:
+                raise
+            raise NoSftpError from None
+        if answer[0] != _VERSION:
+            raise NoSftpError
+        at = 5
+        while at < len(answer):
+            name, at = _string(answer, at)
+            value, at = _string(answer, at)
+            self._extensions[name] = value
+        if b"limits@openssh.com" in self._extensions:
+            self._read_limits()
+
+    def _read_limits(self) -> None:
+        try:
+            answer = self.wait(self.extended(b"limits@openssh.com"))
+        except SftpError:
+            return
+        _packet, read, write = struct.unpack_from(">QQQ", answer, 0)
+        largest = min(read or self.chunk, write or self.chunk, 256 * 1024)
+        self.chunk = max(self.chunk, int(largest))
+
+    def close(self) -> None:
+        """End the session; unanswered requests are dropped."""
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            close_channel(channel)
+
+    def has(self, extension: bytes) -> bool:
+        """Return whether the host announced an extension."""
+        return extension in self._extensions
+
+    # Requests.
+
+    def request(self, kind: int, body: bytes, keep: Callable[[bytes], None] | None = None) -> int:
+        """Send a request and return its number.
+
+        Args:
+            kind: its type.
+            body: what follows its number.
+            keep: called with the answer when it comes; without it the answer waits for `wait`.
+        """
+        self._next = number = (self._next + 1) & 0xFFFFFFFF
+        self._waiting[number] = keep
+        self._send(struct.pack(">IBI", len(body) + 5, kind, number), body)
+        return number
+
+    def extended(self, name: bytes, *parts: bytes) -> int:
+        """Send one of OpenSSH's extension requests."""
+        return self.request(EXTENDED, strings(name, *parts))
+
+    def wait(self, number: int) -> bytes:
+        """Return the answer to a request.
+
+        Raises:
+            SftpError: the host answered with an error.
+            LinkDownError, CommandTimeoutError, CancelledError: no answer will come.
+        """
+        while number not in self._answers:
+            self.take_answer()
+        return checked(self._answers.pop(number))
+
+    def take_answer(self) -> None:
+        """Wait for one more answer and put it where it belongs.
+
+        Raises:
+            LinkDownError, CommandTimeoutError, CancelledError: no answer will come.
+        """
+        answer = self._next_packet()
+        number = struct.unpack_from(">I", answer, 1)[0]
+        if number in self._waiting:
+            keep = self._waiting.pop(number)
+            if keep is None:
+                self._answers[number] = answer
+            else:
+                keep(answer)
+
+    # What is under the requests.
+
+    def _send(self, *parts: bytes) -> None:
+        channel = self._required()
+        unsent = memoryview(b"".join(parts))
+        while unsent:
+            sent = channel.send(unsent)
+            if not sent:
+                # The host takes no more for now: its answers must be read, or both sides wait for ever.
+                self._collect(channel)
+                self._pause(lambda: channel.room > 0 or channel.inbox or channel.eof or channel.reply is False)
+                self._check_open(channel)
+            unsent = unsent[sent:]
+
+    def _next_packet(self) -> bytes:
+        channel = self._required()
+        buffer = self._buffer
+        while True:
+            self._collect(channel)
+            if len(buffer) >= 4:
+                size = struct.unpack_from(">I", buffer, 0)[0]
+                if not 0 < size <= _LONGEST:
+                    raise NoSftpError
+                if len(buffer) >= size + 4:
+                    packet = bytes(memoryview(buffer)[4 : size + 4])
+                    del buffer[: size + 4]
+                    return packet
+            self._check_open(channel)
+            self._pause(lambda: channel.inbox or channel.eof or channel.reply is False)
+
+    def _collect(self, channel: Channel) -> None:
+        while len(self._buffer) < _LONGEST * 2 and (piece := channel.take()) is not None:
+            if piece[0] == "stdout":
+                self._buffer += piece[1]
+
+    def _check_open(self, channel: Channel) -> None:
+        if channel.reply is False or (channel.eof and not channel.inbox) or not self._link.active:
+            raise LinkDownError("the SFTP session ended")
+
+    def _pause(self, ready: Callable[[], object]) -> None:
+        if not self._link.wait_until(ready, self.deadline, self.guard):
+            raise CommandTimeoutError("the transfer did not end in time", killed=None)
+
+    def _required(self) -> Channel:
+        if self._channel is None:
+            raise LinkDownError("the SFTP session is closed")
+        return self._channel
+
+
+def checked(answer: bytes) -> bytes:
+    """Return an answer that is not an error.
+
+    Raises:
+        SftpError: it is one.
+    """
+    if answer[0] == _STATUS:
+        code = struct.unpack_from(">I", answer, 5)[0]
+        if code:
+            text = _string(answer, 9)[0] if len(answer) > 12 else b""
+            raise SftpError(code, text.decode("utf-8", "replace") or "failure")
+    return answer[5:] if answer[0] != _STATUS else b""
+
+
+def handle_of(answer: bytes) -> bytes:
+    """Return the handle in the answer to OPEN."""
+    return _string(answer, 0)[0]
+
+
+def data_of(answer: bytes) -> memoryview:
+    """Return the bytes in the answer to READ."""
+    size = struct.unpack_from(">I", answer, 0)[0]
+    return memoryview(answer)[4 : 4 + size]
+
+
+def attributes_of(answer: bytes) -> Attributes:
+    """Return the attributes in the answer to STAT."""
+    flags = struct.unpack_from(">I", answer, 0)[0]
+    at, size, mode = 4, 0, 0
+    if flags & _SIZE:
+        size = struct.unpack_from(">Q", answer, at)[0]
+        at += 8
+    if flags & _OWNER:
+        at += 8
+    if flags & _PERMISSIONS:
+        mode = struct.unpack_from(">I", answer, at)[0]
+    return Attributes(size, mode)
+
+
+def _string(data: bytes, at: int) -> tuple[bytes, int]:
+    end = at + 4 + int(struct.unpack_from(">I", data, at)[0])
+    return bytes(data[at + 4 : end]), end
