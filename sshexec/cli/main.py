@@ -45,12 +45,13 @@ class _Commands(click.Group):
 
 @click.group(
     cls=_Commands,
-    no_args_is_help=False,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 all well, 2 some host failed, 4 some host unreachable, 5 bad usage or input, 130 interrupted.",
 )
 @click.version_option(sshexec.__version__, prog_name="sshexec")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Run commands, scripts and file copies on many hosts at once.
 
     \b
@@ -58,6 +59,9 @@ def cli() -> None:
       sshexec run web -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf mode=0644'
       sshexec demo
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(USAGE)
 
 
 def run(args: Sequence[str] | None = None) -> int:
@@ -68,9 +72,6 @@ def run(args: Sequence[str] | None = None) -> int:
     """
     try:
         code = cli.main(args, prog_name="sshexec", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
-        return USAGE
     except click.UsageError as error:
         about = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
         return _fail(f"{error.format_message().rstrip('.')}{about}", USAGE)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
-from sshexec.cli.sources import inventory_option, load_inventory
+from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import SECONDS, Serial, Size
@@ -79,10 +79,9 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
     inventory = load_inventory(sources)
-    if options["limit"]:
-        inventory = inventory.limit(options["limit"])
+    hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     if options["list_hosts"]:
-        return _list_hosts(inventory.select(pattern))
+        return _list_hosts(hosts)
     variables = _variables(options)
 
     from sshexec.cli.foreground import follow
@@ -97,7 +96,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         keep=0,
     ) as engine:
         run = engine.start(
-            pattern,
+            hosts,
             options["module"],
             options["arguments"],
             check=options["check"],
@@ -114,10 +113,10 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], phases=phases)
 
 
-def _list_hosts(hosts: list[Any]) -> int:
+def _list_hosts(hosts: list[str]) -> int:
     stdout = Stdout()
-    clean = harmless if stdout.terminal else str
-    stdout.write("".join(f"{clean(host.name)}\n" for host in hosts))
+    text = "".join(f"{host}\n" for host in hosts)
+    stdout.write(harmless(text) if stdout.terminal else text)
     stdout.flush()
     return 0
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.untrusted import harmless
-from sshexec.errors import InputError
+from sshexec.errors import InputError, PatternError
 
 if TYPE_CHECKING:
-    from sshexec.inventory.model import Inventory
+    from sshexec.inventory.model import Host, Inventory
 
 VARIABLE = "SSHEXEC_INVENTORY"
 
@@ -39,7 +39,7 @@ def load_inventory(sources: Sequence[str]) -> Inventory:
     Raises:
         InputError: there is none, or one is unreadable or wrong.
     """
-    from sshexec.inventory.model import Inventory
+    from sshexec.inventory.model import Host, Inventory
 
     chosen = list(sources) or [source for source in [os.environ.get(VARIABLE)] if source]
     if not chosen:
@@ -48,3 +48,19 @@ def load_inventory(sources: Sequence[str]) -> Inventory:
     for warning in inventory.warnings:
         print(f"sshexec: warning: {harmless(str(warning))}", file=sys.stderr)
     return inventory
+
+
+def select(inventory: Inventory, pattern: str, limit: str | None) -> list[Host]:
+    """Return the hosts that the pattern selects, of those only what the limit selects too.
+
+    Raises:
+        PatternError: a pattern is wrong, or no host is left.
+    """
+    hosts = inventory.select(pattern)
+    if limit is None:
+        return hosts
+    allowed = {host.name for host in inventory.select(limit)}
+    left = [host for host in hosts if host.name in allowed]
+    if not left:
+        raise PatternError(f"no host of {pattern!r} is within the limit {limit!r}")
+    return left

@@ -39,6 +39,10 @@ class FleetError(SshexecError):
 class Fleet:
     """Hosts ``demo01``, ``demo02`` ..., each on an address of its own, all of them this machine and this user.
 
+    ::
+
+        with Fleet("openssh").start() as fleet: ...
+
     Their server is a process that ends, and removes the folder, once this one closes its end of a pipe; so nothing is
     left behind even where this process is killed.
 
@@ -90,7 +94,7 @@ class Fleet:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Fleet:
-        return self.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -144,7 +148,7 @@ class Fleet:
             home = self.folder / "hosts" / host
             home.mkdir(parents=True)
             groups["db" if n % 4 == 3 else "web"].append(
-                f"        {host}: {{ansible_host: {address}, home: {_yaml(home)}}}\n"
+                f"        {host}: {{ansible_host: {address}, number: {n + 1}, home: {_yaml(home)}}}\n"
             )
         self.inventory = self.folder / "hosts.yml"
         self.inventory.write_text(

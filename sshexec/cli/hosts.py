@@ -1,0 +1,97 @@
+"""``sshexec hosts``: which hosts there are, and what is known about them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sshexec.cli.sources import inventory_option, load_inventory, select
+from sshexec.cli.stdout import Stdout
+from sshexec.cli.untrusted import harmless
+from sshexec.inventory.members import Host
+from sshexec.secret import redact
+
+if TYPE_CHECKING:
+    from sshexec.inventory.model import Inventory
+
+_VIEWS = {"graph": "--graph", "as_list": "--list", "host": "--host", "origins": "--vars"}
+
+_EPILOG = """\b
+Examples:
+  sshexec hosts 'web:&prod' -i hosts.yml          the hosts that a pattern selects
+  sshexec hosts -i hosts.yml --graph              groups and their members as a tree
+  sshexec hosts -i hosts.yml --list               everything, in ansible-inventory's JSON
+  sshexec hosts -i hosts.yml --host web1          one host's variables, as JSON
+  sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
+
+Passwords and the like are shown as ********."""
+
+
+@click.command(epilog=_EPILOG, short_help="show which hosts there are, and their variables")
+@click.argument("pattern", default="all")
+@inventory_option
+@click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
+@click.option("--graph", is_flag=True, help="Print groups and hosts as a tree.")
+@click.option("--list", "as_list", is_flag=True, help="Print the inventory as ansible-inventory's JSON.")
+@click.option("--host", metavar="NAME", help="Print one host's variables as JSON.")
+@click.option("--vars", "origins", is_flag=True, help="Print each host's variables and where each was set.")
+def command(pattern: str, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
+    """Show the hosts that PATTERN selects (default: all), one a line."""
+    chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
+    inventory = load_inventory(sources)
+    stdout = Stdout()
+    text = _text(inventory, host, views["as_list"])
+    if text is None:
+        hosts = select(inventory, pattern, limit)
+        if views["graph"]:
+            text = "".join(_graph(inventory, {host.name for host in hosts}))
+        elif views["origins"]:
+            text = "".join(_with_origins(inventory, host) for host in hosts)
+        else:
+            text = "".join(f"{host.name}\n" for host in hosts)
+    stdout.write(harmless(text) if stdout.terminal else text)
+    stdout.flush()
+    return 0
+
+
+def _text(inventory: Inventory, host: str | None, as_list: bool) -> str | None:
+    """Return the JSON of the views that take no pattern; None where another one is wanted."""
+    if as_list:
+        return _json(inventory.to_ansible())
+    if host is not None:
+        return _json(inventory.variables(host))
+    return None
+
+
+def _graph(inventory: Inventory, wanted: set[str]) -> Iterator[str]:
+    """Draw groups and wanted hosts as ansible-inventory does; groups without any are left out."""
+    for depth, member in inventory.graph():
+        if isinstance(member, Host):
+            if member.name in wanted:
+                yield f"{'  |' * depth}--{member.name}\n"
+        elif depth == 0:
+            yield f"@{member.name}:\n"
+        elif any(host.name in wanted for host in member.all_hosts()):
+            yield f"{'  |' * depth}--@{member.name}:\n"
+
+
+def _with_origins(inventory: Inventory, host: Host) -> str:
+    """Return a host's variables, a line each, with the place that set it."""
+    variables = redact(inventory.variables(host))
+    origins = inventory.origins(host)
+    lines = [
+        (f"{name} = {json.dumps(value, default=str, ensure_ascii=False)}", origins.get(name, ""))
+        for name, value in sorted(variables.items())
+    ]
+    width = min(60, max(len(text) for text, _ in lines))
+    body = [f"    {text:<{width}}  # {origin}\n" for text, origin in lines]
+    return f"{host.name}\n{''.join(body)}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(redact(value), indent=4, default=str) + "\n"
