@@ -1,0 +1,102 @@
+"""The bars of issue 2, and how far a run is from each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+Results = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Medians by case, tool and figure."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """At most ``limit``, or at most ``limit`` × another row's figure in the same run.
+
+    Args:
+        what: for people.
+        case: key of the case.
+        tool: who is measured.
+        figure: which figure.
+        limit: the limit, or the factor.
+        other: case and tool whose figure is multiplied; None makes the limit absolute.
+    """
+
+    what: str
+    case: str
+    tool: str
+    figure: str
+    limit: float
+    other: tuple[str, str] | None = None
+
+    def judge(self, results: Results) -> Verdict:
+        """Compare with a run's medians."""
+        value = results.get(self.case, {}).get(self.tool, {}).get(self.figure)
+        allowed: float | None = self.limit
+        if self.other is not None:
+            reference = results.get(self.other[0], {}).get(self.other[1], {}).get(self.figure)
+            allowed = None if reference is None else self.limit * reference
+        return Verdict(self.what, self.figure, value, allowed)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bar after a run.
+
+    Args:
+        what: the bar.
+        figure: the figure's name.
+        value: what was measured; None where it was not.
+        allowed: the most the bar allows; None where its reference was not measured.
+    """
+
+    what: str
+    figure: str
+    value: float | None
+    allowed: float | None
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the bar is met; None where the run can't say."""
+        return None if self.value is None or self.allowed is None else self.value <= self.allowed
+
+    def __str__(self) -> str:
+        if self.value is None or self.allowed is None:
+            return f"  –       {self.what}: not measured in this run"
+        share = self.value / self.allowed - 1 if self.allowed else float("inf")
+        word = "met   " if self.met else "MISSED"
+        return f"  {word}  {self.what}: {self.value:.3g}, allowed {self.allowed:.3g} ({share:+.0%})"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return plain data."""
+        return {**asdict(self), "met": self.met}
+
+
+def _fresh(what: str, figure: str, limit: float, other: str) -> Bar:
+    return Bar(what, "fresh-300", "sshexec", figure, limit, ("fresh-300", other))
+
+
+BARS = (
+    _fresh("CPU a host at 300, at most 1.3 × parallel-ssh", "cpu_ms_host", 1.3, "parallel-ssh"),
+    _fresh("CPU a host at 300, at most asyncssh", "cpu_ms_host", 1, "asyncssh"),
+    _fresh("CPU a host at 300, at most half of pyinfra", "cpu_ms_host", 0.5, "pyinfra"),
+    _fresh("CPU a host at 300, at most 1/35 of Ansible raw", "cpu_ms_host", 1 / 35, "ansible"),
+    _fresh("wall s at 300, at most 0.6 × parallel-ssh", "wall_s", 0.6, "parallel-ssh"),
+    _fresh("wall s at 300, at most asyncssh", "wall_s", 1, "asyncssh"),
+    *(
+        Bar(
+            f"CPU a host at 1000 with {lines} lines of known_hosts, at most that at 300",
+            f"growth-1000-{lines}",
+            "sshexec",
+            "cpu_ms_host",
+            1,
+            ("growth-300-300", "sshexec"),
+        )
+        for lines in (1000, 10_000)
+    ),
+    Bar("CPU ms a command, 200 open connections × 20", "open-200", "sshexec", "cpu_ms_command", 0.45),
+    Bar("CPU µs/s of an idle connection", "idle-200", "sshexec", "idle_us_s", 5),
+    Bar("KiB of an idle connection", "idle-200", "sshexec", "connection_kib", 60),
+    Bar("peak RSS MiB, 1000 fresh hosts at concurrency 100", "memory-1000", "sshexec", "peak_rss_mib", 120),
+    Bar("wall s of `sshexec run` on one local host", "local-1", "sshexec-cli", "wall_s", 0.6),
+)

@@ -1,0 +1,118 @@
+"""The clients that are compared, and the virtual environment of each."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CLIENTS = HERE / "clients"
+VENVS = HERE / ".venvs"
+
+ONE_SHOT = frozenset({"fresh", "memory"})
+OPEN = frozenset({"open", "idle"})
+GROWTH = frozenset({"growth"})
+LOCAL = frozenset({"local"})
+PIP_TIMEOUT = 600
+
+
+class ToolUnavailable(Exception):
+    """The tool can't be measured here; the message says why."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One row of the tables.
+
+    Args:
+        name: how it is called on the command line and in the tables.
+        client: its script in ``bench/clients``.
+        scenarios: where it takes part.
+        packages: what its environment holds; empty means the interpreter that runs the bench.
+        environment: the environment's name, where several tools share one; None means the tool's own.
+        strict: whether it is told to check host keys; it is then proven to refuse an unknown one.
+        most: hosts beyond which a run would take minutes.
+        processes: processes the client is told to use.
+        flags: of its Python interpreter.
+    """
+
+    name: str
+    client: str
+    scenarios: frozenset[str]
+    packages: tuple[str, ...] = ()
+    environment: str | None = None
+    strict: bool = True
+    most: int = 100_000
+    processes: int = 1
+    flags: tuple[str, ...] = field(default=())
+
+    def prepare(self) -> str:
+        """Return the interpreter, after making its environment where that is missing.
+
+        Raises:
+            ToolUnavailable: it can't be installed.
+        """
+        if not self.packages:
+            return _ours()
+        folder = VENVS / (self.environment or self.name)
+        python = folder / "bin" / "python"
+        marker = folder / "installed"
+        if not marker.exists():
+            print(f"installing {' '.join(self.packages)} into {folder}", file=sys.stderr)
+            _check([sys.executable, "-m", "venv", str(folder)])
+            _check([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages])
+            marker.touch()
+        return str(python)
+
+    def versions(self, python: str) -> dict[str, str]:
+        """Return the versions of the packages that are measured."""
+        names = [*self.packages, "paramiko"] if self.packages else ["sshexec", "paramiko", "gevent"]
+        code = (
+            "import importlib.metadata as m, json, sys\n"
+            "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
+            "print(json.dumps({n: have[n] for n in sys.argv[1:] if n in have}))"
+        )
+        versions: dict[str, str] = json.loads(_check([python, "-c", code, *names]))
+        return versions
+
+    def command(self, python: str, job: Path) -> list[str]:
+        """Return the command line that runs the client on a job."""
+        return [python, *self.flags, str(CLIENTS / self.client), str(job)]
+
+
+def _ours() -> str:
+    try:
+        _check([sys.executable, "-c", "from sshexec import Engine, Inventory"])
+    except ToolUnavailable as error:
+        raise ToolUnavailable(f"sshexec is not installed for {sys.executable}: {error}") from None
+    return sys.executable
+
+
+def _check(command: list[str]) -> str:
+    try:
+        # Not from the current directory: a folder named like a package would be imported instead of it.
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PIP_TIMEOUT, cwd=CLIENTS)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ToolUnavailable(str(error)) from None
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit status {done.returncode}"]
+        raise ToolUnavailable(lines[-1].strip())
+    return done.stdout
+
+
+TOOLS = (
+    Tool("sshexec", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH),
+    Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
+    Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL, flags=("-S",)),
+    Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
+    Tool("paramiko-gevent", "paramiko_gevent.py", ONE_SHOT | OPEN, ("paramiko", "gevent"), "paramiko", most=300),
+    Tool("paramiko-threads", "paramiko_threads.py", ONE_SHOT, ("paramiko", "gevent"), "paramiko", most=300),
+    Tool("parallel-ssh", "parallel_ssh.py", ONE_SHOT | OPEN | GROWTH, ("parallel-ssh",), strict=False),
+    Tool("asyncssh", "asyncssh_tasks.py", ONE_SHOT | OPEN | GROWTH, ("asyncssh",)),
+    Tool("pyinfra", "pyinfra_api.py", ONE_SHOT | OPEN, ("pyinfra",)),
+    Tool("fabric", "fabric_group.py", ONE_SHOT | OPEN, ("fabric",), strict=False),
+    Tool("ansible", "ansible_adhoc.py", ONE_SHOT | LOCAL, ("ansible-core",), most=300, flags=("-S",)),
+)

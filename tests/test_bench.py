@@ -1,0 +1,141 @@
+"""The bench runs end to end on a few hosts and writes what it saw; how fast is none of a test's business."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.bars import Bar
+from bench.report import Report
+from bench.scenarios import SCENARIOS, UNITS, Case, cases
+from bench.tools import CLIENTS, TOOLS
+from tests.testbed import SSHD
+
+ROOT = Path(__file__).parents[1]
+LAUNCHER = ROOT / "bench" / "launcher.py"
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=180
+    )
+
+
+def launch(code: str, timeout: float = 30.0) -> dict:
+    command = [sys.executable, "-I", "-S", str(LAUNCHER), str(timeout), "0.01", sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_it_measures_sshexec_and_writes_json(tmp_path):
+    done = bench(
+        "--scenarios", "fresh", "--hosts", "5", "--rounds", "1", "--tools", "sshexec", "--results", str(tmp_path)
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    seen = json.loads(path.read_text())
+    assert (seen["skipped"], seen["errors"]) == ({}, {})
+    assert list(seen["samples"]) == ["fresh-5"]
+    (figures,) = seen["samples"]["fresh-5"]["sshexec"]
+    assert set(figures) == {"wall_s", "cpu_ms_host", "peak_rss_mib", "peak_pss_mib"}
+    assert all(value > 0 for value in figures.values())
+    assert seen["versions"]["sshexec"]["sshexec"]
+    assert "sshexec" in done.stdout
+    assert "not measured in this run" in done.stdout
+
+
+def test_a_wrong_word_is_refused_with_the_words_that_exist():
+    done = bench("--tools", "telnet")
+    assert done.returncode == 2
+    assert "telnet" in done.stderr
+    assert "asyncssh" in done.stderr
+
+
+def test_the_launcher_counts_what_the_client_leaves_behind():
+    seen = launch(
+        "import os, time\n"
+        "if os.fork() == 0:\n"
+        "    end = time.process_time() + 0.3\n"
+        "    while time.process_time() < end: pass\n"
+        "    time.sleep(600)\n"
+        "time.sleep(1.5)\n"
+        "print('{\"ok\": 1}', flush=True)\n"
+        "os._exit(0)\n"
+    )
+    assert seen["answer"] == {"ok": 1}
+    assert not seen["overdue"]
+    assert seen["cpu"] >= 0.3
+    assert seen["rss"] > seen["pss"] > 0
+
+
+def test_the_launcher_takes_snapshots_at_marks():
+    seen = launch(
+        "import time\n"
+        'print(\'{"mark": "a"}\', flush=True)\n'
+        "end = time.process_time() + 0.2\n"
+        "while time.process_time() < end: pass\n"
+        'print(\'{"mark": "b"}\', flush=True)\n'
+        "time.sleep(0.3)\n"
+    )
+    first, second = seen["marks"]["a"], seen["marks"]["b"]
+    assert second["cpu"] - first["cpu"] > 0.1
+    assert 0 < first["wall"] < second["wall"] <= seen["wall"]
+    assert first["rss"] > 0
+
+
+def test_the_launcher_ends_a_client_that_hangs():
+    seen = launch("import time; time.sleep(600)", timeout=0.5)
+    assert seen["overdue"]
+    assert seen["answer"] is None
+
+
+def test_every_tool_has_a_client_and_every_scenario_a_tool():
+    assert all((CLIENTS / tool.client).is_file() for tool in TOOLS)
+    assert {name for tool in TOOLS for name in tool.scenarios} == set(SCENARIOS)
+
+
+def test_the_cases_of_the_issue():
+    keys = [case.key for case in cases(SCENARIOS, [], quick=False)]
+    assert keys == [
+        *("fresh-100", "fresh-300", "fresh-1000", "open-200", "idle-200"),
+        *("growth-300-300", "growth-1000-1000", "growth-1000-10000", "memory-1000", "local-1"),
+    ]
+    assert [case.key for case in cases(["fresh", "memory"], [7, 5], quick=False)] == ["fresh-5", "fresh-7", "memory-7"]
+
+
+@pytest.mark.parametrize(("value", "met"), [(1.3, True), (1.31, False)])
+def test_a_bar_against_another_tool(value, met):
+    bar = Bar("CPU", "fresh-300", "sshexec", "cpu_ms_host", 1.3, ("fresh-300", "parallel-ssh"))
+    verdict = bar.judge({"fresh-300": {"sshexec": {"cpu_ms_host": value}, "parallel-ssh": {"cpu_ms_host": 1.0}}})
+    assert verdict.met is met
+    assert ("MISSED" in str(verdict)) is not met
+
+
+def test_a_bar_whose_reference_is_missing_is_not_met():
+    bar = Bar("CPU", "fresh-300", "sshexec", "cpu_ms_host", 1.3, ("fresh-300", "parallel-ssh"))
+    verdict = bar.judge({"fresh-300": {"sshexec": {"cpu_ms_host": 1.0}}})
+    assert verdict.met is None
+    assert "not measured" in str(verdict)
+
+
+def test_the_table_shows_medians_and_leaves_out_who_failed():
+    report = Report(rounds=3)
+    case = Case("fresh", 10, known_hosts=10)
+    for wall in (1.0, 9.0, 2.0):
+        figures = {"wall_s": wall, "cpu_ms_host": 1.0, "peak_rss_mib": 50.0, "peak_pss_mib": 40.0}
+        report.add(case, "asyncssh", figures)
+        report.add(case, "fabric", figures)
+    report.fail(case, "fabric", "time-out")
+    table = report.table(case)
+    assert "2.00 [1.00–9.00]" in table
+    assert "fabric: time-out" in table
+    assert list(report.medians()["fresh-10"]) == ["asyncssh"]
+    assert UNITS["wall_s"] in table
