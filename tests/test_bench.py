@@ -62,11 +62,14 @@ def test_a_wrong_word_is_refused_with_the_words_that_exist():
 def test_the_launcher_counts_what_the_client_leaves_behind():
     seen = launch(
         "import os, time\n"
+        "done, burnt = os.pipe()\n"
         "if os.fork() == 0:\n"
         "    end = time.process_time() + 0.3\n"
         "    while time.process_time() < end: pass\n"
+        "    os.write(burnt, b'.')\n"
         "    time.sleep(600)\n"
-        "time.sleep(1.5)\n"
+        "os.read(done, 1)\n"
+        "time.sleep(0.2)\n"
         "print('{\"ok\": 1}', flush=True)\n"
         "os._exit(0)\n"
     )
