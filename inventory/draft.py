@@ -1,0 +1,148 @@
+"""The inventory in the making: what the sources say, merged in the order they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sshexec.errors import InventoryError
+from sshexec.inventory.members import Group, Host, Scope
+
+PRIORITY = "ansible_group_priority"
+
+
+class Draft:
+    """Hosts and groups, and the place in the sources that is being read.
+
+    A reader sets `path` and `line` as it goes, so that every error and every variable's origin names its place.
+    """
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Host] = {}
+        self.groups: dict[str, Group] = {}
+        self.warnings: list[str] = []
+        self.directories: dict[str, str] = {}
+        """Where the sources lie, absolute path and as written: ``group_vars`` and ``host_vars`` are there."""
+        self.path: str | None = None
+        """The source being read, as the caller wrote it."""
+        self.line: int | None = None
+        self.source: str | None = None
+        """Its absolute path, where it is a file."""
+        self.adopt(self.group("all"), self.group("ungrouped"))
+
+    def error(self, message: str) -> InventoryError:
+        """Return an error at the place that is being read."""
+        return InventoryError(message, path=self.path, line=self.line)
+
+    def warn(self, message: str) -> None:
+        """Keep a warning about the place that is being read."""
+        self.warnings.append(str(self.error(message)))
+
+    def group(self, name: Any) -> Group:
+        """Return the group of that name, a new one where there is none.
+
+        Raises:
+            InventoryError: the name can't be a group's.
+        """
+        if name not in self.groups:
+            self._check_name("group", name)
+            self.groups[name] = Group(name)
+        return self.groups[name]
+
+    def host(self, name: Any, group: Group | None = None) -> Host:
+        """Return the host of that name, a new one where there is none, and put it into a group.
+
+        Raises:
+            InventoryError: the name can't be a host's.
+        """
+        host = self.hosts.get(name)
+        if host is None:
+            self._check_name("host", name)
+            host = self.hosts[name] = Host(name)
+            host.source = self.source
+        if group is not None:
+            group.hosts[name] = host
+            host.groups[group.name] = group
+        return host
+
+    def adopt(self, parent: Group, child: Group) -> None:
+        """Make one group the child of another.
+
+        Raises:
+            InventoryError: the child is the parent, or above it.
+        """
+        if child.name in parent.children:
+            return
+        if child in parent.ancestors():
+            way = f"{child.name!r} is above {parent.name!r}" if child is not parent else "a group can't hold itself"
+            raise self.error(f"group {child.name!r} as a child of {parent.name!r} makes a circle: {way}")
+        parent.children[child.name] = child
+        child.parents[parent.name] = parent
+
+    def assign(self, scope: Scope, variables: Mapping[Any, Any], lines: Mapping[Any, int] | None = None) -> None:
+        """Set variables of a host or group; later ones replace earlier ones, as with Ansible's ``hash_behaviour``.
+
+        Args:
+            scope: the host or group.
+            variables: names and values.
+            lines: the line of each name, where it is not the current one.
+
+        Raises:
+            InventoryError: a name is no text, or the priority of a group is no number.
+        """
+        if not variables:
+            return
+        here = (self.path, self.line)
+        for name, value in variables.items():
+            if not isinstance(name, str):
+                self.line = lines.get(name) if lines else self.line
+                raise self.error(f"the variable name {name!r} of {scope.kind} {scope.name!r} is not text; quote it")
+            if name == PRIORITY and isinstance(scope, Group):
+                scope.priority = self._priority(scope, value)
+                continue
+            scope.vars[name] = value
+            scope.origins[name] = (self.path, lines.get(name)) if lines else here
+
+    def finish(self) -> None:
+        """Tie the loose ends once all sources are read: ``all`` above everything, ``ungrouped``, depths."""
+        self.path = self.line = self.source = None
+        top, ungrouped = self.groups["all"], self.groups["ungrouped"]
+        for group in self.groups.values():
+            if group is not top and not group.parents:
+                self.adopt(top, group)
+        grouped = {"all", "ungrouped"}
+        for host in self.hosts.values():
+            if host.groups.keys() <= grouped:
+                ungrouped.hosts[host.name] = host
+                host.groups["ungrouped"] = ungrouped
+            elif "ungrouped" in host.groups:
+                del host.groups["ungrouped"]
+                del ungrouped.hosts[host.name]
+        for name in self.hosts.keys() & self.groups.keys():
+            self.warn(f"{name!r} is both a host and a group; as a pattern it means the host")
+        self._measure_depths(top)
+
+    def _measure_depths(self, top: Group) -> None:
+        waiting = {group.name: len(group.parents) for group in self.groups.values()}
+        ready = [top]
+        while ready:
+            group = ready.pop()
+            for child in group.children.values():
+                child.depth = max(child.depth, group.depth + 1)
+                waiting[child.name] -= 1
+                if not waiting[child.name]:
+                    ready.append(child)
+
+    def _priority(self, group: Group, value: Any) -> int:
+        try:
+            return int(value)
+        except (TypeError, ValueError):
+            raise self.error(f"{PRIORITY} of group {group.name!r} must be a whole number, not {value!r}") from None
+
+    def _check_name(self, kind: str, name: Any) -> None:
+        if not isinstance(name, str):
+            raise self.error(f"the {kind} name {name!r} is not text but {type(name).__name__}; put it into quotes")
+        if not name.strip():
+            raise self.error(f"a {kind} has an empty name")
+        if not name.isprintable():
+            raise self.error(f"the {kind} name {name!r} holds a character that can't be printed")

@@ -1,0 +1,149 @@
+"""From sources to a draft: which kind of source each is."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+
+from sshexec.errors import InventoryError
+from sshexec.inventory.draft import Draft
+from sshexec.inventory.files import read_text
+from sshexec.inventory.ini import read_ini
+from sshexec.inventory.listing import is_listing, read_listing
+from sshexec.inventory.plugins import read_plugin
+from sshexec.inventory.ranges import expand, split_port
+from sshexec.inventory.script import is_script, read_script
+
+_IGNORED_NAMES = frozenset({"group_vars", "host_vars", "vars_plugins"})
+_IGNORED_ENDINGS = (
+    *(".pyc", ".pyo", ".swp", ".bak", "~", ".rpm", ".md", ".txt", ".rst"),
+    *(".orig", ".cfg", ".retry"),
+)
+_MAX_DEPTH = 20
+_KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+
+
+def read_sources(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Draft:
+    """Read one or several sources, merged in their order.
+
+    Raises:
+        InventoryError: one is missing, unreadable or wrong.
+    """
+    listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    texts = [os.fspath(source) for source in listed]
+    if not texts:
+        raise InventoryError("no inventory source is given")
+    draft = Draft()
+    for text in texts:
+        draft.path = draft.line = draft.source = None
+        _read_source(draft, text)
+    draft.finish()
+    return draft
+
+
+def _read_source(draft: Draft, text: str) -> None:
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise InventoryError(f"{text!r} is no inventory source")
+    path = os.path.expanduser(text)
+    if os.path.isdir(path):
+        _add_directory(draft, path)
+        _read_directory(draft, path, 0)
+    elif os.path.lexists(path):
+        _add_directory(draft, os.path.dirname(path))
+        _read_file(draft, path)
+    elif not read_plugin(draft, text):
+        if "," not in text:
+            raise InventoryError(f"there is no such file; a single host is written {text + ','!r}", path=text)
+        _read_list(draft, text)
+
+
+def _add_directory(draft: Draft, directory: str) -> None:
+    absolute = os.path.abspath(directory)
+    draft.directories.pop(absolute, None)
+    draft.directories[absolute] = directory
+
+
+def _read_list(draft: Draft, text: str) -> None:
+    """Read ``host1,host2:2222,web[1:3]``."""
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        if any(char.isspace() for char in part):
+            raise InventoryError(f"{part!r} in the host list {text!r} is no host name")
+        try:
+            pattern, port = split_port(part)
+            names = expand(pattern)
+        except ValueError as error:
+            raise InventoryError(str(error)) from None
+        for name in names:
+            host = draft.host(name, draft.groups["ungrouped"])
+            draft.assign(host, {} if port is None else {"ansible_port": port})
+    if not draft.hosts:
+        raise InventoryError(f"the host list {text!r} names no host")
+
+
+def _read_directory(draft: Draft, directory: str, depth: int) -> None:
+    """Read every source in a directory in the order of their names; Ansible's rules say what is none."""
+    if depth > _MAX_DEPTH:
+        raise InventoryError(f"is nested deeper than {_MAX_DEPTH} directories", path=directory)
+    try:
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        raise InventoryError(f"can't be read: {error.strerror or error}", path=directory) from error
+    names = [n for n in names if n[0] != "." and n not in _IGNORED_NAMES and not n.endswith(_IGNORED_ENDINGS)]
+    if not names and not depth:
+        raise InventoryError("the directory holds no inventory source", path=directory)
+    for name in names:
+        path = os.path.join(directory, name)
+        if os.path.isdir(path):
+            _read_directory(draft, path, depth + 1)
+        else:
+            _read_file(draft, path, alone=False)
+
+
+def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
+    draft.path, draft.line, draft.source = path, None, os.path.abspath(path)
+    if is_script(path):
+        read_script(draft, draft.source)
+        return
+    text = read_text(path)
+    first = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "#;"), None)
+    if first is None:
+        if alone:
+            raise draft.error("is empty: it names no host and no group")
+        draft.warn("is empty")
+        return
+    kind = _KINDS.get(os.path.splitext(path)[1].lower()) or _sniff(first)
+    try:
+        _read_text(draft, text, kind)
+    except RecursionError:
+        raise InventoryError("is nested too deeply", path=path) from None
+    except InventoryError as error:
+        if text.startswith("#!"):
+            error.message += " (a script? It is not executable)"
+        raise
+
+
+def _read_text(draft: Draft, text: str, kind: str) -> None:
+    assert draft.path is not None  # noqa: S101 - _read_file has set it
+    if text.startswith("$ANSIBLE_VAULT;"):
+        raise draft.error("files encrypted with ansible-vault are not supported yet")
+    if kind == "ini":
+        read_ini(draft, text)
+        return
+    # PyYAML takes 10 ms to import, for nothing where the sources are INI.
+    from sshexec.inventory.document import read_json, read_yaml
+    from sshexec.inventory.tree import read_tree
+
+    document = read_json(text, draft.path) if kind == "json" else read_yaml(text, draft.path)
+    if kind == "json" and is_listing(document.data):
+        read_listing(draft, document.data)
+    else:
+        read_tree(draft, document)
+
+
+def _sniff(first: str) -> str:
+    """Return the kind of a file without a telling extension, by its first line that is no comment."""
+    if first.startswith("{"):
+        return "json"
+    return "yaml" if first.startswith(("---", "%YAML")) or _KEY.match(first) else "ini"

@@ -1,0 +1,51 @@
+"""Inventory sources that other distributions bring as entry points.
+
+An entry point ``NAME`` of the group ``sshexec.inventories`` is a callable. It gets the source as the user wrote it
+(``NAME://…`` or ``NAME:…``) and returns what an inventory script prints for ``--list``: groups with hosts, vars and
+children, and the variables of hosts in ``_meta``.
+"""
+
+from __future__ import annotations
+
+import re
+from importlib import metadata
+
+from sshexec.errors import InventoryError
+from sshexec.inventory.draft import Draft
+from sshexec.inventory.listing import read_listing
+
+GROUP = "sshexec.inventories"
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9_+.-]*):(//)?")
+
+
+def read_plugin(draft: Draft, source: str) -> bool:
+    """Add what a plugin lists, where the source names one.
+
+    Returns:
+        False where the source has another form, such as ``host:port``.
+
+    Raises:
+        InventoryError: there is no plugin for ``NAME://``, or it is broken.
+    """
+    found = _SCHEME.match(source)
+    if not found:
+        return False
+    name = found[1]
+    entries = list(metadata.entry_points(group=GROUP))
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None:
+        if not found[2]:
+            return False
+        known = ", ".join(sorted({entry.name for entry in entries})) or "none is installed"
+        raise InventoryError(f"no inventory plugin is named {name!r} (there are: {known})")
+    owner = entry.dist.name if entry.dist else "an unknown distribution"
+    try:
+        listing = entry.load()(source)
+    except InventoryError:
+        raise
+    except Exception as error:
+        raise InventoryError(f"inventory plugin {name!r} of {owner} failed: {error or type(error).__name__}") from error
+    draft.path = f"plugin {name!r} of {owner}"
+    read_listing(draft, listing)
+    return True
