@@ -160,7 +160,12 @@ class Wish:
                 )
             parts.append(f'chown {owner} "$q" || exit 11\n')
         if self.group is not None:
-            parts.append(f'chgrp {quote(self.group)} "$q" || exit 12\n')
+            group = quote(self.group)
+            parts.append(
+                f'chgrp {group} "$q" 2>/dev/null || {{\n'
+                f"if getent group {group} >/dev/null 2>&1 || cut -d: -f1 /etc/group | grep -Fqx -- {group}\n"
+                f'then chgrp {group} "$q"; else echo failed to look up group {group} >&2; fi\nexit 12\n}}\n'
+            )
         if self.bits is not None:
             parts.append(f'chmod {self.bits:04o} "$q" || exit 13\n')
         parts.append('look "$q"\n')
@@ -194,10 +199,9 @@ def settle(connector: Connector[Any, Any], invocation: Invocation, wishes: Seque
         InvalidError: ``validate`` refused; the destination is untouched.
         HostError: something could not be set.
     """
-    about = (
-        "settle",
-        *(part for wish in wishes for part in (wish.path, "" if wish.bits is None else f"{wish.bits:o}")),
-    )
+    about = ["settle"]
+    for wish in wishes:
+        about += [wish.path, "" if wish.bits is None else f"{wish.bits:o}", wish.validated or ""]
     rc, output = _run(connector, invocation, LOOK + "".join(wish.script() for wish in wishes), tuple(about))
     text = output.stdout.decode("utf-8", "surrogateescape")
     if rc == _INVALID:
