@@ -52,7 +52,8 @@ class Sshd:
             f"AuthorizedKeysFile {self.authorized_keys}\nPidFile none\nStrictModes no\nUsePAM no\n"
             "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
             "MaxStartups 1000\nMaxSessions 100\nLogLevel ERROR\nUseDNS no\nPrintMotd no\n"
-            + ("Subsystem sftp internal-sftp\n" if sftp else "")
+            # bash reads ~/.bashrc for commands of sshd, unless it believes to be a shell within a shell.
+            "SetEnv SHLVL=2\n" + ("Subsystem sftp internal-sftp\n" if sftp else "")
         )
         self.trust()
         self._process: subprocess.Popen[bytes] | None = None
