@@ -100,9 +100,10 @@ def run_python(block: Block, namespace: dict[str, object]) -> None:
     assert not missing, f"{block.where}: {missing} not printed in:\n{printed.getvalue()}"
 
 
-def run_console(block: Block) -> None:
-    """Run the commands of a session and compare what it shows of their output."""
-    for step in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+def run_console(block: Block) -> int:
+    """Run the commands of a session, compare what it shows of their output, and return how many there were."""
+    steps = re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]
+    for step in steps:
         command, _, shown = step.partition("\n")
         status = re.search(r"\s# exit (\d+)$", command)
         done = run_bash(command)
@@ -113,6 +114,7 @@ def run_console(block: Block) -> None:
         printed = PROGRESS.sub("", done.stdout + done.stderr)
         same = not shown.strip() or doctest.OutputChecker().check_output(shown, printed, flags)
         assert same, f"{block.where}: {command}\nshown:\n{shown}\nprinted:\n{printed}"
+    return len(steps)
 
 
 def run_bash(script: str) -> subprocess.CompletedProcess[str]:
@@ -131,7 +133,7 @@ def test_examples_work(document, workplace):
         if block.language == "python":
             run_python(block, namespace)
         elif block.language == "console":
-            run_console(block)
+            assert run_console(block), f"{block.where}: no line starts with '$ '"
         elif block.language in {"bash", "sh"}:
             done = run_bash(block.text)
             assert done.returncode == 0, f"{block.where}\n{done.stdout}{done.stderr}"
@@ -174,4 +176,5 @@ def test_an_example_that_shows_something_else_is_noticed(run, text):
 
 
 def test_an_example_may_leave_out_what_varies():
-    run_console(Block(ROOT / "README.md", 1, "console", "$ echo 1 changing 2\n1 ... 2\n$ exit 3  # exit 3\n", None))
+    text = "$ echo 1 changing 2\n1 ... 2\n$ exit 3  # exit 3\n"
+    assert run_console(Block(ROOT / "README.md", 1, "console", text, None)) == 2
