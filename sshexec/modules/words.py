@@ -6,7 +6,8 @@ import re
 
 from sshexec.connectors.posix import quote
 
-_TILDE = re.compile(r"~(?:[A-Za-z_][A-Za-z0-9_.-]*)?(?=/|\Z)")
+_TILDE = re.compile(r"~(?:[A-Za-z_][A-Za-z0-9_.-]*)?(?:/|\Z)")
+"""A user's home, with the slash behind it: a quoted slash would end the shell's own view of it elsewhere."""
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _GLOB = re.compile(r"([*?]|\[!?[A-Za-z0-9_.,-]+\])")
