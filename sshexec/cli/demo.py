@@ -99,7 +99,9 @@ def _tour(fleet: Fleet) -> int:
 
 def _suggest(fleet: Fleet, keep: bool) -> None:
     where = str(fleet.inventory) if keep else "HOSTS"
-    first = "From another terminal:" if keep else "Try next: keep the hosts with `sshexec demo --keep`, or take your own."
+    first = (
+        "From another terminal:" if keep else "Try next: keep the hosts with `sshexec demo --keep`, or take your own."
+    )
     _say(
         f"\n{first}\n"
         f"  sshexec run all -i {where} -a uptime\n"

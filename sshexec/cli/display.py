@@ -43,7 +43,7 @@ class Display:
         self.stdout = stdout
         self.counts: dict[str, int] = {}
         self.started = time.time()
-        self._ticker: gevent.Greenlet | None = None
+        self._ticker: gevent.Greenlet[[], None] | None = None
 
     def write(self, text: str) -> None:
         """Print results on standard output.

@@ -61,7 +61,9 @@ def _relay(run: Run, report: Report, display: Display, phases: bool) -> RunResul
         if isinstance(event, HostFinished):
             display.count(event.result)
         elif phases and isinstance(event, HostPhase):
-            display.say(f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {harmless(event.host)}: {event.phase}")
+            display.say(
+                f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {harmless(event.host)}: {event.phase}"
+            )
     return run.wait()
 
 

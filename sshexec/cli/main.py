@@ -47,7 +47,7 @@ class _Commands(click.Group):
     cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 all well, 2 some host failed, 4 some host unreachable, 5 bad usage or input, 130 interrupted.",
+    epilog="Exit codes: 0 all well, 2 a host failed, 4 a host is unreachable, 5 bad usage or input, 130 interrupted.",
 )
 @click.version_option(sshexec.__version__, prog_name="sshexec")
 @click.pass_context
@@ -84,7 +84,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _drop_stdout()
         return PIPE
-    except Exception as error:  # noqa: BLE001 - the last line of defence shows no traceback
+    except Exception as error:
         if os.environ.get("SSHEXEC_TRACEBACK"):
             raise
         hint = "run with SSHEXEC_TRACEBACK=1 to see where"

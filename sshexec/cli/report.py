@@ -6,7 +6,6 @@ A report turns events into text; it neither waits nor writes.
 from __future__ import annotations
 
 import json
-from abc import ABC
 from typing import Any
 
 from sshexec.cli.nodeset import fold
@@ -28,7 +27,7 @@ _TITLES = {"ok": "SUCCESS"}
 """Ansible's word where it is not the status itself."""
 
 
-class Report(ABC):
+class Report:
     """Text for standard output, made from a run's events."""
 
     def event(self, event: Event) -> str:

@@ -11,7 +11,7 @@ from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
-from sshexec.cli.values import SECONDS, Serial, Size
+from sshexec.cli.values import SECONDS, serial, size
 from sshexec.cli.variables import ask_password, extra_variables
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
@@ -55,14 +55,18 @@ once."""
 @click.option("-T", "--timeout", type=SECONDS, help="Seconds for connecting (default 10).")
 @click.option("--task-timeout", type=SECONDS, help="Seconds for the task on one host, once it is connected.")
 @click.option("--run-timeout", type=SECONDS, help="Seconds for the whole run.")
-@click.option("--serial", type=Serial(), help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%.")
+@click.option(
+    "--serial", type=serial, metavar="SIZES", help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%."
+)
 @click.option("--max-fail-percentage", type=click.FloatRange(0, 100), help="Give up once more of a batch have failed.")
 @click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Use this many processor cores.")
 @click.option("-o", "--one-line", is_flag=True, help="Print one line for each host.")
 @click.option("-F", "--fold", is_flag=True, help="Print equal answers once, at the end.")
 @click.option("--json", is_flag=True, help="Print one JSON object for the run, at the end.")
 @click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON.")
-@click.option("--output-limit", type=Size(), default="16M", show_default=True, help="Bytes kept of each stream.")
+@click.option(
+    "--output-limit", type=size, default="16M", metavar="SIZE", show_default=True, help="Bytes kept of each stream."
+)
 @click.option(
     "--spill", type=click.Path(file_okay=False, exists=True), metavar="DIR", help="Write streams over the limit here."
 )

@@ -39,7 +39,7 @@ def load_inventory(sources: Sequence[str]) -> Inventory:
     Raises:
         InputError: there is none, or one is unreadable or wrong.
     """
-    from sshexec.inventory.model import Host, Inventory
+    from sshexec.inventory.model import Inventory
 
     chosen = list(sources) or [source for source in [os.environ.get(VARIABLE)] if source]
     if not chosen:

@@ -9,10 +9,17 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
 import paramiko
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_SUCCEEDED,
+)
 
 from sshexec.demo.backend import AUTHORIZED_KEYS, HOST_KEY, Backend
 from sshexec.demo.sftp import Files
@@ -112,10 +119,10 @@ class _Session(paramiko.ServerInterface):
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
         known = any(hmac.compare_digest(key.get_base64(), blob) for blob in self._authorized)
-        return paramiko.AUTH_SUCCESSFUL if known else paramiko.AUTH_FAILED
+        return AUTH_SUCCESSFUL if known else AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED if kind == "session" else paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        return OPEN_SUCCEEDED if kind == "session" else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         process = self._processes.start(command)
@@ -126,13 +133,9 @@ class _Session(paramiko.ServerInterface):
 
     def _attend(self, channel: paramiko.Channel, process: subprocess.Popen[bytes]) -> None:
         """Carry bytes between a channel and a command until the command ends, then say how it ended."""
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        out, err = process.stdout, process.stderr
         pumps = [
-            threading.Thread(target=_send, args=(out, channel.sendall), daemon=True),
-            threading.Thread(target=_send, args=(err, channel.sendall_stderr), daemon=True),
+            threading.Thread(target=_send, args=(process.stdout, channel.sendall), daemon=True),
+            threading.Thread(target=_send, args=(process.stderr, channel.sendall_stderr), daemon=True),
         ]
         for pump in (*pumps, threading.Thread(target=_receive, args=(channel, process.stdin), daemon=True)):
             pump.start()
@@ -147,9 +150,8 @@ class _Session(paramiko.ServerInterface):
         channel.close()
 
 
-def _send(pipe: IO[bytes], send: object) -> None:
+def _send(pipe: IO[bytes], send: Callable[[bytes], object]) -> None:
     """Carry what a command prints to its channel; where the channel has closed, let the command go on."""
-    assert callable(send)
     alive = True
     with contextlib.suppress(OSError, ValueError), pipe:
         while data := os.read(pipe.fileno(), _CHUNK):

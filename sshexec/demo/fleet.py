@@ -117,9 +117,9 @@ class Fleet:
                 stderr=stderr,
                 start_new_session=True,
             )
-        assert self._server.stdout is not None
-        ready, _, _ = select.select([self._server.stdout], [], [], _START)
-        line = self._server.stdout.readline() if ready else b""
+        told = self._server.stdout
+        ready = told is not None and select.select([told], [], [], _START)[0]
+        line = told.readline() if told is not None and ready else b""
         if not line.strip().isdigit():
             said = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
             raise FleetError(f"the {self.backend} server did not start{f': {said[-1]}' if said else ''}")

@@ -60,9 +60,10 @@ class OpensshBackend(Backend):
 
     def serve(self, connection: socket.socket) -> None:
         """Hand the connection to an sshd of its own."""
-        command = [self._sshd, "-i", "-e", "-f", self._config]
+        command = [self._sshd, "-i", "-e", "-f", str(self._config)]
+        number = connection.fileno()
         with connection, (self.folder / "sshd.log").open("ab") as log:
-            self._sessions.add(subprocess.Popen(command, stdin=connection, stdout=connection, stderr=log))
+            self._sessions.add(subprocess.Popen(command, stdin=number, stdout=number, stderr=log))
 
     def reap(self) -> None:
         """Collect the sshds whose connection has ended."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import paramiko
+from paramiko.sftp import SFTP_FAILURE, SFTP_OK
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+T = TypeVar("T")
 
 
 class Files(paramiko.SFTPServerInterface):
@@ -45,7 +51,7 @@ class Files(paramiko.SFTPServerInterface):
     def rename(self, oldpath: str, newpath: str) -> int:
         # The plain request does not replace a file, posix-rename@openssh.com does.
         if os.path.lexists(_real(newpath)):
-            return paramiko.SFTP_FAILURE
+            return SFTP_FAILURE
         return self.posix_rename(oldpath, newpath)
 
     def posix_rename(self, oldpath: str, newpath: str) -> int:
@@ -78,11 +84,11 @@ class _File(paramiko.SFTPHandle):
     def read(self, offset: int, length: int) -> bytes | int:
         return _answer(lambda: os.pread(self._descriptor, min(length, 1 << 20), offset))
 
-    def write(self, offset: int, data: bytes) -> int:
+    def write(self, offset: int, data: ReadableBuffer) -> int:
         def write() -> None:
-            done = 0
-            while done < len(data):
-                done += os.pwrite(self._descriptor, data[done:], offset + done)
+            view, done = memoryview(data), 0
+            while done < len(view):
+                done += os.pwrite(self._descriptor, view[done:], offset + done)
 
         return _done(write)
 
@@ -108,15 +114,15 @@ def _real(path: str) -> str:
     return os.path.join(os.path.expanduser("~"), path)
 
 
-def _answer(action: Callable[[], Any]) -> Any:
+def _answer(action: Callable[[], T]) -> T | int:
     """Do something and return its value, or the SFTP code of what went wrong."""
     try:
         return action()
     except OSError as error:
-        return paramiko.SFTPServer.convert_errno(error.errno) if error.errno else paramiko.SFTP_FAILURE
+        return paramiko.SFTPServer.convert_errno(error.errno) if error.errno else SFTP_FAILURE
 
 
 def _done(action: Callable[[], object]) -> int:
     """Do something and return the SFTP code of how it went."""
     answer = _answer(action)
-    return answer if type(answer) is int and answer != paramiko.SFTP_OK else paramiko.SFTP_OK
+    return answer if type(answer) is int and answer != SFTP_OK else SFTP_OK
