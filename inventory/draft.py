@@ -69,10 +69,12 @@ class Draft:
         """Make one group the child of another.
 
         Raises:
-            InventoryError: the child is the parent, or above it.
+            InventoryError: the child is the parent, or above it, or ``all``.
         """
         if child.name in parent.children:
             return
+        if child.name == "all":
+            raise self.error(f"group 'all' can't be a child of {parent.name!r}: it is above every group")
         if child in parent.ancestors():
             way = f"{child.name!r} is above {parent.name!r}" if child is not parent else "a group can't hold itself"
             raise self.error(f"group {child.name!r} as a child of {parent.name!r} makes a circle: {way}")
@@ -94,14 +96,15 @@ class Draft:
             return
         here = (self.path, self.line)
         for name, value in variables.items():
+            if lines:
+                self.line = lines.get(name)
             if not isinstance(name, str):
-                self.line = lines.get(name) if lines else self.line
                 raise self.error(f"the variable name {name!r} of {scope.kind} {scope.name!r} is not text; quote it")
             if name == PRIORITY and isinstance(scope, Group):
                 scope.priority = self._priority(scope, value)
                 continue
             scope.vars[name] = value
-            scope.origins[name] = (self.path, lines.get(name)) if lines else here
+            scope.origins[name] = (self.path, self.line) if lines else here
 
     def finish(self) -> None:
         """Tie the loose ends once all sources are read: ``all`` above everything, ``ungrouped``, depths."""

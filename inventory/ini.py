@@ -147,15 +147,24 @@ def literal(text: str) -> Any:
             value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
-    return _plain(value, text)
+    try:
+        return _plain(value)
+    except ValueError:
+        return text
 
 
-def _plain(value: Any, text: str) -> Any:
-    """Return a value that JSON knows, or the text where there is none."""
+def _plain(value: Any) -> Any:
+    """Return a value as JSON knows it; tuples and sets become lists, as in what Ansible prints.
+
+    Raises:
+        ValueError: JSON knows no such value.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if isinstance(value, tuple):
-        value = list(value)
-    if isinstance(value, (list, dict)):
-        return value
-    return text
+    if isinstance(value, dict):
+        return {_plain(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=repr)
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    raise ValueError(f"{type(value).__name__} is no JSON value")

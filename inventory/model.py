@@ -37,7 +37,7 @@ class Inventory:
         """What the sources hold that was left out, one line each."""
         self._directories = draft.directories
         self._files: VariableFiles | None = None
-        self._localhost: Host | None = None
+        self._implicit: dict[str, Host] = {}
         self._layers: dict[frozenset[str], list[Scope]] = {}
         self._merged: dict[frozenset[str], tuple[dict[str, Any], list[str]]] = {}
         self._selector = Selector(self.hosts, self.groups, self._this_machine)
@@ -180,9 +180,7 @@ class Inventory:
 
     def _member(self, host: Host | str) -> Host:
         name = host.name if isinstance(host, Host) else host
-        found = self.hosts.get(name)
-        if found is None and self._localhost is not None and name == self._localhost.name:
-            found = self._localhost
+        found = self.hosts.get(name) or self._implicit.get(name)
         if found is None:
             raise InventoryError(f"there is no host {name!r} in the inventory")
         return found
@@ -224,10 +222,10 @@ class Inventory:
         for known in self.hosts.values():
             if known.name in LOCALHOST:
                 return known
-        if self._localhost is None or self._localhost.name != name:
-            self._localhost = Host(name, {"ansible_connection": "local"})
-            self._localhost.implicit = True
-        return self._localhost
+        if name not in self._implicit:
+            self._implicit[name] = Host(name, {"ansible_connection": "local"})
+            self._implicit[name].implicit = True
+        return self._implicit[name]
 
 
 def _magic(host: Host, group_names: list[str]) -> dict[str, Any]:

@@ -8,7 +8,6 @@ children, and the variables of hosts in ``_meta``.
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
@@ -31,6 +30,9 @@ def read_plugin(draft: Draft, source: str) -> bool:
     found = _SCHEME.match(source)
     if not found:
         return False
+    # Takes 20 ms to import, and few sources have this form.
+    from importlib import metadata
+
     name = found[1]
     entries = list(metadata.entry_points(group=GROUP))
     entry = next((entry for entry in entries if entry.name == name), None)

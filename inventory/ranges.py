@@ -40,7 +40,7 @@ def expand(text: str) -> list[str]:
     Raises:
         ValueError: a range is wrong, or there are too many names.
     """
-    if "[" not in text:
+    if "[" not in text and "]" not in text:
         return [text]
     literals: list[str] = []
     ranges: list[list[str]] = []

@@ -37,7 +37,7 @@ class _Reader:
         self.draft = draft
         self.document = document
 
-    def group(self, name: Any, content: Any) -> Group:
+    def group(self, name: Any, content: Any) -> None:
         draft = self.draft
         group = draft.group(name)
         lines = self._enter(content, f"group {name!r}")
@@ -57,11 +57,8 @@ class _Reader:
                 if section == "hosts":
                     self._hosts(group, entry, inner)
                 else:
-                    line = draft.line
-                    child = self.group(entry, inner)
-                    draft.line = line
-                    draft.adopt(group, child)
-        return group
+                    draft.adopt(group, draft.group(entry))
+                    self.group(entry, inner)
 
     def _hosts(self, group: Group, pattern: Any, variables: Any) -> None:
         draft = self.draft
