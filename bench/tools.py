@@ -112,7 +112,8 @@ TOOLS = (
     Tool("paramiko-threads", "paramiko_threads.py", ONE_SHOT, ("paramiko", "gevent"), "paramiko", most=300),
     Tool("parallel-ssh", "parallel_ssh.py", ONE_SHOT | OPEN | GROWTH, ("parallel-ssh",), strict=False),
     Tool("asyncssh", "asyncssh_tasks.py", ONE_SHOT | OPEN | GROWTH, ("asyncssh",)),
-    Tool("pyinfra", "pyinfra_api.py", ONE_SHOT | OPEN, ("pyinfra",)),
+    Tool("pyinfra", "pyinfra_api.py", ONE_SHOT, ("pyinfra",)),
+    Tool("pyinfra-bare", "pyinfra_bare.py", ONE_SHOT | OPEN, ("pyinfra",), "pyinfra"),
     Tool("fabric", "fabric_group.py", ONE_SHOT | OPEN, ("fabric",), strict=False),
     Tool("ansible", "ansible_adhoc.py", ONE_SHOT | LOCAL, ("ansible-core",), most=300, flags=("-S",)),
 )
