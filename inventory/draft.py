@@ -75,8 +75,8 @@ class Draft:
             return
         if child.name == "all":
             raise self.error(f"group 'all' can't be a child of {parent.name!r}: it is above every group")
-        if child in parent.ancestors():
-            way = f"{child.name!r} is above {parent.name!r}" if child is not parent else "a group can't hold itself"
+        if child is parent or (child.children and child in parent.ancestors()):
+            way = "a group can't hold itself" if child is parent else f"{child.name!r} is above {parent.name!r}"
             raise self.error(f"group {child.name!r} as a child of {parent.name!r} makes a circle: {way}")
         parent.children[child.name] = child
         child.parents[parent.name] = parent

@@ -25,13 +25,14 @@ def read_bytes(path: str, shown: str | None = None) -> bytes:
     try:
         # Not to block on a pipe that nobody writes to.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InventoryError("is not a regular file", path=shown)
-            content = file.read(MAX_BYTES + 1)
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(MAX_BYTES + 1) if regular else b""
     except OSError as error:
         raise InventoryError(_reason(path, error), path=shown) from error
     except ValueError as error:
         raise InventoryError(f"is no file name ({error})", path=shown) from error
+    if not regular:
+        raise InventoryError("is not a regular file", path=shown)
     if len(content) > MAX_BYTES:
         raise InventoryError(f"is larger than {MAX_BYTES // 2**20} MiB", path=shown)
     return content

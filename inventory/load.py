@@ -113,7 +113,10 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
             raise draft.error("is empty: it names no host and no group")
         draft.warn("is empty")
         return
-    kind = _KINDS.get(os.path.splitext(path)[1].lower()) or _sniff(first)
+    extension = os.path.splitext(path)[1].lower()
+    if extension == ".toml":
+        raise draft.error("TOML inventories are not supported; write it as YAML or INI")
+    kind = _KINDS.get(extension) or _sniff(first)
     try:
         _read_text(draft, text, kind)
     except RecursionError:

@@ -1,0 +1,188 @@
+"""Which kind of source a text or file is, and what is said of those that are none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from sshexec.errors import InventoryError
+from sshexec.inventory import files
+from sshexec.inventory.model import Inventory
+from tests.inventory.conftest import Write
+
+AS_ROOT = os.geteuid() == 0
+
+
+def refused(source: object) -> str:
+    with pytest.raises(InventoryError) as caught:
+        Inventory.load(source)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "hosts"),
+    [
+        ("web1,", ["web1"]),
+        ("web1,web2", ["web1", "web2"]),
+        (" web1 , web2 ,", ["web1", "web2"]),
+        ("web[1:3],db1", ["web1", "web2", "web3", "db1"]),
+        ("10.0.0.1,2001:db8::1", ["10.0.0.1", "2001:db8::1"]),
+        ("web1:2222,[::1]:22", ["web1", "::1"]),
+        (["web1,", "db1,web1"], ["web1", "db1"]),
+    ],
+)
+def test_a_list_of_hosts(source: str | list[str], hosts: list[str]) -> None:
+    assert [host.name for host in Inventory.load(source).select("all")] == hosts
+
+
+def test_a_list_may_give_ports() -> None:
+    inventory = Inventory.load("web1:2222,web2")
+    assert inventory.variables("web1")["ansible_port"] == 2222
+    assert "ansible_port" not in inventory.variables("web2")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hosts.yml", "web: {hosts: {h: {}}}\n"),
+        ("hosts.yaml", "web:\n  hosts: h\n"),
+        ("hosts.json", '{"web": {"hosts": {"h": {}}}}'),
+        ("hosts.json", '{"web": {"hosts": ["h"]}, "_meta": {"hostvars": {"h": {}}}}'),
+        ("hosts.ini", "[web]\nh\n"),
+        ("hosts", "---\nweb:\n  hosts: {h: }\n"),
+        ("hosts", "# c\nweb:\n  hosts: {h: }\n"),
+        ("hosts", '"web" :\n  hosts: {h: }\n'),
+        ("hosts", '{"web": {"hosts": {"h": {}}}}'),
+        ("hosts", "[web]\nh\n"),
+        ("hosts", "; c\n\n[web]\nh x='a: b'\n"),
+        ("hosts.prod", "[web]\r\nh\r\n"),
+        ("hosts", "\ufeff[web]\nh\n"),
+        ("hosts,with,commas", "[web]\nh\n"),
+    ],
+)
+def test_the_kind_of_a_file_shows_in_its_name_or_first_line(write: Write, name: str, text: str) -> None:
+    inventory = Inventory.load(write(name, text))
+    assert [host.name for host in inventory.select("web")] == ["h"]
+
+
+def test_a_first_line_with_a_colon_in_a_value_is_ini(write: Write) -> None:
+    assert Inventory.load(write("hosts", "h x='a: b'\n")).variables("h")["x"] == "a: b"
+
+
+def test_a_data_file_with_the_executable_bit_is_read(write: Write) -> None:
+    path = write("hosts", "[web]\nh\n")
+    path.chmod(0o755)
+    assert list(Inventory.load(path).hosts) == ["h"]
+
+
+def test_a_directory_is_read_in_the_order_of_names(write: Write) -> None:
+    write("inv/b.yml", "all: {hosts: {h: {x: b, y: b}}}\n")
+    write("inv/a", "h x=a z=a\n")
+    write("inv/sub/c.ini", "k\n")
+    for ignored in (".hidden", "README.md", "old.bak", "hosts~", "ansible.cfg", "failed.retry", "group_vars/all.yml"):
+        write(f"inv/{ignored}", "[broken\n" if "group_vars" not in ignored else "g: 1\n")
+    write("inv/empty", "\n# nothing yet\n")
+    inventory = Inventory.load("inv")
+    assert list(inventory.hosts) == ["h", "k"]
+    variables = inventory.variables("h")
+    assert (variables["x"], variables["y"], variables["z"], variables["g"]) == ("b", "b", "a", 1)
+    assert inventory.warnings == ["inv/empty: is empty"]
+    assert inventory.variables("k")["inventory_file"] == str(Path("inv/sub/c.ini").absolute())
+
+
+def test_later_sources_win(write: Write) -> None:
+    write("a/hosts", "[web]\nh x=1 y=1\n")
+    write("a/group_vars/web.yml", "g: a\n")
+    write("b/hosts", "[web]\nh x=2\n[old:children]\nweb\n")
+    write("b/group_vars/web.yml", "g: b\n")
+    inventory = Inventory.load([Path("a/hosts"), "b/hosts", "k,"])
+    variables = inventory.variables("h")
+    assert (variables["x"], variables["y"], variables["g"]) == (2, 1, "b")
+    assert variables["group_names"] == ["old", "web"]
+    assert list(inventory.groups["ungrouped"].hosts) == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("missing.yml", "missing.yml: there is no such file; a single host is written 'missing.yml,'"),
+        ("", "'' is no inventory source"),
+        ("a\0b", "is no inventory source"),
+        ([], "no inventory source is given"),
+        (",", "names no host"),
+        ("web1 web2,", "'web1 web2' in the host list"),
+        ("web1:99999,", "not between 1 and 65535"),
+        ("web[3:1],", "counts backwards"),
+        ("nope://x", "no inventory plugin is named 'nope'"),
+        ("x" * 300, "there is no such file"),
+    ],
+)
+def test_what_is_no_source(write: Write, source: object, message: str) -> None:
+    assert message in refused(source)
+
+
+def test_broken_files_answer_in_one_line(write: Write, tmp_path: Path) -> None:
+    Path("link").symlink_to("nowhere")
+    Path("loop").symlink_to("loop")
+    Path("binary").write_bytes(b"MZ\0\0\x01")
+    Path("wide").write_bytes("[web]\nh\n".encode("utf-16"))
+    Path("latin").write_bytes("[web]\nh x=\xe9\n".encode("latin-1"))
+    Path("void").mkdir()
+    os.mkfifo("pipe")
+    write("empty", "")
+    write("comments.yml", "# nothing\n\n")
+    write("hosts.toml", "[web]\n")
+    write("vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n")
+    write("script.py", "#!/usr/bin/env python3\nimport json\n")
+    assert refused("link") == "link: is a broken link to 'nowhere'"
+    assert refused("loop").startswith("loop: can't be read: ")
+    assert refused("binary") == "binary: is a binary file"
+    assert refused("wide") == "wide: is UTF-16 text; save it as UTF-8"
+    assert refused("latin") == "latin:2: is not UTF-8 text (byte 0xe9); save it as UTF-8"
+    assert refused("void") == "void: the directory holds no inventory source"
+    assert refused("pipe") == "pipe: is not a regular file"
+    assert refused("empty") == "empty: is empty: it names no host and no group"
+    assert refused("comments.yml") == "comments.yml: is empty: it names no host and no group"
+    assert "ansible-vault are not supported yet" in refused("vault.yml")
+    assert refused("script.py").endswith("(a script? It is not executable)")
+    assert "TOML" in refused("hosts.toml")
+
+
+@pytest.mark.skipif(AS_ROOT, reason="root may read everything")
+def test_an_unreadable_file_or_directory_is_named(write: Write) -> None:
+    write("secret", "h\n").chmod(0)
+    write("closed/hosts", "h\n").parent.chmod(0)
+    try:
+        assert refused("secret") == "secret: can't be read: permission denied"
+        assert refused("closed").startswith("closed: can't be read: ")
+    finally:
+        Path("closed").chmod(0o755)
+
+
+def test_a_huge_file_is_refused_before_it_is_parsed(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path("huge.yml")
+    with path.open("wb") as file:
+        file.truncate(files.MAX_BYTES + 1)
+    assert refused(path) == "huge.yml: is larger than 32 MiB"
+
+
+def test_one_wrong_source_among_several_stops_the_load(write: Write) -> None:
+    write("good", "h\n")
+    write("bad", "[web]\nh a\n")
+    assert refused(["good", "bad"]).startswith("bad:2: ")
+    write("inv/a", "h\n")
+    write("inv/b.yml", "a: [\n")
+    assert refused("inv").startswith("inv/b.yml:")
+
+
+@pytest.mark.parametrize(("depth", "fine"), [(300, True), (20_000, False)])
+def test_groups_nested_beyond_measure_are_refused(write: Write, depth: int, fine: bool) -> None:
+    text = "{" + "".join(f'"g{n}": {{"children": {{' for n in range(depth)) + "}}" * depth + "}"
+    path = write("deep.json", text)
+    if fine:
+        assert Inventory.load(path).groups[f"g{depth - 1}"].depth == depth
+    else:
+        assert refused(path) == "deep.json: is nested too deeply"
