@@ -155,6 +155,7 @@ class Login:
         if key.kind.startswith("ssh-rsa"):
             # Only after the service's acceptance is it known which RSA signatures the host takes (RFC 8308).
             self._request_service()
+            self._link.flush()
             self._wait(lambda: self._accepted, deadline, guard)
         extensions = self._link.server_extensions.get("server-sig-algs", b"")
         algorithm = key.algorithm(extensions.decode("ascii", "replace"))

@@ -154,7 +154,10 @@ class Channel:
         self.inbox.clear()
         if self.accepted and not self._sent_close:
             self._sent_close = True
+            if self.closed:
+                self._link.packetizer.hold()  # nobody waits for it: it goes with the next packet
             self._link.send(Packet(struct.pack(">BI", MSG_CHANNEL_CLOSE, self._remote)))
+            self._link.packetizer.let_go()
         if self.closed:
             self._link.forget(self)
 

@@ -75,8 +75,9 @@ class BufferedPacketizer(Packetizer):
         self._socket = sock
         self._got = b""
         self._at = 0
-        self._held: list[bytes] | None = None
-        self._hold_lock = threading.Lock()
+        self._pending: list[bytes] = []
+        self._holding = False
+        self._pending_lock = threading.Lock()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.
@@ -102,6 +103,8 @@ class BufferedPacketizer(Packetizer):
         self._at = 0
 
     def _receive(self, size: int) -> bytes:
+        if self._pending and not self._initial_kex_done:
+            self.flush()  # the peer may wait for it
         try:
             piece = self._socket.recv(size)
         except OSError:
@@ -123,18 +126,19 @@ class BufferedPacketizer(Packetizer):
         return line.rstrip(b"\r").decode("utf-8", "replace")
 
     def write_all(self, out: Any) -> None:
-        """Send all bytes, or keep them back between `hold` and `release`.
+        """Send a packet with those that were kept back, or keep it back too.
 
         Raises:
             EOFError: the connection is gone.
         """
-        with self._hold_lock:
-            if self._held is not None:
-                self._held.append(out)
-                return
-            self._write(out)
+        with self._pending_lock:
+            self._pending.append(out)
+            if not self._holding:
+                self._write()
 
-    def _write(self, out: bytes) -> None:
+    def _write(self) -> None:
+        out = b"".join(self._pending)
+        self._pending.clear()
         try:
             self._socket.sendall(out)
         except (OSError, ValueError):
@@ -142,20 +146,21 @@ class BufferedPacketizer(Packetizer):
 
     def hold(self) -> None:
         """Keep packets back, so that those of one step leave in one segment."""
-        with self._hold_lock:
-            if self._held is None:
-                self._held = []
+        self._holding = True
 
-    def release(self) -> None:
+    def let_go(self) -> None:
+        """Keep the next packets back no longer; those that were go with the next one."""
+        self._holding = False
+
+    def flush(self) -> None:
         """Send what was kept back.
 
         Raises:
             EOFError: the connection is gone.
         """
-        with self._hold_lock:
-            held, self._held = self._held, None
-            if held:
-                self._write(b"".join(held))
+        with self._pending_lock:
+            if self._pending:
+                self._write()
 
     def start_handshake(self, timeout: float) -> None:
         """Do nothing: the opener's deadline bounds the handshake, without a timer thread for each connection."""
@@ -221,6 +226,7 @@ class Link(Transport):
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
+        self._first_proposal = False
         self.pings = 0
         """Requests for a sign of life that were sent."""
         self.pongs = 0
@@ -239,8 +245,19 @@ class Link(Transport):
 
     def begin(self) -> None:
         """Start the handshake, in the reader; `wait_until` tells how far it is."""
+        self.packetizer.hold()
         signal: Any = self.signal  # it has the one method of an Event that is called
         self.start_client(event=signal)
+
+    def _send_kex_init(self) -> None:
+        """Send our proposal; the first one goes out with our greeting, before the peer's is read.
+
+        RFC 4253 §4.2 lets both sides begin so; it saves a round trip.
+        """
+        if self._first_proposal:
+            self._first_proposal = False
+            return
+        super()._send_kex_init()  # type: ignore[misc]  # not in the stubs
 
     def start(self) -> None:
         """Start the reader, as a bare thread (no bookkeeping of `threading`: it is cheaper under gevent)."""
@@ -267,6 +284,8 @@ class Link(Transport):
         """Log nothing: the calls alone cost more than the packets' own work."""
 
     def _check_banner(self) -> None:
+        self._send_kex_init()
+        self._first_proposal = True
         super()._check_banner()  # type: ignore[misc]  # not in the stubs
         self.signal.set()
 
@@ -302,6 +321,7 @@ class Link(Transport):
         """Answer a request from within the reader; not while keys are exchanged (the host asks again)."""
         if self.clear_to_send.is_set():
             self._send_message(packet)
+            self.packetizer.flush()
 
     def send(self, packet: Packet) -> None:
         """Send a packet.
@@ -312,13 +332,14 @@ class Link(Transport):
         self._send_user_message(packet)
 
     def flush(self) -> None:
-        """Send the packets held back by ``packetizer.hold()``.
+        """Send the packets held back since ``packetizer.hold()``, and hold back no more.
 
         Raises:
             LinkDownError: the connection is gone.
         """
         try:
-            self.packetizer.release()
+            self.packetizer.let_go()
+            self.packetizer.flush()
         except EOFError as error:
             raise LinkDownError(self.why()) from error
 

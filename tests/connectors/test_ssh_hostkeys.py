@@ -1,0 +1,234 @@
+"""known_hosts: lookups, refusals, learning; and the same through real connections."""
+
+from __future__ import annotations
+
+import base64
+import multiprocessing
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.ssh.connector import SshConnector
+from sshexec.connectors.ssh.hostkeys import HostKeys, fingerprint, known_name
+from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
+from tests.testbed import Sshd, keygen
+
+KIND = "ssh-ed25519"
+
+
+def blob(letter: str) -> bytes:
+    return b"\0\0\0\x0bssh-ed25519\0\0\0 " + letter.encode() * 32
+
+
+def line(names: str, letter: str, kind: str = KIND) -> str:
+    return f"{names} {kind} {base64.b64encode(blob(letter)).decode()}\n"
+
+
+def check(path: Path, name: str, letter: str, policy: str = "strict", kind: str = KIND) -> HostKeys:
+    keys = HostKeys()
+    keys.check(name, kind, blob(letter), [str(path)], policy)  # type: ignore[arg-type]
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("names", "name"),
+    [
+        ("web1", "web1"),
+        ("WEB1", "web1"),
+        ("a,web1,b", "web1"),
+        ("[web1]:2222", "[web1]:2222"),
+        ("[web*]:2222", "[web1]:2222"),
+        ("web?", "web1"),
+        ("*,!db*", "web1"),
+        ("::1", "::1"),
+    ],
+)
+def test_a_name_is_found(tmp_path: Path, names: str, name: str) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text("# comment\n\nnonsense\n@cert-authority * ssh-rsa AAAA\n" + line("other", "o") + line(names, "k"))
+    check(file, name, "k")
+    with pytest.raises(ChangedHostKeyError):
+        check(file, name, "x")
+
+
+@pytest.mark.parametrize("names", ["web", "web11", "[web1]:22", "*,!web1", "@cert-authority web1", "#web1"])
+def test_another_name_is_not(tmp_path: Path, names: str) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line(names, "k"))
+    with pytest.raises(UnknownHostKeyError):
+        check(file, "web1", "k")
+
+
+def test_hashed_names_of_ssh_keygen_are_found(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line("web1", "a") + line("[web2]:2222", "b"))
+    subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
+    assert "web1" not in file.read_text()
+    check(file, "web1", "a")
+    check(file, "[web2]:2222", "b")
+    with pytest.raises(ChangedHostKeyError):
+        check(file, "web1", "b")
+    with pytest.raises(UnknownHostKeyError):
+        check(file, "web3", "a")
+
+
+def test_the_errors_say_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text("\n" + line("web1", "a"))
+    with pytest.raises(ChangedHostKeyError) as changed:
+        check(file, "web1", "b")
+    for part in (fingerprint(blob("a")), fingerprint(blob("b")), f"{file} line 2"):
+        assert part in str(changed.value)
+    with pytest.raises(UnknownHostKeyError, match="StrictHostKeyChecking=accept-new") as unknown:
+        check(file, "web2", "b")
+    assert fingerprint(blob("b")) in str(unknown.value)
+
+
+def test_a_key_of_another_type_counts_as_changed_even_for_accept_new(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line("web1", "a", "ssh-rsa"))
+    with pytest.raises(ChangedHostKeyError):
+        check(file, "web1", "a", "accept-new")
+
+
+def test_a_revoked_key_is_refused_under_every_policy_but_off(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line("web1", "a") + "@revoked " + line("*", "a"))
+    for policy in ("strict", "accept-new"):
+        with pytest.raises(ChangedHostKeyError, match="revoked"):
+            check(file, "web1", "a", policy)
+    check(file, "web1", "a", "off")
+
+
+def test_accept_new_appends_and_keeps_what_it_can_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "ssh" / "known_hosts"
+    keys = check(file, "web1", "a", "accept-new")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    before = "sk-something odd\nno end of line"
+    file.write_text(before)
+    keys.check("[web2]:2222", KIND, blob("b"), [str(file)], "accept-new")
+    assert file.read_text() == f"{before}\n" + line("[web2]:2222", "b")
+    keys.check("[web2]:2222", KIND, blob("b"), [str(file)], "strict")
+    with pytest.raises(ChangedHostKeyError):
+        keys.check("[web2]:2222", KIND, blob("c"), [str(file)], "accept-new")
+    assert [(key.name, key.path) for key in keys.learned] == [("web1", str(file)), ("[web2]:2222", str(file))]
+
+
+def test_a_key_that_can_not_be_saved_holds_for_the_run(tmp_path: Path) -> None:
+    keys = HostKeys()
+    keys.check("web1", KIND, blob("a"), ["/dev/null"], "accept-new")
+    assert keys.learned[0].path is None
+    with pytest.raises(ChangedHostKeyError):
+        keys.check("web1", KIND, blob("b"), ["/dev/null"], "accept-new")
+
+
+def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line("web1", "a"))
+    keys = check(file, "web1", "a")
+    with file.open("a") as more:
+        more.write(line("web2", "b"))
+    keys.check("web2", KIND, blob("b"), [str(file)], "strict")
+    file.unlink()
+    with pytest.raises(UnknownHostKeyError):
+        keys.check("web1", KIND, blob("a"), [str(file)], "strict")
+
+
+def test_the_known_types_are_told(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text(line("web1", "a", "ssh-rsa") + line("web1", "b"))
+    assert HostKeys().kinds("web1", [str(file)]) == ["ssh-rsa", KIND]
+    assert HostKeys().kinds("web2", [str(file)]) == []
+    assert known_name("Web1", 22) == "web1"
+    assert known_name("web1", 2222) == "[web1]:2222"
+
+
+def _learn(path: str, first: int) -> None:
+    keys = HostKeys()
+    for number in range(first, first + 20):
+        keys.check(f"h{number}", KIND, blob("a"), [path], "accept-new")
+        keys.check("shared", KIND, blob("s"), [path], "accept-new")
+
+
+def test_ten_processes_that_learn_at_once_lose_and_break_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text("unreadable line\n")
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=_learn, args=(str(file), 20 * n)) for n in range(10)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    lines = file.read_text().splitlines()
+    assert lines[0] == "unreadable line"
+    assert sorted(lines[1:]) == sorted([line(f"h{n}", "a").strip() for n in range(200)] + [line("shared", "s").strip()])
+
+
+def connect(sshd: Sshd, known_hosts: Path, more: str = "", address: str = "127.0.9.1") -> SshConnector:
+    variables = sshd.variables(
+        ansible_host=address, ansible_ssh_common_args=f"-o UserKnownHostsFile={known_hosts} {more}"
+    )
+    context = SshConnector.Context()
+    connector = SshConnector("web1", SshConnector.Options.from_vars(variables, "web1"), context, Timeouts())
+    try:
+        connector.open(Deadline.after(20))
+    finally:
+        connector.close()
+        context.close()
+    return connector
+
+
+def test_a_host_is_checked_before_any_login(sshd: Sshd, tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    other = keygen(tmp_path / "other", "-t", "ed25519", "-N", "")
+    with pytest.raises(UnknownHostKeyError) as unknown:
+        connect(sshd, file)
+    assert (unknown.value.host, unknown.value.phase) == ("web1", "key exchange")
+    file.write_text(f"[127.0.9.1]:{sshd.port} {(tmp_path / 'other.pub').read_text()}")
+    for more in ("", "-o StrictHostKeyChecking=accept-new"):
+        with pytest.raises(ChangedHostKeyError):
+            connect(sshd, file, more)
+    connect(sshd, file, "-o StrictHostKeyChecking=no")
+    assert other.exists()
+
+
+def test_accept_new_learns_a_real_host(sshd: Sshd, tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
+    connector = connect(sshd, file, "-o StrictHostKeyChecking=accept-new")
+    assert [key.name for key in connector.context.learned] == [f"[127.0.9.1]:{sshd.port}"]
+    connect(sshd, file)
+    connect(sshd, file, "-o HostKeyAlias=fleet -o StrictHostKeyChecking=accept-new", "127.0.9.2")
+    connect(sshd, file, "-o HostKeyAlias=fleet", "127.0.9.3")
+
+
+def test_a_server_with_several_keys_is_asked_for_the_known_one(tmp_path: Path) -> None:
+    rsa = keygen(tmp_path / "host_rsa", "-t", "rsa", "-b", "2048", "-N", "")
+    ecdsa = keygen(tmp_path / "host_ecdsa", "-t", "ecdsa", "-N", "")
+    server = Sshd(tmp_path / "sshd", f"HostKey {ecdsa}\nHostKey {rsa}").start()
+    try:
+        for name in ("host_rsa", "host_ecdsa", "sshd/host_ed25519"):
+            file = tmp_path / "known_hosts"
+            kind, encoded = (tmp_path / f"{name}.pub").read_text().split()[:2]
+            file.write_text(f"[127.0.9.1]:{server.port} {kind} {encoded}\n")
+            connect(server, file)
+    finally:
+        server.stop()
+
+
+def test_a_large_file_is_not_read_again_for_each_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "known_hosts"
+    file.write_text("".join(line(f"h{n}", "a") for n in range(2000)))
+    keys = check(file, "h1", "a")
+    os.chmod(file, 0)
+
+    def refuse(*args: object, **more: object) -> None:
+        raise AssertionError("the file was opened again")
+
+    monkeypatch.setattr("builtins.open", refuse)
+    for n in range(0, 2000, 100):
+        keys.check(f"h{n}", KIND, blob("a"), [str(file)], "strict")
