@@ -98,6 +98,9 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> Inventor
     mark = error.problem_mark or error.context_mark
     line = mark.line + 1 if mark else None
     problem = ": ".join(part for part in (error.context, error.problem) if part)
+    if "undefined alias" in problem:
+        # Without its name: it may be a password.
+        problem = "a text that begins with '*' and is no alias must stand in quotes"
     if mark:
         lines = text.split("\n", mark.line + 1)
         source = lines[mark.line] if mark.line < len(lines) else ""
@@ -184,7 +187,7 @@ class _Builder:
         if tag == f"{_TAG}bool":
             if text.lower() in _BOOLEANS:
                 return _BOOLEANS[text.lower()]
-            raise self._error(f"{text!r} is no boolean", node)
+            raise self._error("this is no boolean; put it into quotes if it is text", node)
         if tag in (_STR, f"{_TAG}value", "!unsafe"):
             return text
         if tag not in (_INT, f"{_TAG}float", f"{_TAG}timestamp"):
@@ -192,7 +195,8 @@ class _Builder:
         try:
             value = self._scalars.construct_object(node)
         except (ValueError, ConstructorError):
-            raise self._error(f"{text!r} is no {tag.removeprefix(_TAG)}", node) from None
+            kind = tag.removeprefix(_TAG)
+            raise self._error(f"this is no {kind}; put it into quotes if it is text", node) from None
         # A date as text: so it goes through JSON unchanged.
         return value.isoformat() if tag.endswith("timestamp") else value
 
@@ -208,6 +212,9 @@ class _Builder:
     def _unsupported(self, node: Node) -> InventoryError:
         if node.tag.startswith("!vault"):
             return self._error("values encrypted with ansible-vault are not supported yet", node)
+        if isinstance(node, ScalarNode) and not node.value:
+            # Without the tag itself: it may be a password.
+            return self._error("a text that begins with '!' must stand in quotes", node)
         return self._error(f"the tag {node.tag.replace(_TAG, '!!')} is not supported", node)
 
     def _error(self, message: str, node: Node) -> InventoryError:

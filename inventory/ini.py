@@ -102,10 +102,11 @@ class _Reader:
         except ValueError as error:
             raise draft.error(str(error)) from None
         variables: dict[str, Any] = {} if port is None else {"ansible_port": port}
-        for word in words[1:]:
+        for position, word in enumerate(words[1:], 2):
             name, equals, value = word.partition("=")
             if not equals or not name:
-                raise draft.error(f"expected key=value behind host {pattern!r}, got {word!r}")
+                # Without the word itself: it may be the rest of a password with a blank in it.
+                raise draft.error(f"word {position}, behind host {pattern!r}, is no key=value; put quotes round blanks")
             variables[name] = literal(value)
         group = draft.groups[self.group]
         for name in names:
@@ -115,7 +116,7 @@ class _Reader:
         name, equals, value = line.partition("=")
         name = name.strip()
         if not equals or not name:
-            raise self.draft.error(f"expected key=value in section [{self.group}:vars], got {line!r}")
+            raise self.draft.error(f"this is no key=value, which section [{self.group}:vars] wants")
         if self.group in self.variables:
             self.variables[self.group].append((name, literal(value.strip()), self.draft.line))
         else:

@@ -174,8 +174,8 @@ def test_comments_and_quotes(write: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("[web]\nh a\n", 2, "expected key=value behind host 'h', got 'a'"),
-        ("[web]\nh =a\n", 2, "expected key=value"),
+        ("[web]\nh x=1 a\n", 2, "word 3, behind host 'h', is no key=value"),
+        ("[web]\nh =a\n", 2, "word 2, behind host 'h'"),
         ("[web]\nh a='x\n", 2, "No closing quotation"),
         ("[web]\nh[1:2\n", 2, "without its partner"),
         ("[web]\nh:99999\n", 2, "not between 1 and 65535"),
@@ -185,7 +185,7 @@ def test_comments_and_quotes(write: Write) -> None:
         ("[a:b:c]\n", 1, "is no section"),
         ("[web]\nh\n[nope:vars]\na=1\n", 3, "about the undefined group 'nope'"),
         ("[p:children]\nweb\nc\n[web]\n", 3, "names the undefined group 'c'"),
-        ("[web]\n[web:vars]\nfoo\n", 3, "expected key=value in section [web:vars]"),
+        ("[web]\n[web:vars]\nfoo\n", 3, "no key=value, which section [web:vars] wants"),
         ("[p:children]\na b\n", 2, "expected a group's name"),
         ("[a]\n[b]\n[a:children]\nb\n[b:children]\na\n", 6, "makes a circle: 'a' is above 'b'"),
         ("[a:children]\na\n", 2, "a group can't hold itself"),
@@ -201,3 +201,22 @@ def test_a_wrong_line_is_named(write: Write, text: str, line: int, reason: str) 
     assert "\n" not in str(caught.value)
     assert str(caught.value).startswith(f"hosts.ini:{line}: ")
     assert reason in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("hosts.ini", "h ansible_password=correct hunter2\n"),
+        ("hosts.ini", "h ansible_password='hunter2\n"),
+        ("hosts.ini", "[web]\nh\n[web:vars]\nhunter2\n"),
+        ("hosts.yml", "all:\n  vars:\n    ansible_password: !hunter2\n"),
+        ("hosts.yml", "all:\n  vars:\n    ansible_password: *hunter2\n"),
+        ("hosts.yml", "all:\n  vars:\n    ansible_password: @hunter2\n"),
+        ("hosts.yml", "all:\n  vars:\n    ansible_password: [hunter2\n"),
+        ("hosts.yml", "all:\n  hosts:\n    h: hunter2\n"),
+    ],
+)
+def test_no_error_shows_a_value(write: Write, name: str, text: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        Inventory.load(write(name, text))
+    assert "hunter2" not in str(caught.value)

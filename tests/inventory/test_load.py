@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,3 +188,12 @@ def test_groups_nested_beyond_measure_are_refused(write: Write, depth: int, fine
         assert Inventory.load(path).groups[f"g{depth - 1}"].depth == depth
     else:
         assert refused(path) == "deep.json: is nested too deeply"
+
+
+def test_a_list_of_hosts_loads_no_library() -> None:
+    code = (
+        "import sys; from sshexec.inventory.model import Inventory; Inventory.load('a,b').select('all'); "
+        "print(*{'yaml', 'jinja2', 'sqlalchemy', 'paramiko', 'gevent'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -140,3 +141,13 @@ def test_a_binary_with_the_executable_bit_is_run(write: Write) -> None:
     write("x", "")
     Path("python").symlink_to(sys.executable)
     assert refused(Path("python")).startswith("python: ended with exit code 2 on --list: ")
+
+
+def test_a_script_runs_as_well_under_gevent(write: Write) -> None:
+    path = program(write, """sleep 0.1; echo '{"web": ["w1"], "_meta": {}}'""")
+    code = (
+        "from gevent import monkey; monkey.patch_all(); from sshexec.inventory.model import Inventory; "
+        f"print(*Inventory.load({str(path)!r}).hosts)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["w1"]
