@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
-from sshexec.cli.stdout import Stdout
+from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.results import HostResult
 
@@ -49,7 +49,7 @@ class Display:
         """Print results on standard output.
 
         Raises:
-            OSError: standard output can't be written to.
+            StdoutLostError: standard output can't be written to.
         """
         self.stdout.write(text)
 
@@ -88,7 +88,7 @@ class Display:
             while True:
                 self.tick()
                 gevent.sleep(self.interval)
-        except OSError:
+        except (OSError, StdoutLostError):
             # The terminal has gone. Where results can't be written either, `Stdout` tells whoever writes next.
             return
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sshexec.cli.display import Display, Lines, LiveDisplay
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.report import Report, summary
-from sshexec.cli.stdout import Stdout
+from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.events import HostFinished, HostPhase
 from sshexec.results import RunResult
@@ -30,7 +30,7 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
         phases: print on standard error when a host enters another phase.
 
     Raises:
-        OSError: standard output can't be written to (BrokenPipeError: its reader has gone); the run was cancelled.
+        StdoutLostError: standard output can't be written to; the run was cancelled.
     """
     display = _display(run, stdout, quiet)
 
@@ -38,14 +38,14 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
         display.say("sshexec: stopping the hosts; once more stops at once")
         run.cancel()
 
+    stdout.on_loss = run.cancel
     with Interrupts(cancel, display.restore) as interrupts:
         try:
             with display:
                 result = _relay(run, report, display, phases)
             stdout.write(report.end(result))
             stdout.flush()
-        except OSError:
-            run.cancel()
+        except StdoutLostError:
             run.drop_events()
             run.wait()
             raise

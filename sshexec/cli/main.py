@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 import sshexec
+from sshexec.cli.stdout import StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.errors import SshexecError
 
@@ -81,9 +82,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        _drop_stdout()
-        return PIPE
+    except StdoutLostError as error:
+        return PIPE if error.reader_left else _fail(str(error), INTERNAL)
     except Exception as error:
         if os.environ.get("SSHEXEC_TRACEBACK"):
             raise
@@ -95,10 +95,3 @@ def run(args: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     print(f"sshexec: error: {harmless(' '.join(message.split()))}", file=sys.stderr)
     return code
-
-
-def _drop_stdout() -> None:
-    """Keep Python from complaining at exit about what it can't flush any more."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)

@@ -9,12 +9,25 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections.abc import Callable
 
 import gevent
 import gevent.event
-import gevent.os
 
 _ENOUGH = 4 * 2**20
+
+
+class StdoutLostError(Exception):
+    """Standard output can't be written to any more.
+
+    Args:
+        error: what the system said.
+    """
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(f"standard output: {error.strerror}")
+        self.reader_left = isinstance(error, BrokenPipeError)
+        """Whether it was a pipe whose reader has closed it (``| head``)."""
 
 
 class Stdout:
@@ -27,6 +40,8 @@ class Stdout:
     def __init__(self, descriptor: int = 1) -> None:
         self.terminal = os.isatty(descriptor)
         """Whether a person reads it directly."""
+        self.on_loss: Callable[[], object] | None = None
+        """Called once when it turns out that nothing can be written any more."""
         self._descriptor = descriptor
         self._encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         # A write to a file does not wait for anybody.
@@ -41,10 +56,10 @@ class Stdout:
         """Take a text, and wait only where the reader is megabytes behind.
 
         Raises:
-            OSError: an earlier text could not be written; BrokenPipeError where the reader has gone.
+            StdoutLostError: an earlier text could not be written.
         """
         if self._error is not None:
-            raise self._error
+            raise StdoutLostError(self._error)
         data = text.encode(self._encoding, "backslashreplace")
         self._pieces.append(data)
         self._size += len(data)
@@ -58,11 +73,11 @@ class Stdout:
         """Wait until everything is written.
 
         Raises:
-            OSError: it could not be; BrokenPipeError where the reader has gone.
+            StdoutLostError: it could not be.
         """
         self._idle.wait()
         if self._error is not None:
-            raise self._error
+            raise StdoutLostError(self._error)
 
     def _drain(self) -> None:
         try:
@@ -75,11 +90,23 @@ class Stdout:
         except OSError as error:
             self._error = error
             self._pieces.clear()
+            if self.on_loss is not None:
+                self.on_loss()
         finally:
             self._idle.set()
 
     def _put(self, data: memoryview) -> int:
         if self._direct:
             return os.write(self._descriptor, data)
-        written: int = gevent.os.tp_write(self._descriptor, data)
-        return written
+        done = gevent.get_hub().threadpool.apply(_write, (self._descriptor, data))
+        if isinstance(done, OSError):
+            raise done
+        return done
+
+
+def _write(descriptor: int, data: memoryview) -> int | OSError:
+    """Write, on a thread; an error is returned, since gevent would print a traceback for one that is raised."""
+    try:
+        return os.write(descriptor, data)
+    except OSError as error:
+        return error

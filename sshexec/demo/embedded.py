@@ -78,6 +78,7 @@ class _Processes:
 
     def start(self, command: bytes) -> subprocess.Popen[bytes] | None:
         """Start a command as sshd does: in the home directory, by the shell; None once the fleet is closing."""
+        home = os.path.expanduser("~")
         with self._lock:
             if self._running is None:
                 return None
@@ -86,7 +87,7 @@ class _Processes:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=os.path.expanduser("~"),
+                cwd=home if os.path.isdir(home) else "/",
                 start_new_session=True,
             )
             self._running.add(process)

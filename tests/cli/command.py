@@ -1,0 +1,121 @@
+"""The `sshexec` command as a process, the way an operator starts it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 120
+"""Seconds after which a test calls a process stuck."""
+
+SSHEXEC = [sys.executable, "-m", "sshexec"]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment without what changes the command's behaviour."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("SSHEXEC_") and k not in ("NO_COLOR", "COLUMNS")}
+    return {**kept, "TERM": "xterm", **more}
+
+
+def sshexec(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end, without a terminal."""
+    return subprocess.run(
+        [*SSHEXEC, *map(str, args)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(**(env or {})),
+        **options,
+    )
+
+
+def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
+    """Start the command with pipes for its outputs."""
+    return subprocess.Popen(
+        [*SSHEXEC, *map(str, args)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(**(env or {})),
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Wait for a started command; kill it where it is stuck."""
+    try:
+        return process.communicate(timeout=PATIENCE)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def wait_for(path: Path) -> str:
+    """Wait until a file has a line in it, and return it."""
+    limit = time.monotonic() + PATIENCE
+    while time.monotonic() < limit:
+        if path.exists() and (text := path.read_text()).endswith("\n"):
+            return text
+        time.sleep(0.05)
+    raise AssertionError(f"{path} was never written")
+
+
+class Terminal:
+    """The command on a terminal of its own.
+
+    Args:
+        args: what follows ``sshexec``.
+        env: variables on top of the environment.
+    """
+
+    def __init__(self, *args: object, env: dict[str, str] | None = None) -> None:
+        self.seen = ""
+        self.pid, self.descriptor = pty.fork()
+        if self.pid == 0:
+            os.execve(sys.executable, [*SSHEXEC, *map(str, args)], environment(**(env or {})))
+
+    def until(self, text: str) -> str:
+        """Read until a text is on the screen."""
+        limit = time.monotonic() + PATIENCE
+        while text not in self.seen:
+            assert time.monotonic() < limit, self.seen
+            if not self._read():
+                raise AssertionError(f"ended without {text!r}: {self.seen!r}")
+        return self.seen
+
+    def type(self, text: str) -> None:
+        """Type a text; ``\\x03`` is Ctrl-C."""
+        os.write(self.descriptor, text.encode())
+
+    def end(self) -> int:
+        """Read to the end and return the exit code."""
+        limit = time.monotonic() + PATIENCE
+        try:
+            while self._read():
+                if time.monotonic() > limit:
+                    os.kill(self.pid, signal.SIGKILL)
+                    raise AssertionError(f"stuck: {self.seen!r}")
+        finally:
+            os.close(self.descriptor)
+            _, status = os.waitpid(self.pid, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    def _read(self) -> bool:
+        if not select.select([self.descriptor], [], [], 1)[0]:
+            return True
+        try:
+            data = os.read(self.descriptor, 65536)
+        except OSError:  # Linux: the other side has closed
+            return False
+        self.seen += data.decode(errors="replace")
+        return bool(data)

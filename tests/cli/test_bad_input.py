@@ -1,0 +1,128 @@
+"""Bad input: one clear line, exit code 5, nothing contacted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.cli import main
+from tests.cli.command import sshexec
+from tests.testbed import keygen
+
+HOST = ("-i", "h1,", "-c", "local")
+
+
+def assert_one_line(done: Any, *parts: str) -> None:
+    assert done.returncode == 5, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("sshexec: error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    for part in parts:
+        assert part in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "parts"),
+    [
+        ((), ("Missing argument 'PATTERN'", "sshexec run --help")),
+        (("all", "--nope"), ("--nope",)),
+        (("all", "-a", "true"), ("no inventory", "-i")),
+        (("all", *HOST, "-m", "nope"), ("'nope'", "command")),
+        (("all", *HOST, "-m", "copy", "-a", "src=x dest=y nope=1"), ("nope", "copy")),
+        (("all", *HOST, "-m", "copy", "-a", "src=/etc/hostname"), ("dest",)),
+        (("all", *HOST), ("command",)),
+        (("nope", *HOST, "-a", "true"), ("'nope'",)),
+        (("all", *HOST, "-l", "nope", "-a", "true"), ("'nope'",)),
+        (("all", "-i", "/nonexistent/hosts.yml", "-a", "true"), ("/nonexistent/hosts.yml",)),
+        (("all", "-i", "h1,", "-c", "nope", "-a", "true"), ("ansible_connection", "'nope'")),
+        (("all", "-i", "h1,", "-e", "ansible_port=70000", "-a", "true"), ("ansible_port", "65535", "'70000'")),
+        (("all", "-i", "h1,", "--private-key", "/nonexistent/key", "-a", "true"), ("/nonexistent/key",)),
+        (("all", *HOST, "-e", "nonsense", "-a", "true"), ("-e", "name=value")),
+        (("all", *HOST, "-e", "@/nonexistent/vars", "-a", "true"), ("/nonexistent/vars",)),
+        (("all", *HOST, "-e", "[1, 2]", "-a", "true"), ("mapping",)),
+        (("all", *HOST, "-e", "{a: b: c}", "-a", "true"), ("neither JSON nor YAML",)),
+        (("all", *HOST, "--serial", "x", "-a", "true"), ("--serial", "'x'")),
+        (("all", *HOST, "--serial", "0", "-a", "true"), ("serial",)),
+        (("all", *HOST, "--output-limit", "lots", "-a", "true"), ("--output-limit", "'lots'")),
+        (("all", *HOST, "-f", "0", "-a", "true"), ("--forks",)),
+        (("all", *HOST, "-o", "--json", "-a", "true"), ("-o and --json",)),
+        (("all", *HOST, "-a", "{{ undefined_thing }}"), ("undefined_thing",)),
+    ],
+)
+def test_one_line(args: tuple[str, ...], parts: tuple[str, ...]) -> None:
+    assert_one_line(sshexec("run", *args), *parts)
+
+
+def test_broken_inventory_names_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "hosts.yml"
+    path.write_text("all:\n  hosts:\n    h1: [\n")
+    assert_one_line(sshexec("run", "all", "-i", path, "-a", "true"), f"{path}:")
+
+
+def test_encrypted_key_without_passphrase(tmp_path: Path) -> None:
+    key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "secret")
+    assert_one_line(
+        sshexec("run", "all", "-i", "127.0.0.1,", "--private-key", key, "-a", "true"), str(key), "passphrase"
+    )
+
+
+def test_file_that_is_no_key(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("not a key\n")
+    assert_one_line(sshexec("run", "all", "-i", "127.0.0.1,", "--private-key", key, "-a", "true"), str(key))
+
+
+def test_passwords_are_not_repeated_in_messages() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-e", "ansible_password=hunter2 hunter3", "-a", "true")
+    assert done.returncode == 5
+    assert "hunter" not in done.stderr
+
+
+def test_unknown_command() -> None:
+    assert_one_line(sshexec("nope"), "'nope'")
+
+
+def test_without_a_command_the_help_is_shown() -> None:
+    done = sshexec()
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "Commands:" in done.stderr
+
+
+@pytest.mark.parametrize("command", [(), ("run",), ("hosts",), ("demo",)])
+def test_help_teaches_on_stdout(command: tuple[str, ...]) -> None:
+    done = sshexec(*command, "--help")
+    assert done.returncode == 0
+    assert "Usage: sshexec" in done.stdout
+    assert done.stderr == ""
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def load(sources: Any) -> Any:
+        raise error
+
+    return load
+
+
+def test_a_defect_is_one_line_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sshexec.cli.hosts.load_inventory", raising(RuntimeError("two\nlines")))
+    monkeypatch.delenv("SSHEXEC_TRACEBACK", raising=False)
+    assert main.run(["hosts", "-i", "h1,"]) == 1
+    hint = "run with SSHEXEC_TRACEBACK=1 to see where"
+    assert capsys.readouterr() == ("", f"sshexec: error: RuntimeError: two lines ({hint})\n")
+
+
+def test_a_defect_shows_its_traceback_on_demand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sshexec.cli.hosts.load_inventory", raising(RuntimeError("defect")))
+    monkeypatch.setenv("SSHEXEC_TRACEBACK", "1")
+    with pytest.raises(RuntimeError, match="defect"):
+        main.run(["hosts", "-i", "h1,"])
+
+
+def test_interrupt_before_anything_ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sshexec.cli.hosts.load_inventory", raising(KeyboardInterrupt()))
+    assert main.run(["hosts", "-i", "h1,"]) == 130
+    assert capsys.readouterr().err.strip() == "sshexec: error: interrupted"

@@ -1,0 +1,228 @@
+"""`sshexec run`: what goes where, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import PATIENCE, SSHEXEC, environment, finish, sshexec, start, wait_for
+from tests.testbed import Sshd
+
+Write = Callable[[dict[str, dict[str, Any]]], Path]
+LOCAL = {"ansible_connection": "local"}
+
+
+def test_a_block_for_each_host_on_stdout_and_the_summary_on_stderr() -> None:
+    done = sshexec("run", "all", "-i", "h1,h2,", "-c", "local", "-m", "shell", "-a", "echo out; echo err >&2")
+    assert done.returncode == 0
+    blocks = sorted(done.stdout.split("| CHANGED | rc=0 >>\nout\nerr\n"))
+    assert blocks == ["", "h1 ", "h2 "]
+    assert done.stderr.startswith("2 hosts in ")
+    assert "2 changed" in done.stderr
+
+
+def test_data_is_shown_as_json() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "ping")
+    assert done.returncode == 0
+    head, _, body = done.stdout.partition(" => ")
+    assert head == "h1 | SUCCESS"
+    assert json.loads(body)["ping"] == "pong"
+
+
+def test_one_line_for_each_host() -> None:
+    done = sshexec(
+        "run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", "echo a; echo b; echo c >&2; exit 3", "-o"
+    )
+    assert done.stdout == r"h1 | FAILED | rc=3 | (stdout) a\nb (stderr) c (msg) non-zero return code" + "\n"
+    assert done.returncode == 2
+
+
+def test_fold_prints_equal_answers_once() -> None:
+    code = "test {{ inventory_hostname }} = h2 && echo odd || echo even"
+    done = sshexec("run", "all", "-i", "h1,h2,h3,", "-c", "local", "-m", "shell", "-a", code, "--fold")
+    assert done.stdout == "h[1,3] (2) | CHANGED | rc=0 >>\neven\n\nh2 | CHANGED | rc=0 >>\nodd\n"
+
+
+def test_json_is_one_object(sshd: Sshd, inventory: Write) -> None:
+    hosts = {"good": sshd.variables(ansible_host="127.0.1.1"), "bad": LOCAL}
+    path = inventory(hosts)
+    done = sshexec(
+        "run", "all", "-i", path, "-m", "shell", "-a", "exit {{ 0 if ansible_host is defined else 7 }}", "--json"
+    )
+    result = json.loads(done.stdout)
+    assert done.returncode == result["exit_code"] == 2
+    assert {name: host["result"]["rc"] for name, host in result["hosts"].items()} == {"good": 0, "bad": 7}
+    assert result["stats"] == {"changed": 1, "failed": 1}
+    assert "failed, rc=7: bad: non-zero return code" in done.stderr
+
+
+def test_jsonl_is_an_event_a_line() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "echo hi", "--jsonl")
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    names = [event["event"] for event in events]
+    assert names[0] == "host_started"
+    assert names[-2:] == ["host_finished", "run_finished"]
+    assert [event["text"] for event in events if event["event"] == "output"] == ["hi\n"]
+    assert events[-1]["exit_code"] == done.returncode == 0
+
+
+def test_unreachable_wins_over_failed(sshd: Sshd, inventory: Write) -> None:
+    path = inventory({"dead": sshd.variables(ansible_host="127.0.1.1", ansible_port=1), "bad": LOCAL})
+    done = sshexec("run", "all", "-i", path, "-a", "false")
+    assert done.returncode == 4
+    assert "dead | UNREACHABLE | refused >>\n" in done.stdout
+    assert "bad | FAILED | rc=1 >>\n" in done.stdout
+    assert "unreachable, refused: dead: " in done.stderr
+
+
+def test_task_timeout_is_exit_code_2() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "sleep 300", "--task-timeout", "0.5")
+    assert done.returncode == 2
+    assert "h1 | TIMEOUT >>\n" in done.stdout
+
+
+def test_run_timeout_ends_the_run() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "sleep 300", "--run-timeout", "0.5", "--json")
+    assert json.loads(done.stdout)["state"] == "timeout"
+    assert done.stderr.startswith("run deadline passed: 1 host in ")
+    assert done.returncode == 2
+
+
+def test_results_are_not_held_up_by_slow_hosts(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    code = f"test {{{{ inventory_hostname }}}} = fast || until test -e {gate}; do sleep 0.1; done"
+    process = start("run", "all", "-i", "slow,fast,", "-c", "local", "-m", "shell", "-a", code, "-o")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    gate.touch()
+    rest, _ = finish(process)
+    assert (first, rest) == ("fast | CHANGED | rc=0\n", "slow | CHANGED | rc=0\n")
+
+
+def test_hosts_that_would_be_contacted(inventory: Write) -> None:
+    path = inventory({"web1": {}, "web2": {}, "db1": {}})
+    assert sshexec("run", "all", "-i", path, "--list-hosts").stdout == "web1\nweb2\ndb1\n"
+    limited = sshexec("run", "web*", "-i", path, "-l", "db1:web2", "--list-hosts")
+    assert limited.stdout == "web2\n"
+
+
+def test_limit_holds_for_the_run() -> None:
+    done = sshexec("run", "all", "-i", "h1,h2,h3,", "-l", "h1:h3", "-c", "local", "-a", "true", "--json")
+    assert list(json.loads(done.stdout)["hosts"]) == ["h1", "h3"]
+
+
+def test_inventory_from_the_environment() -> None:
+    done = sshexec("run", "all", "--list-hosts", env={"SSHEXEC_INVENTORY": "h1,h2,"})
+    assert done.stdout == "h1\nh2\n"
+
+
+def test_extra_variables_in_all_forms_win_over_the_inventory(tmp_path: Path, inventory: Write) -> None:
+    path = inventory({"h1": {**LOCAL, "a": "inventory", "b": "inventory", "c": "inventory"}})
+    (tmp_path / "vars.yml").write_text("c: yaml\n")
+    args = ("-e", "a='k v'", "-e", '{"b": "json"}', "-e", f"@{tmp_path}/vars.yml")
+    done = sshexec("run", "all", "-i", path, "-m", "shell", "-a", "echo '{{ a }}' {{ b }} {{ c }}", "-o", *args)
+    assert done.stdout == "h1 | CHANGED | rc=0 | (stdout) k v json yaml\n"
+
+
+def test_unknown_host_key_is_refused_or_learned(sshd: Sshd, tmp_path: Path, inventory: Write) -> None:
+    known = tmp_path / "known_hosts"
+    args = f"-o UserKnownHostsFile={known} -o GlobalKnownHostsFile=none"
+    path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1", ansible_ssh_common_args=args)})
+    refused = sshexec("run", "all", "-i", path, "-a", "true")
+    assert refused.returncode == 4
+    assert "h1 | UNREACHABLE | host_key_unknown >>" in refused.stdout
+    assert sshexec("run", "all", "-i", path, "-a", "true", "--host-key-checking", "accept-new").returncode == 0
+    assert "127.0.1.1" in known.read_text()
+    assert sshexec("run", "all", "-i", path, "-a", "true").returncode == 0
+
+
+def test_host_keys_can_be_ignored(sshd: Sshd, inventory: Write) -> None:
+    args = "-o UserKnownHostsFile=none -o GlobalKnownHostsFile=none"
+    path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1", ansible_ssh_common_args=args)})
+    assert sshexec("run", "all", "-i", path, "-a", "true", "--host-key-checking", "no").returncode == 0
+
+
+def test_serial_and_max_fail_percentage_stop_a_bad_rollout() -> None:
+    hosts = "h1,h2,h3,h4,"
+    options = ("--serial", "1,50%", "--max-fail-percentage", "0")
+    done = sshexec("run", "all", "-i", hosts, "-c", "local", "-a", "false", "--json", *options)
+    statuses = [host["status"] for host in json.loads(done.stdout)["hosts"].values()]
+    assert statuses == ["failed", "cancelled", "cancelled", "cancelled"]
+
+
+def test_output_over_the_limit_is_spilled(tmp_path: Path) -> None:
+    options = ("--output-limit", "10k", "--spill", tmp_path)
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", "seq 1 20000", *options)
+    assert "bytes left out" in done.stdout
+    path = Path(done.stdout.rpartition("(whole stdout: ")[2].rstrip().rstrip(")"))
+    assert path.parent == tmp_path
+    assert path.read_text().split() == [str(n) for n in range(1, 20001)]
+
+
+def test_verbose_shows_phases_on_stderr(sshd: Sshd, inventory: Write) -> None:
+    path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1")})
+    done = sshexec("run", "all", "-i", path, "-a", "true", "-v")
+    for phase in ("connecting", "key exchange", "authenticating", "running"):
+        assert f"h1: {phase}\n" in done.stderr
+    assert '"invocation"' in done.stdout
+
+
+def test_quiet_leaves_stderr_empty() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "false", "-q")
+    assert done.stderr == ""
+    assert done.returncode == 2
+
+
+def test_control_characters_pass_through_a_pipe_untouched() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", r"printf '\033[31mred'")
+    assert done.stdout.endswith("\x1b[31mred\n")
+
+
+def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
+    marker = tmp_path / "pid"
+    code = f"echo {'x' * 200}; test {{{{ inventory_hostname }}}} = h1 && exit; echo $$ > {marker}; exec sleep 300"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as stdout:
+        done = subprocess.run(
+            [*SSHEXEC, "run", "all", "-i", "h1,h2,", "-c", "local", "-m", "shell", "-a", code],
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=PATIENCE,
+            env=environment(),
+        )
+    assert (done.returncode, done.stderr) == (141, b"")
+    if marker.exists():
+        _assert_gone(int(wait_for(marker)))
+
+
+def test_password_question_needs_a_terminal() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-a", "true", "-k", start_new_session=True)
+    assert done.returncode == 5
+    assert done.stderr == "sshexec: error: -k: there is no terminal to ask for the password at\n"
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_worker_processes(processes: int) -> None:
+    done = sshexec("run", "all", "-i", "h1,h2,h3,", "-c", "local", "-a", "true", "--processes", processes, "--json")
+    assert json.loads(done.stdout)["stats"] == {"changed": 3}
+    assert done.returncode == 0
+
+
+def _assert_gone(pid: int) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_full_disk_under_standard_output_is_one_line() -> None:
+    with open("/dev/full", "wb") as full:
+        command = [*SSHEXEC, "run", "all", "-i", "h1,", "-c", "local", "-a", "echo hi"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, env=environment())
+    assert (done.returncode, done.stderr) == (1, b"sshexec: error: standard output: No space left on device\n")
