@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import ipaddress
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 from sshexec.errors import InventoryError, PatternError
@@ -116,14 +117,16 @@ class Selector:
         return list(hosts.values())
 
     def _suggestion(self, expression: str) -> str:
-        close = difflib.get_close_matches(expression, [*self._groups, *self._hosts], n=1, cutoff=0.6)
+        close = difflib.get_close_matches(expression, [*self._groups, *self._hosts], n=1, cutoff=0.65)
         return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _matcher(expression: str) -> Callable[[str], object]:
     try:
         if expression[0] == "~":
-            return re.compile(expression[1:]).match
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Of what a later Python may read otherwise: ``~[[]``.
+                return re.compile(expression[1:]).match
         return re.compile(fnmatch.translate(expression)).match
     except (re.error, OverflowError, RecursionError) as error:
         raise PatternError(f"the host pattern {expression!r} is no regular expression: {error}") from None

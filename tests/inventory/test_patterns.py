@@ -142,6 +142,7 @@ def test_a_pattern_without_a_plain_part_begins_with_all(
         ("web[-5]", "'web' has 4 host(s)"),
         ("web[7:9]", "'web' has 4 host(s)"),
         ("~(", "is no regular expression"),
+        ("~[[]", "no host or group matches '~[[]'"),
         ("web:!", "nothing behind it"),
         ("&", "nothing behind it"),
         ("web:!&db", "nothing behind it"),
