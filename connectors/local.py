@@ -170,13 +170,16 @@ class LocalConnector(Connector[LocalOptions, Context]):
         with self._translated(path):
             # Opening a FIFO must not wait for a writer.
             handle = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(handle, "rb") as reader:
+            try:
                 kind = os.fstat(handle).st_mode
                 if stat.S_ISDIR(kind):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
                 if not stat.S_ISREG(kind):
                     raise OSError(errno.EINVAL, "not a regular file", path)
-                self._copy(reader, target, deadline, progress)
+                with os.fdopen(handle, "rb", closefd=False) as reader:
+                    self._copy(reader, target, deadline, progress)
+            finally:
+                os.close(handle)
 
     def cancel(self) -> None:
         """End the call in progress, or the next one, with CancelledError."""
@@ -222,7 +225,7 @@ class LocalConnector(Connector[LocalOptions, Context]):
             raise
         except (OSError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) else None
-            what = os.strerror(number) if number else str(error)
+            what = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise TransferError(
                 f"{path!r}: {what}",
                 host=self.host,

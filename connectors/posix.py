@@ -85,11 +85,16 @@ class Frame:
         if command.verbatim:
             text = command.script
         else:
-            # The script stands in parentheses: its `exit`, `cd` and `exec` end or change the subshell only.
+            # The script stands in parentheses: its `exit`, `cd` and `exec` end or change the subshell only. What this
+            # shell has to say itself ("Killed") is not the script's. With a trap it outlives a TERM to the group until
+            # the script has cleaned up, so that the transport does not take the command for ended before.
+            script = f"{exports(command.environment)}{command.script}"
             inner = (
                 f"{NOTE}() {{ printf '\\036{self._token} %s\\n' \"$*\" >&2; }}\n"
-                f"c() {{ {NOTE} \"$1\" $2 \"$(date '{_CLOCK}' 2>/dev/null)\"; }}\n"
-                f"c start $$\n({exports(command.environment)}{command.script}\n)\nr=$?\nc end $r\nexit $r"
+                f'c() {{ {NOTE} "$1" $2 "$(date \'{_CLOCK}\' 2>/dev/null)"; }}\n'
+                "trap 'exit 143' TERM\nc start $$\nexec 3>&2 2>/dev/null\n"
+                f"({script}\n) 2>&3 3>&-\n"
+                "r=$?\nc end $r 2>&3\nexit $r"
             )
             text = f"exec /bin/sh -c {quote(inner)}"
         line = text.encode("utf-8", "surrogateescape")

@@ -236,6 +236,9 @@ class Shell(_Running):
         word = _path(executable)
         return f"x={word}{_SEARCH}exec {word} -c {quote(self.text)}"
 
+    def _joined(self) -> str:
+        return shlex.join([self.arguments["executable"], "-c", self.text])
+
 
 def _path(path: str) -> str:
     """Write a path that can't be taken for an option, nor for the `-` of `cd`."""

@@ -49,10 +49,11 @@ class Fetch(Module):
             answer = ask(connector, invocation, Question(src, follow=True))
             found = answer.founds[0]
             if not found.exists:
-                result = self._result(changed=False, file=shown(src), msg=_MISSING)
-                return {**result, "failed": True} if self.arguments["fail_on_missing"] else result
+                if self.arguments["fail_on_missing"]:
+                    return self._failed(_MISSING)
+                return self._result(changed=False, file=shown(src), msg=_MISSING)
             if found.kind == "directory":
-                return self._failed("remote file is a directory, fetch cannot work on directories", file=shown(src))
+                return self._failed("remote file is a directory, fetch cannot work on directories")
             return self._fetch(connector, invocation, answer.path, found)
         except HostError as error:
             if error.status != "failed":

@@ -71,14 +71,14 @@ def _apply(current: int, who: str, operator: str, permissions: str, umask: int, 
         # On a directory, chmod leaves set-id bits alone that are not named.
         if person in "ug" and not directory:
             reach |= 0o4000 if person == "u" else 0o2000
-    if "t" in permissions and everyone:
-        changed |= 0o1000
+    # The sticky bit goes with "o".
+    if everyone or "o" in who:
+        reach |= 0o1000
+        changed |= 0o1000 if "t" in permissions else 0
     if not who:
         changed &= ~umask
     if operator == "+":
         return current | changed
     if operator == "-":
         return current & ~changed
-    if everyone:
-        reach |= 0o1000
     return (current & ~reach) | changed

@@ -94,12 +94,18 @@ def test_missing_executable(run: Run, module: str) -> None:
     args = {"command": "nosuchexe a", "shell": "nosuchexe a executable=/nope/sh"}[module]
     result = run(module, args)
     assert (result["failed"], result["changed"], result["rc"]) == (True, False, 2)
-    assert (result["cmd"], result["msg"]) == ("nosuchexe a", "Error executing command.")
+    shown = {"command": "nosuchexe a", "shell": "/nope/sh -c 'nosuchexe a'"}[module]
+    assert (result["cmd"], result["msg"]) == (shown, "Error executing command.")
     assert not {"start", "end", "delta"} & set(result)
 
 
 def test_a_command_that_says_127_itself_did_run(run: Run) -> None:
     assert run("shell", "exit 127")["msg"] == "non-zero return code"
+
+
+def test_a_command_that_a_signal_ends(run: Run) -> None:
+    result = run("shell", "echo out; kill -9 $$")
+    assert (result["rc"], result["stdout"], result["stderr"]) == (137, "out", "")
 
 
 def test_an_output_can_t_pretend_to_be_a_note(run: Run) -> None:

@@ -1,0 +1,213 @@
+"""The copy module: idempotent, atomic, and the keys of Ansible."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.errors import ArgumentError
+from sshexec.modules.registry import module_class
+
+Run = Callable[..., dict[str, Any]]
+CHANGED = {
+    "changed", "checksum", "dest", "diff", "gid", "group", "invocation", "md5sum", "mode", "owner", "size", "src",
+    "state", "uid",
+}  # fmt: skip
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_new_then_unchanged_then_changed(run: Run, folder: Path) -> None:
+    args = f"src=f.txt dest={folder}/out.txt mode=0640"
+    result = run("copy", args)
+    assert set(result) == CHANGED
+    assert (result["changed"], result["mode"], result["size"], result["state"]) == (True, "0640", 6, "file")
+    assert result["checksum"] == hashlib.sha1(b"hello\n").hexdigest()
+    assert result["md5sum"] == hashlib.md5(b"hello\n").hexdigest()
+    assert (folder / "out.txt").read_text() == "hello\n"
+    assert mode(folder / "out.txt") == 0o640
+    before = (folder / "out.txt").stat()
+    result = run("copy", args)
+    assert set(result) == (CHANGED | {"path"}) - {"md5sum", "src"}
+    assert result["changed"] is False
+    assert (folder / "out.txt").stat().st_mtime_ns == before.st_mtime_ns
+    (folder / "f.txt").write_text("other\n")
+    assert run("copy", args)["changed"] is True
+
+
+def test_mode_alone_changes(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    run("copy", f"src=f.txt dest={out} mode=0600")
+    result = run("copy", f"src=f.txt dest={out} mode=u+x,g=r", diff=True)
+    assert (result["changed"], mode(out)) == (True, 0o740)
+    assert result["diff"] == {"before": {"mode": "0600", "path": str(out)}, "after": {"mode": "0740", "path": str(out)}}
+    assert run("copy", f"src=f.txt dest={out} mode=u+x,g=r")["changed"] is False
+    (folder / "f.txt").chmod(0o711)
+    assert run("copy", f"src=f.txt dest={out} mode=preserve")["mode"] == "0711"
+
+
+def test_a_replaced_file_keeps_mode_and_owner(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    out.write_text("old")
+    if os.geteuid() == 0:
+        os.chown(out, 12, 34)
+    out.chmod(0o604)
+    result = run("copy", f"content=new dest={out}")
+    assert (result["mode"], out.read_text()) == ("0604", "new")
+    if os.geteuid() == 0:
+        assert (result["uid"], result["gid"]) == (12, 34)
+
+
+def test_content_with_structure_is_json(run: Run, folder: Path) -> None:
+    result = run("copy", {"content": {"a": 1, "b": [True, None]}, "dest": str(folder / "out")})
+    assert (folder / "out").read_text() == '{"a": 1, "b": [true, null]}'
+    assert result["invocation"]["module_args"]["content"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", 'q"', "a\nb\n", "-n", "*", "é", "raw\udcff", "$(id)", "\\", "x;y"])
+def test_hostile_names(run: Run, folder: Path, name: str) -> None:
+    args = {"content": "x", "dest": f"{folder}/{name}"}
+    assert run("copy", args)["changed"] is True
+    assert Path(os.fsdecode(os.fsencode(f"{folder}/{name}"))).read_text() == "x"
+    assert run("copy", args)["changed"] is False
+
+
+def test_directories_as_destination(run: Run, folder: Path) -> None:
+    (folder / "d").mkdir()
+    assert run("copy", f"src=f.txt dest={folder}/d")["dest"] == f"{folder}/d/f.txt"
+    assert run("copy", f"src=f.txt dest={folder}/d/")["changed"] is False
+    assert run("copy", f"src=f.txt dest={folder}/new/deep/", check=True)["changed"] is True
+    assert not (folder / "new").exists()
+    run("copy", f"src=f.txt dest={folder}/new/deep/ directory_mode=0700")
+    assert (folder / "new/deep/f.txt").read_text() == "hello\n"
+    assert mode(folder / "new/deep") == 0o700
+
+
+def test_what_can_t_be_written_says_why(run: Run, folder: Path) -> None:
+    def failing(args: Any) -> str:
+        result = run("copy", args)
+        assert result["failed"] is True
+        return str(result["msg"])
+
+    assert failing(f"src=f.txt dest={folder}/nope/x") == f"Destination directory {folder}/nope does not exist"
+    assert failing(f"content=x dest={folder}") == "can not use content with a dir as dest"
+    assert "not a regular file" in failing("content=x dest=/dev/null")
+    assert failing(f"src=nope dest={folder}/x").startswith("Could not find or access 'nope'")
+    assert failing(f"src=f.txt dest={folder}/x owner=nosuch") == "chown failed: failed to look up user nosuch"
+    assert failing(f"src=f.txt dest={folder}/x group=nosuch") == "chgrp failed: failed to look up group nosuch"
+    assert "does not match the expected checksum" in failing(f"src=f.txt dest={folder}/y checksum=00")
+    assert not (folder / "y").exists()
+
+
+def test_disk_full(run: Run, folder: Path, small_disk: Path) -> None:
+    (small_disk / "out").write_text("old")
+    (folder / "big").write_bytes(b"x" * 2**21)
+    result = run("copy", f"src=big dest={small_disk}/out")
+    assert result["failed"] is True
+    assert "no space left on device" in result["msg"].lower()
+    assert (small_disk / "out").read_text() == "old"
+    assert os.listdir(small_disk) == ["out"]
+
+
+def test_backup(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    out.write_text("old")
+    args = f"src=f.txt dest={out} backup=yes"
+    backup = Path(run("copy", args)["backup_file"])
+    assert backup.read_text() == "old"
+    assert backup.name.startswith("out.")
+    assert backup.name.endswith("~")
+    assert "backup_file" not in run("copy", args)
+    assert len(list(folder.glob("out.*~"))) == 1
+
+
+def test_validate(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    assert run("copy", {"content": "good", "dest": str(out), "validate": "grep -q good %s"})["changed"] is True
+    refused = run("copy", {"content": "bad", "dest": str(out), "validate": "sh -c 'echo no; exit 7' %s"})
+    assert (refused["failed"], refused["msg"]) == (True, "failed to validate")
+    assert (refused["exit_status"], refused["stdout"]) == (7, "no")
+    assert out.read_text() == "good"
+    assert sorted(os.listdir(folder)) == ["f.txt", "out"]
+
+
+def test_force_no(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    assert run("copy", f"src=f.txt dest={out} force=no")["changed"] is True
+    out.write_text("mine")
+    result = run("copy", f"src=f.txt dest={out} force=no")
+    assert (result["changed"], result["dest"], result["src"]) == (False, str(out), f"{folder}/f.txt")
+    assert out.read_text() == "mine"
+
+
+def test_links(run: Run, folder: Path) -> None:
+    (folder / "target").write_text("old")
+    (folder / "link").symlink_to("target")
+    run("copy", f"src=f.txt dest={folder}/link follow=yes")
+    assert (folder / "link").is_symlink()
+    assert (folder / "target").read_text() == "hello\n"
+    assert run("copy", f"src=f.txt dest={folder}/link")["changed"] is True
+    assert not (folder / "link").is_symlink()
+
+
+def test_check_mode_and_difference(run: Run, folder: Path) -> None:
+    out = folder / "out"
+    result = run("copy", f"src=f.txt dest={out}", check=True, diff=True)
+    assert set(result) == {"changed", "diff", "invocation"}
+    assert result["diff"] == [{"before": "", "after": "hello\n", "after_header": f"{folder}/f.txt"}]
+    assert not out.exists()
+    out.write_bytes(b"\0")
+    (folder / "f.txt").write_bytes(b"x" * 200_000)
+    assert run("copy", f"src=f.txt dest={out}", diff=True)["diff"] == [{"dst_binary": 1, "src_larger": 104448}]
+
+
+def test_trees(run: Run, folder: Path) -> None:
+    (folder / "tree/a/b").mkdir(parents=True)
+    (folder / "tree/empty").mkdir()
+    (folder / "tree/a/it's\n").write_text("one")
+    (folder / "tree/x").write_text("two")
+    would = run("copy", f"src=tree dest={folder}/out", check=True)
+    assert would["changed"] is True
+    assert not (folder / "out").exists()
+    result = run("copy", f"src=tree dest={folder}/out mode=0600 directory_mode=0750")
+    assert (result["changed"], result["dest"], result["src"]) == (True, f"{folder}/out/tree/", f"{folder}/tree")
+    assert (folder / "out/tree/a/it's\n").read_text() == "one"
+    assert mode(folder / "out/tree/x") == 0o600
+    assert mode(folder / "out/tree/empty") == 0o750
+    assert run("copy", f"src=tree dest={folder}/out mode=0600")["changed"] is False
+    assert run("copy", f"src=tree/ dest={folder}/flat")["dest"] == f"{folder}/flat/"
+    assert (folder / "flat/a/b").is_dir()
+
+
+def test_a_tree_that_links_to_itself_is_refused(run: Run, folder: Path) -> None:
+    (folder / "tree").mkdir()
+    (folder / "tree/again").symlink_to("..", target_is_directory=True)
+    (folder / "tree/again2").symlink_to(".", target_is_directory=True)
+    assert "links back" in run("copy", f"src=tree dest={folder}/out")["msg"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("dest=x", r"src \(or content\) is required"),
+        ("src=x", "dest is required"),
+        ("src=x content=y dest=z", "src and content are mutually exclusive"),
+        ("content=x dest=y/", "can not use content with a dir as dest"),
+        ("src=x dest=y mode=rwx", "mode must be in octal or symbolic form"),
+        ("src=x dest=y mode=99999", "mode must be in octal or symbolic form"),
+        ("src=x dest=y validate=true", "validate must contain %s: true"),
+        ("src=x dest=y remote_src=yes", "remote_src is not available yet"),
+        ("src=x dest=y bakup=yes", r"Unsupported parameters.*bakup.*Did you mean backup\?"),
+        ("x", "expected key=value, got 'x'"),
+    ],
+)
+def test_wrong_arguments(args: str, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        module_class("copy").from_args(args)

@@ -1,0 +1,84 @@
+"""The fetch module: files come whole, and land where they should."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.fake import FakeConnector, FakeContext, FakeOptions
+from sshexec.connectors.output import Output
+from sshexec.errors import ArgumentError
+from sshexec.modules.base import Invocation
+from sshexec.modules.registry import module_class
+
+Run = Callable[..., dict[str, Any]]
+
+
+def test_new_same_and_changed(run: Run, folder: Path) -> None:
+    args = f"src={folder}/f.txt dest=got"
+    result = run("fetch", args)
+    dest = folder / "got/web1" / str(folder).lstrip("/") / "f.txt"
+    sha1 = hashlib.sha1(b"hello\n").hexdigest()
+    assert set(result) == {
+        "changed", "checksum", "dest", "md5sum", "remote_checksum", "remote_md5sum", "invocation",
+    }  # fmt: skip
+    assert (result["changed"], result["dest"], result["checksum"], result["remote_checksum"]) == (
+        True, str(dest), sha1, sha1,
+    )  # fmt: skip
+    assert dest.read_text() == "hello\n"
+    same = run("fetch", args)
+    assert set(same) == {"changed", "checksum", "dest", "file", "md5sum", "invocation"}
+    assert same["changed"] is False
+    (folder / "f.txt").write_bytes(b"\0\xff" * 100_000)
+    assert run("fetch", args)["changed"] is True
+    assert dest.read_bytes() == b"\0\xff" * 100_000
+    assert os.listdir(dest.parent) == ["f.txt"]
+
+
+def test_flat(run: Run, folder: Path) -> None:
+    assert run("fetch", f"src={folder}/f.txt dest=one flat=yes")["dest"] == f"{folder}/one"
+    assert run("fetch", f"src={folder}/f.txt dest=two/ flat=yes")["dest"] == f"{folder}/two/f.txt"
+    assert run("fetch", f"src={folder}/f.txt dest=two flat=yes")["msg"].startswith("dest is an existing directory")
+
+
+def test_missing_and_directories(run: Run, folder: Path) -> None:
+    missing = run("fetch", f"src={folder}/nope dest=got")
+    assert (missing["failed"], missing["msg"]) == (
+        True,
+        "the remote file does not exist, not transferring, ignored",
+    )
+    allowed = run("fetch", f"src={folder}/nope dest=got fail_on_missing=no")
+    assert ("failed" in allowed, allowed["changed"], allowed["file"]) == (False, False, f"{folder}/nope")
+    assert (
+        run("fetch", f"src={folder} dest=got")["msg"] == "remote file is a directory, fetch cannot work on directories"
+    )
+
+
+def test_check_mode_skips(run: Run, folder: Path) -> None:
+    assert run("fetch", f"src={folder}/f.txt dest=got", check=True)["skipped"] is True
+    assert not (folder / "got").exists()
+
+
+@pytest.mark.parametrize("host", ["..", "../../x", "a/b", "."])
+@pytest.mark.parametrize("path", ["/etc/../../../x", "../../x"])
+def test_neither_host_nor_path_leads_out_of_dest(folder: Path, host: str, path: str) -> None:
+    options = FakeOptions.from_vars({"fake_files": {path: "evil"}})
+    connector = FakeConnector(host, options, FakeContext(), Timeouts())
+    connector.open(Deadline())
+    dest = folder / "deep/er/got"
+    module = module_class("fetch").from_args({"src": path, "dest": str(dest)})
+    result = module.run(connector, Invocation(host, Output(), Deadline()))
+    assert dest in Path(os.path.normpath(result["dest"])).parents
+    assert Path(result["dest"]).read_text() == "evil"
+
+
+@pytest.mark.parametrize("args", ["src=x", "dest=x", ""])
+def test_wrong_arguments(args: str) -> None:
+    with pytest.raises(ArgumentError, match="src and dest are required"):
+        module_class("fetch").from_args(args)

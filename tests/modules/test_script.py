@@ -1,0 +1,121 @@
+"""The script module: one round trip, nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.connectors.base import Connector, Deadline
+from sshexec.connectors.output import Output
+from sshexec.errors import ArgumentError, CommandTimeoutError
+from sshexec.modules.base import Invocation
+from sshexec.modules.registry import module_class
+
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def home(folder: Path) -> Path:
+    """The login directory on both connections."""
+    return Path(os.path.expanduser("~"))
+
+
+def write(folder: Path, text: str | bytes, name: str = "go.sh") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def leftovers(home: Path) -> set[Path]:
+    return set(home.glob(".sshexec-*"))
+
+
+def test_script_runs_with_its_arguments_as_they_are(run: Run, folder: Path, home: Path) -> None:
+    before = leftovers(home)
+    write(folder, '#!/bin/sh\nprintf "%s|" "$@"; echo err >&2; cat; exit 3\n')
+    result = run("script", "go.sh 'a  b'  $HOME x=1; echo more")
+    assert result["stdout"] == f"a  b|{home}|x=1|more\n"
+    result = run("script", "go.sh 'a  b'")
+    assert set(result) == {"changed", "rc", "stdout", "stdout_lines", "stderr", "stderr_lines", "failed", "msg"}
+    assert (result["rc"], result["stderr"], result["msg"]) == (3, "err\n", "non-zero return code")
+    assert leftovers(home) == before
+
+
+def test_a_name_with_hostile_characters_and_binary_content(run: Run, folder: Path) -> None:
+    content = b'#!/bin/sh\ntail -c 4 "$0" | od -An -tx1; exit 0\n' + bytes(range(256)) * 2000
+    write(folder, content, "we'ird $(x) n\nme.sh")
+    result = run("script", {"cmd": '"we\'ird $(x) n\nme.sh"'})
+    assert result["stdout"].split() == ["fc", "fd", "fe", "ff"]
+
+
+def test_executable_and_chdir(run: Run, folder: Path) -> None:
+    write(folder, "pwd; echo $BASH_VERSION\n")
+    result = run("script", f"go.sh chdir={folder} executable=/bin/bash")
+    assert result["stdout_lines"][0] == str(folder)
+    assert result["stdout_lines"][1]
+
+
+def test_environment(run: Run, folder: Path) -> None:
+    write(folder, "#!/bin/sh\necho $GREETING\n")
+    assert run("script", "go.sh", environment={"GREETING": "hi  there"})["stdout"] == "hi there\n"
+
+
+def test_creates_and_removes_skip(run: Run, folder: Path) -> None:
+    write(folder, "#!/bin/sh\ntouch x\n")
+    expected = {"changed": False, "skipped": True, "msg": "/etc exists, matching creates option"}
+    assert run("script", "go.sh creates=/etc") == expected
+    assert run("script", "go.sh removes=/nope")["msg"] == "/nope does not exist, matching removes option"
+
+
+def test_check_mode(run: Run, folder: Path) -> None:
+    write(folder, f"#!/bin/sh\ntouch {folder}/x\n")
+    assert run("script", "go.sh", check=True)["msg"] == "Check mode is not supported for this task."
+    assert run("script", f"go.sh creates={folder}/x", check=True) == {"changed": True}
+    assert run("script", "go.sh creates=/etc", check=True)["skipped"] is True
+    assert not (folder / "x").exists()
+
+
+def test_missing_local_file_fails(run: Run, folder: Path) -> None:
+    result = run("script", "nope.sh a")
+    assert result["failed"] is True
+    assert result["msg"].startswith("Could not find or access 'nope.sh'\nSearched in:\n")
+
+
+def test_vault_files_are_refused(run: Run, folder: Path) -> None:
+    write(folder, "$ANSIBLE_VAULT;1.1;AES256\n00\n")
+    assert "Ansible Vault" in run("script", "go.sh")["msg"]
+
+
+def test_deadline_removes_the_script(connector: Connector[Any, Any], folder: Path, home: Path) -> None:
+    if connector.name == "ssh" and os.geteuid() == 0:
+        pytest.skip("sshd hands no TERM to the session of a root login, so only KILL ends the script there")
+    before = leftovers(home)
+    write(folder, "#!/bin/sh\necho begun; sleep 300\n")
+    output = Output()
+    with pytest.raises(CommandTimeoutError) as caught:
+        module_class("script").from_args("go.sh").run(connector, Invocation("web1", output, Deadline.after(1)))
+    assert caught.value.killed is True
+    assert output.text("stdout") == "begun\n"
+    until = time.monotonic() + 10
+    while leftovers(home) != before and time.monotonic() < until:
+        time.sleep(0.05)
+    assert leftovers(home) == before
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("", "one of the following is required: _raw_params, cmd"),
+        ("x.sh chdir=etc", "chdir etc must be an absolute path"),
+        ({"cmd": "x", "bogus": 1}, "Unsupported parameters"),
+        ({"cmd": "'x"}, "unbalanced"),
+    ],
+)
+def test_wrong_arguments(args: Any, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        module_class("script").from_args(args)
