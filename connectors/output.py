@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import BinaryIO, Literal
 
@@ -14,6 +14,9 @@ Stream = Literal["stdout", "stderr"]
 
 DEFAULT_LIMIT = 16 * 2**20
 """Bytes kept of each stream of each host."""
+
+_SMALL_TAIL = 4096
+"""Bytes of a stream's end that are kept even where the run's budget is used up."""
 
 
 class Budget:
@@ -50,25 +53,27 @@ class Capture:
     __slots__ = (
         "_budget",
         "_file",
+        "_full",
         "_head",
         "_head_limit",
-        "_limit",
+        "_room",
         "_spill",
         "_tail",
-        "_tail_size",
+        "_tail_limit",
         "dropped",
         "path",
         "size",
     )
 
     def __init__(self, limit: int = DEFAULT_LIMIT, budget: Budget | None = None, spill: str | None = None) -> None:
-        self._limit = limit
-        self._head_limit = limit - limit // 2
+        self._tail_limit = limit // 2
+        self._head_limit = limit - self._tail_limit
+        self._room = min(_SMALL_TAIL, self._tail_limit)
         self._budget = budget
         self._spill = spill
-        self._head: list[bytes] = []
-        self._tail: deque[bytes] | None = None
-        self._tail_size = 0
+        self._head = bytearray()
+        self._tail = bytearray()
+        self._full = False
         self._file: BinaryIO | None = None
         self.size = 0
         """Bytes seen."""
@@ -79,68 +84,76 @@ class Capture:
 
     def write(self, data: bytes) -> None:
         """Take the next piece of the stream."""
-        if not data:
-            return
-        if self._tail is None:
-            if self.size + len(data) <= self._head_limit and (self._budget is None or self._budget.take(len(data))):
-                self._head.append(data)
-                self.size += len(data)
-                return
-            self._tail = deque()
-            if self.size + len(data) > self._head_limit:
-                cut = self._head_limit - self.size
-            else:
-                # The run's budget is used up: from here on this stream lives on a small tail.
-                cut, self._limit = 0, self.size + min(4096, self._limit // 2)
-            if cut:
-                self._head.append(data[:cut])
-                self.size += cut
-                data = data[cut:]
-        self._append(data)
-
-    def _append(self, data: bytes) -> None:
-        tail = self._tail
-        if tail is None:  # pragma: no cover - write() has made it
-            return
-        tail.append(data)
         self.size += len(data)
-        self._tail_size += len(data)
         if self._file is not None:
-            self._file.write(data)
-        room = self._limit - sum(map(len, self._head)) if self._tail_size > 4096 else 4096
-        if self._tail_size > room:
-            if self._spill is not None and self._file is None:
-                self._start_spill()
-            while self._tail_size > room:
-                excess = self._tail_size - room
-                first = tail[0]
-                if len(first) <= excess:
-                    tail.popleft()
-                    gone = len(first)
-                else:
-                    tail[0] = first[excess:]
-                    gone = excess
-                self._tail_size -= gone
-                self.dropped += gone
+            self._write_spill(data)
+        if not self._full:
+            kept = data[: self._head_limit - len(self._head)]
+            if self._take(len(kept)):
+                self._head += kept
+                data = data[len(kept) :]
+            self._full = bool(data)
+        self._tail += data
+        excess = len(self._tail) - self._room
+        if excess <= 0:
+            return
+        grown = min(excess, self._tail_limit - self._room)
+        if grown and self._take(grown):
+            self._room += grown
+            excess -= grown
+        if excess:
+            self._start_spill()
+            del self._tail[:excess]
+            self.dropped += excess
+
+    def _take(self, size: int) -> bool:
+        return self._budget is None or self._budget.take(size)
 
     def _start_spill(self) -> None:
-        handle, self.path = tempfile.mkstemp(prefix="output-", dir=self._spill)
+        if self._spill is None or self._file is not None:
+            return
+        try:
+            handle, self.path = tempfile.mkstemp(prefix="output-", dir=self._spill)
+        except OSError:
+            self._spill = None
+            return
         self._file = os.fdopen(handle, "wb")
-        for piece in (*self._head, *(self._tail or ())):
-            self._file.write(piece)
+        self._write_spill(self._head)
+        self._write_spill(self._tail)
+
+    def _write_spill(self, data: bytes | bytearray) -> None:
+        """Write to the spill file; where that fails (disk full) there is none: half a stream is not the whole one."""
+        if self._file is None:
+            return
+        try:
+            self._file.write(data)
+        except OSError:
+            self._abandon_spill()
+
+    def _abandon_spill(self) -> None:
+        opened, path = self._file, self.path
+        self._file = self._spill = self.path = None
+        with contextlib.suppress(OSError):
+            if opened is not None:
+                opened.close()
+        with contextlib.suppress(OSError):
+            if path is not None:
+                os.unlink(path)
 
     def close(self) -> None:
         """Close the spill file."""
         if self._file is not None:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError:
+                self._abandon_spill()
             self._file = None
 
     def value(self) -> bytes:
         """Return what is held; where bytes were dropped, a line in the middle says how many."""
         if not self.dropped:
-            return b"".join((*self._head, *(self._tail or ())))
-        gap = b"\n[... %d bytes left out ...]\n" % self.dropped
-        return b"".join((*self._head, gap, *(self._tail or ())))
+            return bytes(self._head + self._tail)
+        return bytes(self._head) + b"\n[... %d bytes left out ...]\n" % self.dropped + bytes(self._tail)
 
 
 class Output:

@@ -88,3 +88,28 @@ def test_tiny_limits(size: int) -> None:
     capture.write(b"x" * 10_000)
     assert capture.dropped
     assert capture.size == 10_000
+
+
+def test_the_tail_is_charged_to_the_budget_too() -> None:
+    budget = Budget(30_000)
+    captures = [Capture(20_000, budget) for _ in range(10)]
+    for capture in captures:
+        capture.write(b"x" * 100_000)
+    assert sum(len(capture.value()) for capture in captures) <= 30_000 + 10 * (4096 + 50)
+
+
+def test_a_spill_that_fails_is_none(tmp_path: Path) -> None:
+    output = Output(limit=1000, spill=str(tmp_path / "nope"))
+    output.write("stdout", b"x" * 10_000)
+    output.close()
+    assert output.truncated
+    assert output.spilled == {}
+    full = Capture(1000, spill=str(tmp_path))
+    full.write(b"x" * 10_000)
+    assert full._file is not None
+    full._file.close()
+    full._file = open("/dev/full", "wb", buffering=0)  # noqa: SIM115
+    full.write(b"x")
+    full.close()
+    assert full.path is None
+    assert list(tmp_path.iterdir()) == []
