@@ -8,7 +8,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
@@ -21,6 +21,11 @@ from sshexec.run import Run
 from sshexec.runtime.job import Executor, Job
 from sshexec.runtime.patched import is_patched
 from sshexec.task import Target, Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from sshexec.options import RunOptions
 
 
 class Engine:
@@ -138,7 +143,11 @@ class Engine:
         return run
 
     def run(
-        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self,
+        pattern: str | Sequence[str],
+        module: str,
+        args: str | Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunResult:
         """Run a module on every host that the pattern selects and return all results.
 
@@ -159,7 +168,11 @@ class Engine:
             raise
 
     def stream(
-        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self,
+        pattern: str | Sequence[str],
+        module: str,
+        args: str | Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
     ) -> Iterator[Event]:
         """Run a module and return events as they come: results as each host finishes, output as it is printed.
 
@@ -169,7 +182,11 @@ class Engine:
         return _events(run)
 
     async def arun(
-        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self,
+        pattern: str | Sequence[str],
+        module: str,
+        args: str | Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
     ) -> RunResult:
         """Run a module without blocking the event loop; cancelling the coroutine cancels the run. See `run`."""
         run = await self._astart(pattern, module, args, **options, watch=False)
@@ -184,7 +201,11 @@ class Engine:
         return run.wait()
 
     async def astream(
-        self, pattern: str | Sequence[str], module: str, args: str | Mapping[str, Any] | None = None, **options: Any
+        self,
+        pattern: str | Sequence[str],
+        module: str,
+        args: str | Mapping[str, Any] | None = None,
+        **options: Unpack[RunOptions],
     ) -> AsyncIterator[Event]:
         """Run a module and return events without blocking the event loop. See `stream`."""
         run = await self._astart(pattern, module, args, **options)

@@ -106,11 +106,23 @@ class Group:
 
     Args:
         hosts: their names, in the order of the run.
-        result: the result of the first of them.
+        results: their results, in the same order.
     """
 
     hosts: tuple[str, ...]
-    result: HostResult
+    results: tuple[HostResult, ...]
+
+    @property
+    def result(self) -> HostResult:
+        """The result of the first of them."""
+        return self.results[0]
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Those keys of Ansible's dictionary that have the same value on every host of the group."""
+        first, *others = self.results
+        missing = object()
+        return {k: v for k, v in first.data.items() if all(other.data.get(k, missing) == v for other in others)}
 
 
 @dataclass(frozen=True)
@@ -188,7 +200,7 @@ class RunResult(Mapping[str, HostResult]):
             key = (result.status, result.rc, result.msg, result.stdout, result.stderr, result.cause)
             folded.setdefault(key, []).append(name)
         ordered = sorted(folded.values(), key=len, reverse=True)
-        return [Group(tuple(names), self.hosts[names[0]]) for names in ordered]
+        return [Group(tuple(names), tuple(self.hosts[name] for name in names)) for names in ordered]
 
     def raise_for_status(self) -> None:
         """Raise where some host did not end well.

@@ -65,7 +65,7 @@ class Worker:
         except InputError as error:
             problem = error
         except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the parent must hear of it
-            problem = InputError(f"{type(error).__name__}: {error}")
+            problem = InputError(f"internal error: {type(error).__name__}: {error}")
         self._wire.send(("prepared", job.id, problem))
 
     def _send_events(self) -> None:

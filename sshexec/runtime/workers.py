@@ -6,7 +6,6 @@ Runs on plain threads (one reader a worker) and never imports gevent into the ca
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -57,6 +56,13 @@ class WorkersExecutor:
 
     def prepare(self, job: Job, emit: Emit) -> None:
         """Have each worker check its part of the job; see `sshexec.runtime.job.Executor`."""
+        try:
+            self._prepare(job, emit)
+        except _LostWorkerError:
+            # A worker that died since the last run is noticed when it is spoken to: once more, with a fresh one.
+            self._prepare(job, emit)
+
+    def _prepare(self, job: Job, emit: Emit) -> None:
         parts: dict[int, list[Any]] = {}
         for target in job.targets:
             parts.setdefault(self._slot(target.host), []).append(target)
@@ -135,6 +141,10 @@ class WorkersExecutor:
         self._slots = [None] * len(self._slots)
 
 
+class _LostWorkerError(WorkerStartError):
+    """A worker died before it had checked the job."""
+
+
 class _Worker:
     """One worker process, seen from its parent."""
 
@@ -142,7 +152,7 @@ class _Worker:
         ours, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         arguments = [str(theirs.fileno()), str(os.getpid()), str(concurrency), str(keep)]
-        code = _START.format(path=json.dumps([os.path.abspath(entry) for entry in sys.path if entry]))
+        code = _START.format(path=[os.path.abspath(entry) for entry in sys.path if entry])
         with theirs:
             try:
                 self.process = subprocess.Popen(
@@ -181,7 +191,7 @@ class _Worker:
         with self._changed:
             while job_id not in self._answers:
                 if self.lost:
-                    raise WorkerStartError(f"a worker process can't be started: {self._epitaph()}")
+                    raise _LostWorkerError(f"worker process {self.process.pid} {self._epitaph()}")
                 left = limit - time.monotonic()
                 if left <= 0:
                     raise WorkerStartError(f"worker process {self.process.pid} did not answer within {START_LIMIT:g} s")
