@@ -1,0 +1,81 @@
+"""Ctrl-C and SIGTERM: the truth about every host, and no process left on one."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.command import PATIENCE, finish, start, wait_for
+from tests.testbed import Sshd
+
+Write = Callable[[dict[str, dict[str, Any]]], Path]
+
+
+def started(sshd: Sshd, inventory: Write, tmp_path: Path, *options: str) -> tuple[subprocess.Popen[str], list[int]]:
+    """Start a run in which h001 is done, h002 and h003 are at work and h004 waits; return their remote processes."""
+    code = (
+        f"echo $$ > {tmp_path}/{{{{ inventory_hostname }}}}; "
+        "test {{ inventory_hostname }} = h001 || { echo begun; exec sleep 600; }"
+    )
+    process = start("run", "all", "-i", inventory(sshd.hosts(4)), "-f", "2", "-m", "shell", "-a", code, *options)
+    return process, [int(wait_for(tmp_path / name)) for name in ("h002", "h003")]
+
+
+def assert_gone(pids: list[int]) -> None:
+    limit = time.monotonic() + PATIENCE
+    for pid in pids:
+        while Path(f"/proc/{pid}").exists():
+            assert time.monotonic() < limit, f"process {pid} still runs"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_once_every_host_reports(
+    sshd: Sshd, inventory: Write, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    process, pids = started(sshd, inventory, tmp_path, "--json")
+    process.send_signal(number)
+    stdout, stderr = finish(process)
+    result = json.loads(stdout)
+    hosts = result["hosts"]
+    assert process.returncode == code
+    assert result["state"] == "cancelled"
+    assert {name: host["status"] for name, host in hosts.items()} == {
+        "h001": "changed",
+        "h002": "cancelled",
+        "h003": "cancelled",
+        "h004": "cancelled",
+    }
+    assert hosts["h002"]["result"]["stdout"] == "begun\n"
+    assert hosts["h002"]["killed"] is True
+    assert not (tmp_path / "h004").exists()
+    assert_gone(pids)
+    assert "stopping the hosts" in stderr
+    assert "Traceback" not in stderr
+
+
+def test_twice_stops_at_once(tmp_path: Path) -> None:
+    # A command that ignores TERM gives the second signal time to come before the first one has done its work.
+    code = f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.2; done"
+    process = start("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", code, "--json")
+    pid = int(wait_for(tmp_path / "pid"))
+    try:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "stopping the hosts" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        stdout, stderr = finish(process)
+        assert process.returncode == 130
+        assert (stdout, stderr) == ("", "")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(os.getpgid(pid), signal.SIGKILL)
