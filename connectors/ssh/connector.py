@@ -208,13 +208,13 @@ class SshConnector(Connector[SshOptions, SshContext]):
         where = f"{self._where} port {self.options.port}"
         link.begin()
         try:
-            if not link.wait_until(lambda: link.remote_version, limit, self._guard):
+            if not link.wait_until(lambda: link.greeted, limit, self._guard):
                 raise BannerError(f"{where} accepted the connection and sent no SSH greeting in time")
             self.enter(Phase.KEY_EXCHANGE)
             if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
                 raise ConnectTimeoutError(f"{where} did not finish the key exchange in time")
         except LinkDownError as error:
-            if not link.remote_version:
+            if not link.greeted:
                 raise BannerError(f"{where} does not speak SSH, or turned us away: {error}") from None
             raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
         return link

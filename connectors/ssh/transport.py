@@ -227,6 +227,8 @@ class Link(Transport):
         self._host_key_algorithms = (*first, *rest)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._first_proposal = False
+        self.greeted = False
+        """Whether the peer speaks a version of SSH that we speak."""
         self.pings = 0
         """Requests for a sign of life that were sent."""
         self.pongs = 0
@@ -287,6 +289,7 @@ class Link(Transport):
         self._send_kex_init()
         self._first_proposal = True
         super()._check_banner()  # type: ignore[misc]  # not in the stubs
+        self.greeted = True
         self.signal.set()
 
     def _parse_disconnect(self, m: Any) -> None:

@@ -1,0 +1,298 @@
+"""Keys, agent, passwords, against real OpenSSH."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.connectors.base import Command, Deadline, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.ssh.connector import SshConnector
+from sshexec.connectors.ssh.context import SshContext
+from sshexec.errors import AuthenticationError, ConnectTimeoutError, OptionError
+from tests.testbed import Sshd, keygen
+
+
+def log_in(sshd: Sshd, context: SshContext | None = None, **variables: Any) -> str:
+    """Log in and return what `id -un` prints."""
+    merged = {k: v for k, v in sshd.variables(ansible_host="127.0.8.1", **variables).items() if v is not None}
+    own = context or SshContext()
+    connector = SshConnector("web1", SshConnector.Options.from_vars(merged, "web1"), own, Timeouts())
+    try:
+        own.check(connector.options)
+        connector.open(Deadline.after(20))
+        output = Output()
+        connector.execute(Command("id -un", verbatim=True), output, Deadline.after(20))
+        return output.text("stdout").strip()
+    finally:
+        connector.close()
+        if context is None:
+            own.close()
+
+
+@contextlib.contextmanager
+def authorized(sshd: Sshd, public: Path) -> Iterator[None]:
+    before = sshd.authorized_keys.read_text()
+    sshd.authorized_keys.write_text(before + public.read_text())
+    try:
+        yield
+    finally:
+        sshd.authorized_keys.write_text(before)
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    socket = tmp_path / "agent"
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            if socket.exists():
+                break
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(socket))
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def add(key: Path) -> None:
+    subprocess.run(["ssh-add", "-q", str(key)], check=True, stdin=subprocess.DEVNULL, capture_output=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("-t", "ed25519"),
+        ("-t", "ecdsa", "-b", "256"),
+        ("-t", "ecdsa", "-b", "521"),
+        ("-t", "rsa", "-b", "2048"),
+        ("-t", "rsa", "-b", "2048", "-m", "PEM"),
+        ("-t", "ecdsa", "-m", "PKCS8"),
+    ],
+)
+@pytest.mark.parametrize("phrase", ["", "correct horse"])
+def test_every_type_of_key(sshd: Sshd, tmp_path: Path, options: tuple[str, ...], phrase: str) -> None:
+    key = keygen(tmp_path / "key", *options, "-N", phrase)
+    with authorized(sshd, tmp_path / "key.pub"):
+        assert log_in(sshd, ansible_private_key_file=str(key), ansible_private_key_passphrase=phrase or None) == sshd.user
+
+
+def test_a_certificate_beside_the_key_is_used(tmp_path: Path) -> None:
+    keygen(tmp_path / "ca", "-t", "ed25519", "-N", "")
+    server = Sshd(tmp_path / "sshd", f"TrustedUserCAKeys {tmp_path / 'ca.pub'}")
+    server.authorized_keys.write_text("")
+    sign = ["ssh-keygen", "-q", "-s", str(tmp_path / "ca"), "-I", "t", "-n", server.user]
+    server.start()
+    try:
+        for kind in ("ed25519", "rsa"):
+            key = keygen(tmp_path / kind, "-t", kind, "-N", "")
+            subprocess.run([*sign, f"{key}.pub"], check=True, capture_output=True)
+            assert log_in(server, ansible_private_key_file=str(key)) == server.user
+    finally:
+        server.stop()
+
+
+def test_a_wrong_key_is_told_with_what_was_offered(sshd: Sshd, tmp_path: Path) -> None:
+    key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "")
+    with pytest.raises(AuthenticationError) as error:
+        log_in(sshd, ansible_private_key_file=str(key))
+    text = str(error.value)
+    assert text.startswith(f"{sshd.user}@127.0.8.1: Permission denied (publickey).")
+    assert f"{key} (ssh-ed25519 SHA256:" in text
+    assert (error.value.host, error.value.phase) == ("web1", "authenticating")
+
+
+def test_several_keys_are_offered_in_turn(sshd: Sshd, tmp_path: Path) -> None:
+    wrong = keygen(tmp_path / "wrong", "-t", "rsa", "-b", "2048", "-N", "")
+    more = f"-o UserKnownHostsFile={sshd.known_hosts} -i {wrong} -i {sshd.key}"
+    assert log_in(sshd, ansible_private_key_file=None, ansible_ssh_common_args=more) == sshd.user
+
+
+def test_no_credential_at_all(sshd: Sshd) -> None:
+    with pytest.raises(AuthenticationError, match=r"\(publickey\).*no credential"):
+        log_in(sshd, ansible_private_key_file=None)
+
+
+def test_the_default_key_is_found(sshd: Sshd, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / ".ssh"
+    folder.mkdir(parents=True)
+    keygen(folder / "id_rsa", "-t", "rsa", "-b", "2048", "-N", "not known")
+    (folder / "id_ed25519").write_bytes(sshd.key.read_bytes())
+    assert log_in(sshd, ansible_private_key_file=None) == sshd.user
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_agent_is_used_where_no_key_is_configured(sshd: Sshd, tmp_path: Path) -> None:
+    add(keygen(tmp_path / "wrong", "-t", "ed25519", "-N", ""))
+    rsa = keygen(tmp_path / "rsa", "-t", "rsa", "-b", "2048", "-N", "")
+    add(rsa)
+    with authorized(sshd, tmp_path / "rsa.pub"):
+        assert log_in(sshd, ansible_private_key_file=None) == sshd.user
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_agent_is_not_used_for_another_configured_key(sshd: Sshd, tmp_path: Path) -> None:
+    add(sshd.key)
+    wrong = keygen(tmp_path / "wrong", "-t", "ed25519", "-N", "")
+    with pytest.raises(AuthenticationError):
+        log_in(sshd, ansible_private_key_file=str(wrong))
+
+
+@pytest.mark.usefixtures("agent")
+def test_the_agent_unlocks_an_encrypted_key(sshd: Sshd, tmp_path: Path) -> None:
+    key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "")
+    add(key)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-N", "phrase", "-f", str(key)], check=True, capture_output=True)
+    with authorized(sshd, tmp_path / "key.pub"):
+        assert log_in(sshd, ansible_private_key_file=str(key)) == sshd.user
+
+
+def test_a_key_file_is_checked_before_anything_is_contacted(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("no key")
+    locked = keygen(tmp_path / "locked", "-t", "ed25519", "-N", "phrase")
+    context = SshContext()
+    for path, more, message in [
+        (tmp_path / "none", {}, "No such file"),
+        (tmp_path, {}, "directory"),
+        (text, {}, "holds no private key"),
+        (locked, {}, "encrypted"),
+        (locked, {"ansible_private_key_passphrase": "guess"}, "passphrase is wrong"),
+    ]:
+        options = SshConnector.Options.from_vars({"ansible_private_key_file": str(path), **more}, "web1")
+        for _ in range(2):  # the second answer comes from memory
+            with pytest.raises(OptionError, match=message) as error:
+                context.check(options)
+            assert str(path) in str(error.value)
+            assert "guess" not in str(error.value)
+
+
+def test_a_key_is_parsed_once_and_again_when_it_changes(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sshexec.connectors.ssh import keys
+
+    loads = []
+    load = keys.load
+    monkeypatch.setattr(keys, "load", lambda *args: loads.append(1) or load(*args))
+    key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "")
+    options = SshConnector.Options.from_vars({"ansible_private_key_file": str(key)}, "web1")
+    context = SshContext()
+    for _ in range(100):
+        context.check(options)
+    assert len(loads) == 1
+    key.unlink()
+    keygen(key, "-t", "ecdsa", "-N", "")
+    assert context.signing_keys(options)[0].kind == "ecdsa-sha2-nistp256"
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[tuple[str, str]]:
+    """A user with a password, removed again."""
+    if os.geteuid():
+        pytest.skip("only root can make a user with a password")
+    name, password = f"sshexec{secrets.token_hex(3)}", secrets.token_hex(8)
+    subprocess.run(["useradd", "-M", "-s", "/bin/sh", name], check=True)
+    try:
+        subprocess.run(["chpasswd"], input=f"{name}:{password}".encode(), check=True)
+        yield name, password
+    finally:
+        subprocess.run(["userdel", name], check=True)
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["PasswordAuthentication yes", "UsePAM yes\nKbdInteractiveAuthentication yes\nPasswordAuthentication no"],
+)
+def test_passwords(tmp_path: Path, user: tuple[str, str], config: str) -> None:
+    name, password = user
+    folder = Path(os.path.realpath(tmp_path))
+    server = Sshd(folder / "sshd", config).start()
+    try:
+        given = {"ansible_user": name, "ansible_private_key_file": None}
+        assert log_in(server, ansible_password=password, **given) == name
+        with pytest.raises(AuthenticationError) as error:
+            log_in(server, ansible_password="wrong-one", **given)
+        assert "Permission denied (publickey," in str(error.value)
+        assert "password" in str(error.value)
+        assert "wrong-one" not in str(error.value)
+        # A key that is refused, then the password.
+        both = {**given, "ansible_private_key_file": str(server.key)}
+        server.authorized_keys.write_text("")
+        assert log_in(server, ansible_password=password, **both) == name
+    finally:
+        server.stop()
+
+
+def test_a_second_factor_that_is_missing_is_told(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / "sshd", "AuthenticationMethods publickey,password\nPasswordAuthentication yes").start()
+    try:
+        with pytest.raises(AuthenticationError, match="one more credential"):
+            log_in(server)
+    finally:
+        server.stop()
+
+
+def test_too_many_keys_are_told_as_a_refusal(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / "sshd", "MaxAuthTries 1").start()
+    keys = [keygen(tmp_path / f"k{n}", "-t", "ed25519", "-N", "") for n in range(3)]
+    more = " ".join(f"-i {key}" for key in keys)
+    try:
+        with pytest.raises(AuthenticationError, match="Too many authentication failures"):
+            log_in(
+                server,
+                ansible_private_key_file=None,
+                ansible_ssh_common_args=f"-o UserKnownHostsFile={server.known_hosts} {more}",
+            )
+    finally:
+        server.stop()
+
+
+def test_a_login_that_hangs_ends_at_its_limit(sshd: Sshd) -> None:
+    import signal
+
+    variables = sshd.variables(ansible_host="127.0.8.2")
+    context = SshContext()
+    connector = SshConnector(
+        "web1", SshConnector.Options.from_vars(variables, "web1"), context, Timeouts(connect=20, auth=0.2)
+    )
+    stopped: list[int] = []
+
+    def freeze(phase: object) -> None:
+        if str(phase) == "authenticating":
+            found = subprocess.run(["pgrep", "-P", str(sshd.pid)], capture_output=True, text=True).stdout.split()
+            for pid in found:
+                os.kill(int(pid), signal.SIGSTOP)
+                stopped.append(int(pid))
+                children = subprocess.run(["pgrep", "-P", pid], capture_output=True, text=True).stdout.split()
+                for child in children:
+                    os.kill(int(child), signal.SIGSTOP)
+                    stopped.append(int(child))
+
+    connector.on_phase = freeze
+    try:
+        with pytest.raises(ConnectTimeoutError) as error:
+            connector.open(Deadline.after(20))
+        assert error.value.phase == "authenticating"
+        assert not connector.alive
+    finally:
+        for pid in stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+        connector.close()
+        context.close()

@@ -1,0 +1,330 @@
+"""Opening and closing: each cause of failure has its own error, and nothing is left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.connectors.base import Command, Deadline, Phase, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.registry import connector_class
+from sshexec.connectors.ssh.connector import SshConnector
+from sshexec.connectors.ssh.context import SshContext
+from sshexec.errors import (
+    BannerError,
+    CancelledError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    HostError,
+    ProtocolError,
+    RefusedError,
+    ResolveError,
+)
+from tests.testbed import Sshd
+
+
+def connector(variables: dict[str, Any], **limits: float) -> SshConnector:
+    options = SshConnector.Options.from_vars({"ansible_user": "nobody", **variables}, "web1")
+    return SshConnector("web1", options, SshContext(), Timeouts(**limits))
+
+
+def failure(variables: dict[str, Any], kind: type[HostError], peers: int = 0, **limits: float) -> HostError:
+    """Open, expect that error, and that everything is closed after it, but for the files of the test's own peer."""
+    before = open_files() + peers
+    one = connector(variables, **limits)
+    with pytest.raises(kind) as error:
+        one.open(Deadline.after(20))
+    assert type(error.value) is kind
+    assert error.value.host == "web1"
+    assert not one.alive
+    settle(lambda: open_files() <= before)
+    return error.value
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def settle(condition: Callable[[], bool]) -> None:
+    """Wait until something is so, or fail."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it did not settle"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def peer(answer: bytes | None, *, close: bool = False) -> Iterator[int]:
+    """A server that says something, or nothing, and closes or waits."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    held.append(client)
+                    if answer is not None:
+                        client.sendall(answer)
+                    if close:
+                        client.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for client in held:
+                client.close()
+
+
+def test_the_registry_finds_it() -> None:
+    assert connector_class("ssh") is SshConnector
+    assert connector_class("smart") is SshConnector
+
+
+def test_the_phases_come_in_order(sshd: Sshd) -> None:
+    phases: list[Phase] = []
+    one = connector(sshd.variables(ansible_host="localhost"))
+    one.on_phase = phases.append
+    one.open(Deadline.after(20))
+    assert one.alive
+    one.close()
+    one.close()
+    assert not one.alive
+    assert phases == [Phase.RESOLVING, Phase.CONNECTING, Phase.KEY_EXCHANGE, Phase.AUTHENTICATING]
+
+
+def test_refused() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, RefusedError)
+    assert str(error) == f"127.0.0.1 port {port} refused the connection"
+    assert error.phase == "connecting"
+
+
+def test_a_name_that_does_not_resolve() -> None:
+    error = failure({"ansible_host": "no-such-host.invalid"}, ResolveError)
+    assert "no-such-host.invalid" in str(error)
+    assert error.phase == "resolving"
+
+
+def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: release.wait(20) and [])
+    try:
+        failure({"ansible_host": "slow.example"}, ResolveError, connect=0.1)
+    finally:
+        release.set()
+
+
+def test_a_name_is_resolved_once_for_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: calls.append(args) or answer)
+    resolver = SshContext().resolver
+    for port in (22, 2222):
+        found = resolver.resolve("web", port, Deadline.after(10), lambda: None)
+        assert found[0].target == ("127.0.0.9", port)
+    assert resolver.resolve("::1", 22, Deadline.after(10), lambda: None)[0].target == ("::1", 22, 0, 0)
+    assert len(calls) == 1
+
+
+def test_a_full_backlog_is_a_time_out() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fill = []
+        for _ in range(4):
+            one = socket.socket()
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+            fill.append(one)
+        error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, ConnectTimeoutError, connect=0.3)
+        for one in fill:
+            one.close()
+    assert error.phase == "connecting"
+
+
+@pytest.mark.parametrize(
+    ("answer", "close"),
+    [
+        (None, False),
+        (None, True),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", True),
+        (b"\xff\xfe garbage\n" * 200, False),
+        (b"x" * 100_000, False),
+        (b"SSH-1.5-old\r\n", False),
+        (b"Exceeded MaxStartups\r\n", True),
+    ],
+)
+def test_no_ssh_greeting(answer: bytes | None, close: bool) -> None:
+    with peer(answer, close=close) as port:
+        error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, BannerError, 1, connect=0.5)
+    assert error.phase == "connecting"
+
+
+def test_a_greeting_and_then_nonsense_or_silence() -> None:
+    with peer(b"SSH-2.0-x\r\n" + b"\0" * 64, close=True) as port:
+        error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, ProtocolError, 1)
+    assert error.phase == "key exchange"
+    with peer(b"SSH-2.0-x\r\n") as port:
+        failure({"ansible_host": "127.0.0.1", "ansible_port": port}, ConnectTimeoutError, 1, connect=0.3)
+
+
+def test_no_common_algorithm(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / "sshd", "Ciphers chacha20-poly1305@openssh.com").start()
+    try:
+        error = failure(server.variables(ansible_host="127.0.0.1"), ProtocolError)
+        assert "cipher" in str(error)
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize("answer", [None, b"SSH-2.0-x\r\n"])
+def test_cancel_ends_open(answer: bytes | None) -> None:
+    with peer(answer) as port:
+        one = connector({"ansible_host": "127.0.0.1", "ansible_port": port}, connect=20)
+        timer = threading.Timer(0.2, one.cancel)
+        timer.start()
+        with pytest.raises(CancelledError):
+            one.open(Deadline.after(20))
+        timer.join()
+
+
+def test_cancel_ends_a_connect_that_hangs() -> None:
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        for _ in range(4):
+            fill = stack.enter_context(socket.socket())
+            fill.setblocking(False)
+            fill.connect_ex(("127.0.0.1", port))
+        one = connector({"ansible_host": "127.0.0.1", "ansible_port": port}, connect=20)
+        timer = threading.Timer(0.2, one.cancel)
+        timer.start()
+        with pytest.raises(CancelledError):
+            one.open(Deadline.after(20))
+        timer.join()
+
+
+def test_cancel_before_a_call_ends_that_call_and_no_other(sshd: Sshd) -> None:
+    one = connector(sshd.variables(ansible_host="127.0.7.1"))
+    one.cancel()
+    with pytest.raises(CancelledError):
+        one.open(Deadline.after(20))
+    one.open(Deadline.after(20))
+    one.cancel()
+    with pytest.raises(CancelledError):
+        one.execute(Command("true"), Output(), Deadline.after(20))
+    assert one.execute(Command("true"), Output(), Deadline.after(20)).rc == 0
+    one.close()
+
+
+def test_a_connection_that_died_while_idle_runs_nothing(sshd: Sshd) -> None:
+    one = connector(sshd.variables(ansible_host="127.0.7.2"))
+    with pytest.raises(ConnectionLostError) as error:
+        one.execute(Command("true"), Output(), Deadline.after(20))
+    assert error.value.started is False
+    one.open(Deadline.after(20))
+    output = Output()
+    one.execute(Command("echo $PPID", verbatim=True), output, Deadline.after(20))
+    os.kill(int(output.stdout), 9)
+    settle(lambda: not one.alive)
+    with pytest.raises(ConnectionLostError) as error:
+        one.execute(Command("true"), Output(), Deadline.after(20))
+    assert error.value.started is False
+    one.open(Deadline.after(20))
+    assert one.execute(Command("true"), Output(), Deadline.after(20)).rc == 0
+    one.close()
+
+
+def test_ipv6(tmp_path: Path) -> None:
+    if not socket.has_ipv6 or not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    server = Sshd(tmp_path / "sshd", "ListenAddress ::1").start()
+    try:
+        server.trust("127.*", "::1")
+        one = connector(server.variables(ansible_host="::1"))
+        one.open(Deadline.after(20))
+        assert one.execute(Command("true"), Output(), Deadline.after(20)).rc == 0
+        one.close()
+    finally:
+        server.stop()
+
+
+def test_nothing_is_left_behind(sshd: Sshd) -> None:
+    before, files = set(sys._current_frames()), open_files()
+    many = [connector(sshd.variables(ansible_host=f"127.0.7.{n}")) for n in range(10, 20)]
+    for one in many:
+        one.open(Deadline.after(20))
+        one.execute(Command("true"), Output(), Deadline.after(20))
+    for one in many:
+        one.close()
+        one.context.close()
+    settle(lambda: set(sys._current_frames()) <= before and open_files() <= files)
+
+
+_PATCHED = """
+import json, sys
+from gevent import monkey
+monkey.patch_all()
+from gevent.pool import Pool
+from sshexec.connectors.base import Command, Deadline, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.ssh.connector import SshConnector
+import io, time
+variables = json.load(sys.stdin)
+context = SshConnector.Context()
+def one(n):
+    options = SshConnector.Options.from_vars({**variables, "ansible_host": f"127.0.6.{n}"}, "h")
+    c = SshConnector("h", options, context, Timeouts())
+    c.open(Deadline.after(30))
+    out = Output()
+    begun = time.time()
+    assert c.execute(Command("sleep 1; cat", stdin=b"x" * 300000), out, Deadline.after(30)).rc == 0
+    assert len(out.stdout) == 300000
+    ended = time.time()
+    got = io.BytesIO()
+    c.get("/etc/passwd", got, Deadline.after(30))
+    assert got.getvalue()
+    try:
+        c.execute(Command("sleep 60"), Output(), Deadline.after(0.2))
+    except TimeoutError as error:
+        assert error.killed
+    else:
+        raise AssertionError("it did not time out")
+    c.close()
+    return begun, ended
+times = Pool(20).map(one, range(1, 21))
+assert max(b for b, e in times) < min(e for b, e in times), "they did not run at once"
+print("fine")
+"""
+
+
+def test_twenty_hosts_at_once_in_a_patched_process(sshd: Sshd) -> None:
+    import json
+
+    done = subprocess.run(
+        [sys.executable, "-c", _PATCHED],
+        input=json.dumps(sshd.variables()),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("fine\n", "")
