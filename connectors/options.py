@@ -77,7 +77,7 @@ class ConnectorOptions:
 
 
 @functools.cache
-def _declared(cls: type[ConnectorOptions]) -> tuple[tuple[dataclasses.Field[Any], type], ...]:
+def _declared(cls: Any) -> tuple[tuple[dataclasses.Field[Any], type], ...]:
     hints = typing.get_type_hints(cls)
     return tuple((f, _plain(hints[f.name])) for f in dataclasses.fields(cls) if "variables" in f.metadata)
 

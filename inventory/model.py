@@ -29,6 +29,7 @@ class Inventory:
     """
 
     def __init__(self, draft: Draft) -> None:
+        self._draft = draft
         self.hosts: Mapping[str, Host] = MappingProxyType(draft.hosts)
         """Every host by name, in the order of the sources."""
         self.groups: Mapping[str, Group] = MappingProxyType(draft.groups)
@@ -41,6 +42,10 @@ class Inventory:
         self._layers: dict[frozenset[str], list[Scope]] = {}
         self._merged: dict[frozenset[str], tuple[dict[str, Any], list[str]]] = {}
         self._selector = Selector(self.hosts, self.groups, self._this_machine)
+
+    def __reduce__(self) -> tuple[type[Inventory], tuple[Draft]]:
+        # For processes that get their inventory from another one (multiprocessing).
+        return type(self), (self._draft,)
 
     @classmethod
     def load(cls, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Inventory:

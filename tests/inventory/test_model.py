@@ -290,3 +290,12 @@ def test_errors_survive_a_pipe(write: Write) -> None:
         Inventory.load(write("hosts", "[web]\nh a\n"))
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
+
+
+def test_an_inventory_can_be_handed_to_another_process() -> None:
+    hosts = [Host(f"h{n}", {"n": n}) for n in range(5000)]
+    groups = {f"g{n}": [f"h{m}" for m in range(n, 5000, 50)] for n in range(50)}
+    again = pickle.loads(pickle.dumps(Inventory.from_hosts(hosts, groups)))
+    assert [host.name for host in again.select("g3[0:1]")] == ["h3", "h53"]
+    assert again.variables("h53")["n"] == 53
+    assert again.variables("h53")["group_names"] == ["g3"]
