@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import Frame
+from sshexec.connectors.posix import Frame, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, UnreachableError
@@ -22,10 +22,25 @@ _DRAIN_BYTES = WINDOW + 1024 * 1024
 """What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
 
 _GRACE = 2.0
-"""Seconds between TERM and KILL."""
+"""Seconds between TERM and KILL (in the killer below: 20 times 0.1)."""
 
-_KILL_LIMIT = 5.0
-_PAUSE = 15.0
+_KILL_LIMIT = 10.0
+_LAST_WORDS = 0.5
+_STILL_ALIVE = 1
+
+# Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
+# but not its SFTP server. Ends with 0 when all are gone, 1 when some are not, 2 when there was none.
+_KILLER = """LC_ALL=C; export LC_ALL; g=$1
+[ -n "$g" ] || g=$(ps -A -o pid= -o ppid= -o args= 2>/dev/null | while read -r p q a; do
+[ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp*) ;; *) echo "$p" ;; esac; done)
+[ -n "$g" ] || exit 2
+send() { for i in $g; do kill -s "$1" -- "-$i" 2>/dev/null; done; }
+alive() { for i in $g; do r=$(kill -s 0 -- "-$i" 2>&1) && return 0
+case $r in *[Nn]"o such process"*) ;; *) return 0 ;; esac; done; return 1; }
+n=0; send TERM
+while alive; do n=$((n + 1)); [ $n -le 20 ] || send KILL; [ $n -le 60 ] || exit 1
+sleep 0.1 2>/dev/null || { sleep 1; n=$((n + 9)); }; done
+"""
 _FOREVER = 1e9
 
 
@@ -41,6 +56,16 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
         CommandTimeoutError: the deadline passed.
         UnreachableError: the host refused one more session.
     """
+    channel = _ask_for_channel(link, deadline, guard)
+    if channel.refused is not None:
+        # sshd counts a session that has just been closed until it has gone once around its loop (MaxSessions 1).
+        channel = _ask_for_channel(link, deadline, guard)
+    if channel.refused is not None:
+        raise UnreachableError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
+    return channel
+
+
+def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
     channel = link.add_channel()
     try:
         if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):
@@ -48,8 +73,6 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
     except BaseException:
         close_channel(channel)
         raise
-    if channel.refused is not None:
-        raise UnreachableError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
     return channel
 
 
@@ -237,50 +260,53 @@ class Execution:
         raise LinkDownError(self._link.why())
 
     def _stop(self, channel: Channel) -> bool:
-        """End the command's process group: TERM, then KILL; return whether its death was confirmed."""
+        """End the command's process group: TERM, then KILL; return whether its death was confirmed.
+
+        A channel of its own does that. OpenSSH takes signals on the command's channel too, but not for root (there is
+        no privilege separation after such a login, and sshd refuses), so that is the way out where no second channel
+        can be had.
+        """
         try:
-            channel.request(b"signal", b"TERM", reply=False)
-            self._await_end(channel, _GRACE)
-            if self._frame.pid is not None:
-                return self._kill_group(self._frame.pid)
-            if not channel.closed:
+            status = self._kill()
+            if status != 0 and not channel.closed:
+                channel.request(b"signal", b"TERM", reply=False)
+                self._await_end(channel, _GRACE)
                 channel.request(b"signal", b"KILL", reply=False)
-                self._await_end(channel, _KILL_LIMIT)
-            return channel.exit_status is not None or channel.exit_signal is not None
-        except (LinkDownError, UnreachableError, CommandTimeoutError):
+            self._await_end(channel, _LAST_WORDS)
+        except LinkDownError:
             return False
+        ended = channel.exit_status is not None or channel.exit_signal is not None
+        return status == 0 or (status != _STILL_ALIVE and ended)
 
-    def _await_end(self, channel: Channel, seconds: float) -> None:
-        limit = Deadline.after(seconds)
-        while not channel.closed and not limit.expired and self._link.active:
-            if not self._receive(channel):
-                self._link.signal.wait(limit.remaining())
-        self._receive(channel)
-
-    def _kill_group(self, group: int) -> bool:
-        """Kill what is left of the process group, over a channel of its own, until nothing is."""
-        script = (
-            f"LC_ALL=C; export LC_ALL; n=0; while :; do r=$(kill -s KILL -- -{group} 2>&1) || break; "
-            "n=$((n+1)); [ $n -gt 30 ] && exit 1; sleep 0.1 2>/dev/null || sleep 1; done; "
-            'case "$r" in *[Nn]o\\ such\\ process*) exit 0;; esac; exit 1'
-        )
-        output = Output(4096)
+    def _kill(self) -> int | None:
+        """Run the killer; return its exit status, or None where it could not be run."""
+        script = f"exec /bin/sh -c {quote(_KILLER)} sh {self._frame.pid or ''}"
         killer = Execution(
             self._link,
-            Command(f"exec /bin/sh -c '{script}'", verbatim=True),
-            output,
+            Command(script, verbatim=True),
+            Output(4096),
             Deadline.after(_KILL_LIMIT),
             idle=None,
             alive=(0.0, 1),
             guard=_never,
         )
-        channel = open_channel(self._link, killer._deadline, _never)
+        channel: Channel | None = None
         try:
-            return killer._follow(channel) == 0
-        except (TimeoutError, ConnectionLostError):
-            return False
+            channel = open_channel(self._link, killer._deadline, _never)
+            return killer._follow(channel)
+        except (TimeoutError, UnreachableError):
+            return None
         finally:
-            close_channel(channel)
+            if channel is not None:
+                close_channel(channel)
+
+    def _await_end(self, channel: Channel, seconds: float) -> None:
+        """Take what the command still says, until its channel closes or some seconds have passed."""
+        limit = Deadline.after(seconds)
+        while not channel.closed and not limit.expired and self._link.active:
+            if not self._receive(channel):
+                self._link.signal.wait(limit.remaining())
+        self._receive(channel)
 
 
 def _never() -> None:
