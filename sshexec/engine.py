@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import uuid
@@ -23,6 +22,8 @@ from sshexec.runtime.patched import is_patched
 from sshexec.task import Target, Task
 
 if TYPE_CHECKING:
+    import asyncio
+
     from typing_extensions import Unpack
 
     from sshexec.options import RunOptions
@@ -224,6 +225,8 @@ class Engine:
             run.cancel()
 
     async def _astart(self, *args: Any, **options: Any) -> Run:
+        import asyncio  # costs 12 ms, and most processes that run tasks never need it
+
         # Starting a worker and checking the job takes a moment: not on the loop's thread.
         return await asyncio.to_thread(self.start, *args, **options)
 
@@ -284,6 +287,8 @@ def _events(run: Run) -> Iterator[Event]:
 
 def _wake(run: Run) -> asyncio.Event:
     """Return an asyncio event that is set, on its own loop, whenever the run has something new."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
 

@@ -82,13 +82,14 @@ def _tour(fleet: Fleet) -> int:
     tasks = (
         ("A command", "command", "uname -sr"),
         ("A script, with each host's own variables as arguments", "script", check),
-        ("A file", "copy", f"src={shlex.quote(str(motd))} dest={{{{ home }}}}/motd mode=0644"),
+        ("A file", "copy", f"src={shlex.quote(str(motd))} dest=\"{{{{ home }}}}/motd\" mode=0644"),
     )
+    where = shlex.quote(str(fleet.inventory))
     stdout = Stdout()
     worst = 0
     with Engine(Inventory.load([str(fleet.inventory)])) as engine:
         for title, module, arguments in tasks:
-            _say(f"\n{title}:\n  $ sshexec run all -i {fleet.inventory} -m {module} -a {shlex.quote(arguments)} --fold")
+            _say(f"\n{title}:\n  $ sshexec run all -i {where} -m {module} -a {shlex.quote(arguments)} --fold")
             run = engine.start("all", module, arguments, output=False)
             code = follow(run, Folded(terminal=stdout.terminal), stdout)
             if code not in (0, 2, 4):
@@ -98,7 +99,7 @@ def _tour(fleet: Fleet) -> int:
 
 
 def _suggest(fleet: Fleet, keep: bool) -> None:
-    where = str(fleet.inventory) if keep else "HOSTS"
+    where = shlex.quote(str(fleet.inventory)) if keep else "HOSTS"
     first = (
         "From another terminal:" if keep else "Try next: keep the hosts with `sshexec demo --keep`, or take your own."
     )

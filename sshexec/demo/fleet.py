@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -143,6 +144,8 @@ class Fleet:
         kind, blob = (self.folder / f"{HOST_KEY}.pub").read_text().split()[:2]
         known_hosts = self.folder / "known_hosts"
         known_hosts.write_text("".join(f"[{a}]:{port} {kind} {blob}\n" for a in addresses(len(self.hosts))))
+        # Quoted twice: the variable is split into words, and so is the value of this option.
+        trust = shlex.quote(f"UserKnownHostsFile={shlex.quote(str(known_hosts))}")
         groups: dict[str, list[str]] = {"web": [], "db": []}
         for n, (host, address) in enumerate(zip(self.hosts, addresses(len(self.hosts)), strict=True)):
             home = self.folder / "hosts" / host
@@ -156,7 +159,7 @@ class Fleet:
             f"    ansible_port: {port}\n"
             f"    ansible_user: {_yaml(getpass.getuser())}\n"
             f"    ansible_private_key_file: {_yaml(self.folder / USER_KEY)}\n"
-            f"    ansible_ssh_common_args: {_yaml(f'-o UserKnownHostsFile={known_hosts}')}\n"
+            f"    ansible_ssh_common_args: {_yaml(f'-o {trust}')}\n"
             "  children:\n"
             + "".join(
                 f"    {group}:\n      vars: {{role: {group}}}\n      hosts:\n{''.join(hosts)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sshexec.connectors.base import Connector, Context
 from sshexec.connectors.options import ConnectorOptions
+from sshexec.connectors.posix import exports
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, OptionError
 from sshexec.modules.base import Module
@@ -66,6 +67,7 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
     templated = has_template(job.task.args)
     shared = None if templated else kind.from_args(job.task.args)
     environment_templated = has_template(job.task.environment)
+    exports(job.task.environment)  # refuses names that no shell takes
     plans = {}
     for target in job.targets:
         connector, options = _connection(target, contexts)

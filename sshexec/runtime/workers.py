@@ -15,7 +15,6 @@ import tempfile
 import threading
 import time
 import weakref
-import zlib
 from collections.abc import Sequence
 from typing import IO, Any
 
@@ -50,7 +49,7 @@ class WorkersExecutor:
     def __init__(self, processes: int, concurrency: int, keep: float) -> None:
         self._settings = (-(-concurrency // processes), keep)
         self._slots: list[_Worker | None] = [None] * processes
-        self._jobs: dict[str, tuple[Job, Emit]] = {}
+        self._homes: dict[str, int] = {}
         self._lock = threading.Lock()
         _alive.add(self)
 
@@ -78,7 +77,6 @@ class WorkersExecutor:
             for worker, _ in involved:
                 worker.tell("forget", job.id)
             raise
-        self._jobs[job.id] = (job, emit)
 
     def begin(self, job_id: str, hosts: Sequence[str]) -> None:
         """Hand the hosts to their workers."""
@@ -97,7 +95,6 @@ class WorkersExecutor:
 
     def forget(self, job_id: str) -> None:
         """Pass it on to every worker."""
-        self._jobs.pop(job_id, None)
         for worker in filter(None, list(self._slots)):
             worker.tell("forget", job_id)
 
@@ -113,7 +110,7 @@ class WorkersExecutor:
             worker.end(limit)
 
     def _slot(self, host: str) -> int:
-        return zlib.crc32(host.encode("utf-8", "surrogateescape")) % len(self._slots)
+        return self._homes.setdefault(host, len(self._homes) % len(self._slots))
 
     def _worker(self, slot: int) -> _Worker:
         with self._lock:
@@ -169,6 +166,9 @@ class _Worker:
                 raise WorkerStartError(f"a worker process can't be started: {error}") from error
         self.wire = Wire(ours)
         self.lost = False
+        """Whether the process is gone."""
+        self.epitaph = ""
+        """How it ended, once it is gone."""
         self._answers: dict[str, InputError | None] = {}
         self._outstanding: dict[str, tuple[Emit, set[str]]] = {}
         self._changed = threading.Condition()
@@ -191,7 +191,7 @@ class _Worker:
         with self._changed:
             while job_id not in self._answers:
                 if self.lost:
-                    raise _LostWorkerError(f"worker process {self.process.pid} {self._epitaph()}")
+                    raise _LostWorkerError(f"worker process {self.process.pid} {self.epitaph}")
                 left = limit - time.monotonic()
                 if left <= 0:
                     raise WorkerStartError(f"worker process {self.process.pid} did not answer within {START_LIMIT:g} s")
@@ -228,8 +228,6 @@ class _Worker:
             self.process.kill()
             self.process.wait()
         self._reader.join(5)
-        self.wire.close()
-        self._errors.close()
 
     def _read(self) -> None:
         while (message := self.wire.receive()) is not None:
@@ -242,13 +240,16 @@ class _Worker:
                     self._changed.notify_all()
         self.wire.shut()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(5)
+            self.process.wait(CLOSE_LIMIT)
         with self._changed:
+            self.epitaph = self._epitaph()
             self.lost = True
             left = [(emit, sorted(hosts)) for emit, hosts in self._outstanding.values() if hosts]
             for _, hosts in self._outstanding.values():
                 hosts.clear()
             self._changed.notify_all()
+        self.wire.close()
+        self._errors.close()
         for emit, names in left:
             emit(self._obituary(names))
 
@@ -261,7 +262,7 @@ class _Worker:
         emit(events)
 
     def _obituary(self, hosts: Sequence[str]) -> list[HostFinished]:
-        text = f"worker process {self.process.pid} {self._epitaph()}"
+        text = f"worker process {self.process.pid} {self.epitaph}"
         data = {"unreachable": True, "changed": False, "msg": text}
         now = time.time()
         return [

@@ -137,13 +137,14 @@ def test_max_fail_percentage_over_batches(engine: Engine) -> None:
     result = engine.run("all", "raw", "exit 1", serial=2, max_fail_percentage=40)
     assert result.stats == {"failed": 2, "cancelled": 4}
     assert result["l5"].cause == "max_fail_percentage"
-    assert "2 of 2 hosts failed" in result["l5"].msg
+    assert "of 2 hosts failed, more than max_fail_percentage 40 allows" in result["l5"].msg
 
 
 def test_max_fail_percentage_stops_within_a_batch(local: Inventory) -> None:
     with Engine(local, concurrency=1) as engine:
-        result = engine.run("all", "raw", "exit 1", max_fail_percentage=20)
-    assert result.stats == {"failed": 2, "cancelled": 4}
+        result = engine.run("all", "raw", "sleep 0.5; exit 1", max_fail_percentage=30)
+    # The third host may have had its turn before the news of the second one's failure came round.
+    assert result.stats in ({"failed": 2, "cancelled": 4}, {"failed": 3, "cancelled": 3})
 
 
 def test_concurrency_bounds_the_hosts_at_once(local: Inventory) -> None:
