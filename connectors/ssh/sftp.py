@@ -90,7 +90,7 @@ class Sftp:
         self._waiting: dict[int, Callable[[bytes], None] | None] = {}
         self._answers: dict[int, bytes] = {}
         self._extensions: dict[bytes, bytes] = {}
-        self._unsent: list[bytes] = []
+        self._unsent = memoryview(b"")
         self.chunk = 32 * 1024
         """Bytes to read or write with one request."""
 
@@ -192,16 +192,17 @@ class Sftp:
     # What is under the requests.
 
     def _send(self, *parts: bytes) -> None:
+        """Send a request; one that was interrupted half-way is ended first, or the host would misread the next."""
         channel = self._required()
-        unsent = memoryview(b"".join(parts))
-        while unsent:
-            sent = channel.send(unsent)
+        self._unsent = memoryview(b"".join((self._unsent, *parts)))
+        while self._unsent:
+            sent = channel.send(self._unsent)
             if not sent:
                 # The host takes no more for now: its answers must be read, or both sides wait for ever.
                 self._collect(channel)
                 self._pause(lambda: channel.room > 0 or channel.inbox or channel.eof or channel.reply is False)
                 self._check_open(channel)
-            unsent = unsent[sent:]
+            self._unsent = self._unsent[sent:]
 
     def _next_packet(self) -> bytes:
         channel = self._required()

@@ -70,6 +70,8 @@ class Signal:
 class BufferedPacketizer(Packetizer):
     """Reads what the socket has in one call, blocks without a time-out, and writes several packets in one call."""
 
+    _initial_kex_done: bool
+
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
         self._socket = sock
@@ -315,6 +317,7 @@ class Link(Transport):
                     try:
                         self._send_message(data)
                     except (EOFError, OSError) as error:
+                        self.stop_thread()
                         raise LinkDownError(self.why()) from error
                     return
             if not self.clear_to_send.wait(max(0.0, give_up - time.monotonic())):
@@ -344,6 +347,7 @@ class Link(Transport):
             self.packetizer.let_go()
             self.packetizer.flush()
         except EOFError as error:
+            self.stop_thread()
             raise LinkDownError(self.why()) from error
 
     def ping(self) -> None:
