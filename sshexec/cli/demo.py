@@ -82,7 +82,7 @@ def _tour(fleet: Fleet) -> int:
     tasks = (
         ("A command", "command", "uname -sr"),
         ("A script, with each host's own variables as arguments", "script", check),
-        ("A file", "copy", f"src={shlex.quote(str(motd))} dest=\"{{{{ home }}}}/motd\" mode=0644"),
+        ("A file", "copy", f'src={shlex.quote(str(motd))} dest="{{{{ home }}}}/motd" mode=0644'),
     )
     where = shlex.quote(str(fleet.inventory))
     stdout = Stdout()
