@@ -12,7 +12,7 @@ import click
 import sshexec
 from sshexec.cli.stdout import StdoutLostError
 from sshexec.cli.untrusted import harmless
-from sshexec.errors import SshexecError
+from sshexec.errors import InputError, SshexecError
 
 INTERNAL, USAGE, INTERRUPTED, PIPE = 1, 5, 130, 141
 """Exit codes beside those of a run (0 all well, 2 some host failed, 4 some host unreachable)."""
@@ -79,7 +79,7 @@ def run(args: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(error.format_message(), USAGE)
     except SshexecError as error:
-        return _fail(str(error), USAGE)
+        return _fail(str(error), USAGE if isinstance(error, InputError) else INTERNAL)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except StdoutLostError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from typing import Any
 
@@ -102,7 +104,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         run = engine.start(
             hosts,
             options["module"],
-            options["arguments"],
+            _arguments(options["arguments"]),
             check=options["check"],
             diff=options["diff"],
             timeout=options["task_timeout"],
@@ -123,6 +125,16 @@ def _list_hosts(hosts: list[str]) -> int:
     stdout.write(harmless(text) if stdout.terminal else text)
     stdout.flush()
     return 0
+
+
+def _arguments(text: str | None) -> str | dict[str, Any] | None:
+    """Return the arguments as a mapping where they are a JSON object, else as the text that the module reads."""
+    if text is not None and text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError):
+            value = json.loads(text)
+            if isinstance(value, dict):
+                return value
+    return text
 
 
 def _variables(options: dict[str, Any]) -> dict[str, Any]:

@@ -226,3 +226,15 @@ def test_full_disk_under_standard_output_is_one_line() -> None:
         command = [*SSHEXEC, "run", "all", "-i", "h1,", "-c", "local", "-a", "echo hi"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, env=environment())
     assert (done.returncode, done.stderr) == (1, b"sshexec: error: standard output: No space left on device\n")
+
+
+def test_arguments_as_json(tmp_path: Path) -> None:
+    arguments = json.dumps({"content": "a=b", "dest": str(tmp_path / "a file")})
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "copy", "-a", arguments)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a file").read_text() == "a=b"
+
+
+def test_text_in_braces_is_no_json() -> None:
+    done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", "{ echo grouped; }", "-o")
+    assert done.stdout == "h1 | CHANGED | rc=0 | (stdout) grouped\n"

@@ -29,8 +29,10 @@ def test_live_display_names_the_slowest_host(tmp_path) -> None:
     assert SHOW_CURSOR in terminal.seen
 
 
-def test_interrupt_from_the_keyboard() -> None:
-    terminal = Terminal(*LOCAL, "-a", "sleep 600")
+@pytest.mark.parametrize("options", [(), ("--processes", "2")], ids=["one process", "workers"])
+def test_interrupt_from_the_keyboard(options: tuple[str, ...]) -> None:
+    # The terminal sends SIGINT to the whole foreground group, worker processes included.
+    terminal = Terminal(*LOCAL, "-a", "sleep 600", *options)
     terminal.until("2 at work")
     terminal.type("\x03")
     assert terminal.end() == 130
