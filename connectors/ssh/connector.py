@@ -86,9 +86,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         link = self._ready()
-        alive = (self.options.alive_interval, self.options.alive_count)
-        idle = self.timeouts.idle
-        return Execution(link, command, output, deadline, idle=idle, alive=alive, guard=self._guard).run()
+        return Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard).run()
 
     def put(
         self,
@@ -204,7 +202,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         known: list[str] = []
         if self.options.policy != "off":
             known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
-        link = self._link = Link(sock, known)
+        link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
         where = f"{self._where} port {self.options.port}"
         link.begin()
         try:

@@ -93,7 +93,6 @@ class Execution:
         output: where its output goes.
         deadline: by when it has to end.
         idle: how many seconds it may be silent; None for no limit.
-        alive: seconds of silence after which the host is asked for a sign of life, and how often it may fail to answer.
         guard: raises CancelledError where the caller has cancelled.
     """
 
@@ -105,14 +104,12 @@ class Execution:
         deadline: Deadline,
         *,
         idle: float | None,
-        alive: tuple[float, int],
         guard: Callable[[], None],
     ) -> None:
         self._link = link
         self._output = output
         self._deadline = deadline
         self._idle = idle
-        self._alive_interval, self._alive_count = alive
         self._guard = guard
         self._frame = Frame(command, output)
         self._line = self._frame.line()
@@ -215,15 +212,8 @@ class Execution:
         limit = self._deadline
         if self._idle is not None:
             limit = Deadline(min(limit.at or _FOREVER, self._output.last + self._idle))
-        interval = self._alive_interval or None
-        if link.signal.wait(limit.remaining(interval)):
-            return
-        if self._idle is not None and Deadline(self._output.last + self._idle).expired:
+        if not link.pause(limit) and self._idle is not None and Deadline(self._output.last + self._idle).expired:
             raise Silence
-        if interval and not self._deadline.expired and not limit.expired:
-            if link.pings - link.pongs >= self._alive_count:
-                raise LinkDownError(f"the host gave no sign of life for {interval * self._alive_count:g} s")
-            link.ping()
 
     def _drain(self, channel: Channel) -> None:
         """Take what is still on its way after the exit status, without waiting for background children.
@@ -287,7 +277,6 @@ class Execution:
             Output(4096),
             Deadline.after(_KILL_LIMIT),
             idle=None,
-            alive=(0.0, 1),
             guard=_never,
         )
         channel: Channel | None = None

@@ -182,6 +182,8 @@ class Link(Transport):
     Args:
         sock: the connected socket; the link closes it.
         known: types of host keys that known_hosts holds for this host; they are asked for first.
+        alive: seconds of silence, while somebody waits for the host, after which it is asked for a sign of life
+            (0: never), and how many of these questions may stay unanswered.
     """
 
     # What the published type stubs of Paramiko leave out, or have otherwise.
@@ -219,7 +221,7 @@ class Link(Transport):
     )
     _channel_handler_table: ClassVar[dict[int, Any]] = HANDLERS
 
-    def __init__(self, sock: socket.socket, known: Sequence[str] = ()) -> None:
+    def __init__(self, sock: socket.socket, known: Sequence[str] = (), alive: tuple[float, int] = (0.0, 1)) -> None:
         super().__init__(sock, packetizer_class=BufferedPacketizer)
         self.signal = Signal()
         self.completion_event = self.signal
@@ -228,6 +230,7 @@ class Link(Transport):
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
+        self._alive_interval, self._alive_count = alive
         self._first_proposal = False
         self.greeted = False
         """Whether the peer speaks a version of SSH that we speak."""
@@ -360,6 +363,24 @@ class Link(Transport):
         self.pings += 1
         self.send(Packet(struct.pack(">BI", 80, len(name)) + name + b"\x01"))
 
+    def pause(self, deadline: Deadline) -> bool:
+        """Wait for the next signal; return False where the deadline passed first.
+
+        Raises:
+            LinkDownError: the host gives no sign of life.
+        """
+        interval = self._alive_interval if self._alive_interval and self.authenticated else None
+        if self.signal.wait(deadline.remaining(interval)):
+            return True
+        if deadline.expired:
+            return False
+        if interval:
+            if self.pings - self.pongs >= self._alive_count:
+                self.stop_thread()
+                raise LinkDownError(f"the host gave no sign of life for {interval * self._alive_count:g} s")
+            self.ping()
+        return True
+
     def add_channel(self) -> Channel:
         """Ask the host to open a session channel; ``accepted`` or ``refused`` tell the answer.
 
@@ -410,12 +431,12 @@ class Link(Transport):
             guard: called before each wait, raises where the caller shall wait no longer.
 
         Raises:
-            LinkDownError: the connection is gone.
+            LinkDownError: the connection is gone, or the host gives no sign of life.
         """
         while not ready():
             guard()
             if not self.active:
                 raise LinkDownError(self.why())
-            if not self.signal.wait(deadline.remaining()) and deadline.expired:
+            if not self.pause(deadline):
                 return bool(ready())
         return True

@@ -21,8 +21,9 @@ from tests.testbed import Sshd
 SOON = 30.0
 
 
-def opened(sshd: Sshd) -> SshConnector:
-    options = SshConnector.Options.from_vars(sshd.variables(ansible_host="127.0.4.1"), "web1")
+def opened(sshd: Sshd, args: str = "") -> SshConnector:
+    variables = sshd.variables(ansible_host="127.0.4.1", ansible_ssh_extra_args=args)
+    options = SshConnector.Options.from_vars(variables, "web1")
     connector = SshConnector("web1", options, SshContext(), Timeouts())
     connector.open(Deadline.after(SOON))
     return connector
@@ -242,3 +243,17 @@ def test_commands_and_transfers_take_turns(ssh: SshConnector, tmp_path: Path) ->
     with pytest.raises(CommandTimeoutError):
         ssh.execute(Command("sleep 71.5", verbatim=True), Output(), Deadline.after(0.3))
     assert get(ssh, tmp_path / "file") == b"4"
+
+
+def test_a_host_that_freezes_in_mid_transfer_is_noticed(server: Sshd, tmp_path: Path) -> None:
+    ssh = opened(server, "-o ServerAliveInterval=1 -o ServerAliveCountMax=2")
+    output = Output()
+    ssh.execute(Command("echo $PPID", verbatim=True), output, Deadline.after(SOON))
+    pid = int(output.stdout)
+    try:
+        with pytest.raises(ConnectionLostError):
+            ssh.put(Endless(lambda: os.kill(pid, 19)), str(tmp_path / "file"), Deadline.after(60))
+        assert not ssh.alive
+    finally:
+        ssh.close()
+        os.kill(pid, 18)
