@@ -52,6 +52,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._files: Files | None = None
         self._cancelled = False
         self._where = options.address or host
+        self._known_as = options.host_key_alias or known_name(self._where, options.port)
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, and remember for errors, what the host is busy with now."""
@@ -198,7 +199,6 @@ class SshConnector(Connector[SshOptions, SshContext]):
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
     def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
-        self._known_as = self.options.host_key_alias or known_name(self._where, self.options.port)
         known: list[str] = []
         if self.options.policy != "off":
             known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)

@@ -61,11 +61,11 @@ class Files:
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Write a file (see `Connector.put`)."""
-        with opened(source) as (file, size), self._session(path, deadline) as session:
+        with opened(source) as file, self._session(path, deadline) as session:
             if session is None:
                 self._fallback().put(file, path, deadline, mode=mode, progress=progress)
             else:
-                _Upload(session, path).run(file, size, mode, progress)
+                _Upload(session, path).run(file, mode, progress)
 
     def get(
         self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
@@ -127,23 +127,23 @@ class Files:
 
 
 @contextlib.contextmanager
-def opened(source: Source) -> Iterator[tuple[BinaryIO, int | None]]:
-    """Open what is to be sent, with its size where that is known.
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """Open what is to be sent.
 
     Raises:
         TransferError: the local file can't be read.
     """
     if isinstance(source, bytes):
-        yield io.BytesIO(source), len(source)
+        yield io.BytesIO(source)
     elif isinstance(source, Path):
         try:
             file = source.open("rb")
         except OSError as error:
             raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
         with file:
-            yield file, os.fstat(file.fileno()).st_size
+            yield file
     else:
-        yield source, None
+        yield source
 
 
 class _Upload:
@@ -156,20 +156,17 @@ class _Upload:
         folder, base = os.path.split(self._name)
         token = secrets.token_hex(6).encode()
         self._temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
-        self._sent = 0
 
-    def run(self, file: BinaryIO, size: int | None, mode: int | None, progress: Callable[[int], None] | None) -> None:
+    def run(self, file: BinaryIO, mode: int | None, progress: Callable[[int], None] | None) -> None:
         session = self._sftp
         if mode is None:
             mode = self._present_mode()
         # Without any mode to set, the host's umask decides, as for any new file.
         creation = sftp.permissions(None if mode is None else 0o600)
-        handle = sftp.handle_of(
-            session.wait(
-                session.request(sftp.OPEN, strings(self._temporary) + struct.pack(">I", sftp.FOR_CREATING) + creation)
-            )
-        )
+        opening = strings(self._temporary) + struct.pack(">I", sftp.FOR_CREATING) + creation
+        handle: bytes | None = None
         try:
+            handle = sftp.handle_of(session.wait(session.request(sftp.OPEN, opening)))
             self._write(handle, file, progress)
             if mode is not None:
                 session.wait(session.request(sftp.FSETSTAT, strings(handle) + sftp.permissions(mode)))
@@ -238,14 +235,15 @@ class _Upload:
             session.wait(session.request(sftp.REMOVE, strings(self._name)))
         session.wait(session.request(sftp.RENAME, strings(self._temporary, self._name)))
 
-    def _clean_up(self, handle: bytes) -> int | None:
+    def _clean_up(self, handle: bytes | None) -> int | None:
         """Remove the temporary file; return how much space the file system had left with it (None: unknown)."""
         session = self._sftp
         session.deadline = Deadline.after(_CLEANUP)
         guard, session.guard = session.guard, _never
         free: int | None = None
         try:
-            session.request(sftp.CLOSE, strings(handle), _drop)
+            if handle is not None:
+                session.request(sftp.CLOSE, strings(handle), _drop)
             if session.has(b"statvfs@openssh.com"):
                 with contextlib.suppress(SftpError):
                     folder = os.path.dirname(self._name) or b"."
