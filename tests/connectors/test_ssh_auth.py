@@ -89,7 +89,9 @@ def _no_credentials_of_the_developer(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_every_type_of_key(sshd: Sshd, tmp_path: Path, options: tuple[str, ...], phrase: str) -> None:
     key = keygen(tmp_path / "key", *options, "-N", phrase)
     with authorized(sshd, tmp_path / "key.pub"):
-        assert log_in(sshd, ansible_private_key_file=str(key), ansible_private_key_passphrase=phrase or None) == sshd.user
+        assert (
+            log_in(sshd, ansible_private_key_file=str(key), ansible_private_key_passphrase=phrase or None) == sshd.user
+        )
 
 
 def test_a_certificate_beside_the_key_is_used(tmp_path: Path) -> None:
