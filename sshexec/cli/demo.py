@@ -64,7 +64,7 @@ def _bring_up(server: str, count: int) -> Fleet:
         except FleetError as error:
             if server == "openssh":
                 raise
-            _say(f"{error}: going on with the embedded server.")
+            _say(f"{error}. Going on with the embedded server ...")
     else:
         _say(f"Bringing up {count} hosts with the embedded server ...")
     return Fleet("embedded", count).start()

@@ -87,7 +87,7 @@ class _Processes:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                cwd=home if os.path.isdir(home) else "/",
+                cwd=home if os.access(home, os.X_OK) else "/",
                 start_new_session=True,
             )
             self._running.add(process)
@@ -126,7 +126,10 @@ class _Session(paramiko.ServerInterface):
         return OPEN_SUCCEEDED if kind == "session" else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-        process = self._processes.start(command)
+        try:
+            process = self._processes.start(command)
+        except OSError:  # no more processes, or no memory
+            return False
         if process is None:
             return False
         threading.Thread(target=self._attend, args=(channel, process), daemon=True).start()

@@ -138,7 +138,7 @@ class Fleet:
                 finally:
                     transport.close()
         except (OSError, EOFError, paramiko.SSHException) as error:
-            raise FleetError(f"the {self.backend} server lets {user} not log in: {error}") from None
+            raise FleetError(f"the {self.backend} server does not let {user} in: {str(error).rstrip('.')}") from None
 
     def _write_inventory(self, port: int) -> None:
         kind, blob = (self.folder / f"{HOST_KEY}.pub").read_text().split()[:2]
