@@ -24,7 +24,7 @@ class Interrupts:
     def __init__(self, cancel: Callable[[], object], restore: Callable[[], None]) -> None:
         self._cancel = cancel
         self._restore = restore
-        self._before: list[Any] = []
+        self._before: dict[int, Any] = {}
         self._signal: int | None = None
 
     @property
@@ -33,13 +33,15 @@ class Interrupts:
         return None if self._signal is None else 128 + self._signal
 
     def __enter__(self) -> Interrupts:
-        self._before = [signal.signal(number, self._handle) for number in _SIGNALS]
+        # A shell has its background jobs ignore Ctrl-C, and nohup is no different: what is ignored stays so.
+        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+        self._before = {number: signal.signal(number, self._handle) for number in heeded}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for number, handler in zip(_SIGNALS, self._before, strict=True):
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

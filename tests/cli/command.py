@@ -38,7 +38,8 @@ def sshexec(*args: object, env: dict[str, str] | None = None, **options: Any) ->
 
 
 def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-    """Start the command with pipes for its outputs."""
+    """Start the command with pipes for its outputs; it heeds Ctrl-C even where the tests run in the background."""
+    options.setdefault("preexec_fn", _heed_interrupts)
     return subprocess.Popen(
         [*SSHEXEC, *map(str, args)],
         stdin=subprocess.DEVNULL,
@@ -48,6 +49,10 @@ def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> s
         env=environment(**(env or {})),
         **options,
     )
+
+
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
@@ -82,6 +87,7 @@ class Terminal:
         self.seen = ""
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
+            _heed_interrupts()
             os.execve(sys.executable, [*SSHEXEC, *map(str, args)], environment(**(env or {})))
 
     def until(self, text: str) -> str:

@@ -79,3 +79,17 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(os.getpgid(pid), signal.SIGKILL)
+
+
+def test_a_background_job_ignores_ctrl_c(tmp_path: Path) -> None:
+    code = f"echo > {tmp_path}/begun; until test -e {tmp_path}/gate; do sleep 0.1; done"
+
+    def ignore() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    process = start("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", code, "-o", preexec_fn=ignore)
+    wait_for(tmp_path / "begun")
+    process.send_signal(signal.SIGINT)
+    (tmp_path / "gate").touch()
+    stdout, _ = finish(process)
+    assert (process.returncode, stdout) == (0, "h1 | CHANGED | rc=0\n")
