@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
@@ -26,7 +26,20 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from sshexec.options import RunOptions
+
+class RunOptions(TypedDict, total=False):
+    """Keywords that `Engine.start`, `run`, `stream`, `arun` and `astream` share; `Engine.start` explains them."""
+
+    check: bool
+    diff: bool
+    environment: Mapping[str, str] | None
+    timeout: float | None
+    serial: Serial
+    max_fail_percentage: float | None
+    variables: Mapping[str, Any] | None
+    run_timeout: float | None
+    output_limit: int
+    spill: str | None
 
 
 class Engine:
