@@ -29,6 +29,9 @@ Policy = Literal["strict", "accept-new", "off"]
 
 _LOCK_LIMIT = 5.0
 
+_LOOKED_AT_FOR = 0.5
+"""Seconds for which a file is not looked at again: a run of many hosts asks for it twice a host."""
+
 
 def fingerprint(blob: bytes) -> str:
     """Return the fingerprint of a public key as OpenSSH shows it."""
@@ -98,6 +101,7 @@ class KnownHostsFile:
     def __init__(self, path: str) -> None:
         self.path = path
         self._lock = threading.Lock()
+        self._looked = 0.0
         self._seen: tuple[int, int, int] | None = None
         """Inode, size and time of change of what is indexed."""
         self._clear()
@@ -111,10 +115,17 @@ class KnownHostsFile:
         self._unhashed: dict[str, list[KnownKey]] = {}
         self._revoked: list[tuple[int, bytes]] = []
 
-    def refresh(self) -> None:
-        """Read what was appended since the last time, or the whole file where it was changed otherwise."""
+    def refresh(self, now: bool = False) -> None:
+        """Read what was appended since the last time, or the whole file where it was changed otherwise.
+
+        Args:
+            now: look at the file even if that was just done.
+        """
+        if not now and time.monotonic() - self._looked < _LOOKED_AT_FOR:
+            return
         with self._lock:
             self._refresh()
+            self._looked = time.monotonic()
 
     def _refresh(self) -> None:
         try:
@@ -131,8 +142,9 @@ class KnownHostsFile:
                 file.seek(self._end)
                 data = file.read()
         except OSError:
-            self._seen = None
-            self._clear()
+            if self._seen is not None:
+                self._seen = None
+                self._clear()
             return
         self._index(data.splitlines())
         # After a last line without its end, the next change makes the whole file be read again.
@@ -234,11 +246,15 @@ class HostKeys:
         self.learned: list[Learned] = []
         """Keys that were trusted on first sight."""
 
-    def _open(self, paths: Sequence[str]) -> list[KnownHostsFile]:
+    def _open(self, paths: Sequence[str], now: bool = False) -> list[KnownHostsFile]:
+        files = []
         with self._lock:
-            files = [self._files.setdefault(path, KnownHostsFile(path)) for path in paths]
+            for path in paths:
+                if path not in self._files:
+                    self._files[path] = KnownHostsFile(path)
+                files.append(self._files[path])
         for file in files:
-            file.refresh()
+            file.refresh(now)
         return files
 
     def _plain(self, name: str, files: list[KnownHostsFile]) -> list[KnownKey]:
@@ -267,6 +283,10 @@ class HostKeys:
         if policy == "off":
             return
         files = self._open(paths)
+        if not any(True for file in files for _ in file.revoked(name)):
+            if any(key.kind == kind and key.holds(blob) for key in self._plain(name, files)):
+                return
+            self._open(paths, now=True)  # before anybody is turned away
         shown = f"{kind} {fingerprint(blob)}"
         for file in files:
             for key in file.revoked(name):

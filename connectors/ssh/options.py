@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import getpass
 import os
 import shlex
@@ -78,11 +79,10 @@ class SshOptions(ConnectorOptions):
         """
         _refuse_become(variables, host)
         options = super().from_vars(variables, host)
-        arguments = _Arguments(host)
-        for variable in _ARGUMENTS:
-            if variables.get(variable) is not None:
-                arguments.parse(variable, variables[variable])
-        given = arguments.values
+        try:
+            given = _given(tuple(_argument_text(variables.get(variable)) for variable in _ARGUMENTS))
+        except OptionError as error:
+            raise OptionError(f"{f'host {host}: ' if host else ''}{error.message}") from None
         files = (options.key_file,) if options.key_file else given.get("identityfile", ())
         policy: Policy = given.get("stricthostkeychecking", "strict") if options.host_key_checking else "off"
         user_files = given.get("userknownhostsfile", _USER_FILES)
@@ -103,6 +103,20 @@ class SshOptions(ConnectorOptions):
         )
 
 
+def _argument_text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+@functools.lru_cache(maxsize=1000)
+def _given(texts: tuple[str | None, ...]) -> Mapping[str, Any]:
+    """Return what the texts of `_ARGUMENTS` set; most hosts of a fleet share them."""
+    arguments = _Arguments()
+    for variable, text in zip(_ARGUMENTS, texts, strict=True):
+        if text is not None:
+            arguments.parse(variable, text)
+    return arguments.values
+
+
 def _unset(variables: Mapping[str, Any], name: str) -> bool:
     return all(variables.get(f"ansible_{prefix}{name}") is None for prefix in ("", "ssh_"))
 
@@ -119,12 +133,11 @@ def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
 class _Arguments:
     """The command-line options of OpenSSH that stand in host variables; the first value of each wins, as in ssh."""
 
-    def __init__(self, host: str | None) -> None:
-        self._host = host
+    def __init__(self) -> None:
         self._variable = ""
         self.values: dict[str, Any] = {}
 
-    def parse(self, variable: str, text: Any) -> None:
+    def parse(self, variable: str, text: str) -> None:
         """Read one variable.
 
         Raises:
@@ -132,7 +145,7 @@ class _Arguments:
         """
         self._variable = variable
         try:
-            words = iter(shlex.split(str(text)))
+            words = iter(shlex.split(text))
         except ValueError as error:
             raise self._wrong(str(error)) from None
         for word in words:
@@ -171,7 +184,7 @@ class _Arguments:
             self.values.setdefault(key, read)
 
     def _wrong(self, what: str) -> OptionError:
-        return OptionError(f"{f'host {self._host}: ' if self._host else ''}{self._variable}: {what}")
+        return OptionError(f"{self._variable}: {what}")
 
 
 def _policy(value: str) -> Policy:

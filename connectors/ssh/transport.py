@@ -301,6 +301,14 @@ class Link(Transport):
         m.get_int()
         self.farewell = m.get_string().decode("utf-8", "replace")
 
+    def _filter_algorithm(self, type_: str) -> tuple[str, ...]:
+        """Return the algorithms of a kind: nothing is disabled here, and Paramiko asks for them 14 times a host."""
+        algorithms: tuple[str, ...] = getattr(self, f"_preferred_{type_}")
+        return algorithms
+
+    def _parse_debug(self, m: Any) -> None:
+        """Leave out what the host says about its own workings (sshd does, for each key of the user)."""
+
     def _pong(self, m: Any) -> None:
         self.pongs += 1
         self.signal.set()
