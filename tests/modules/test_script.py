@@ -92,8 +92,6 @@ def test_vault_files_are_refused(run: Run, folder: Path) -> None:
 
 
 def test_deadline_removes_the_script(connector: Connector[Any, Any], folder: Path, home: Path) -> None:
-    if connector.name == "ssh" and os.geteuid() == 0:
-        pytest.skip("sshd hands no TERM to the session of a root login, so only KILL ends the script there")
     before = leftovers(home)
     write(folder, "#!/bin/sh\necho begun; sleep 300\n")
     output = Output()
