@@ -10,7 +10,6 @@ Validation, ``--explain`` and the documentation all come from the fields::
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -19,6 +18,11 @@ from sshexec.errors import OptionError
 from sshexec.secret import HIDDEN, Secret
 
 T = TypeVar("T", bound="ConnectorOptions")
+
+Fields = tuple[tuple["dataclasses.Field[Any]", type], ...]
+
+_DECLARED: dict[type, Fields] = {}
+"""The fields of each options class with their types; resolving annotations is slow."""
 
 _TRUE = frozenset({"yes", "on", "true", "1", "y", "t"})
 _FALSE = frozenset({"no", "off", "false", "0", "n", "f"})
@@ -76,10 +80,13 @@ class ConnectorOptions:
         return {name: field.metadata["help"] for field, _ in _declared(cls) for name in field.metadata["variables"]}
 
 
-@functools.cache
-def _declared(cls: Any) -> tuple[tuple[dataclasses.Field[Any], type], ...]:
-    hints = typing.get_type_hints(cls)
-    return tuple((f, _plain(hints[f.name])) for f in dataclasses.fields(cls) if "variables" in f.metadata)
+def _declared(cls: type[ConnectorOptions]) -> Fields:
+    known = _DECLARED.get(cls)
+    if known is None:
+        hints = typing.get_type_hints(cls)
+        fields = [(f, _plain(hints[f.name])) for f in dataclasses.fields(cls) if "variables" in f.metadata]
+        known = _DECLARED[cls] = tuple(fields)
+    return known
 
 
 def _plain(hint: Any) -> type:
