@@ -28,6 +28,7 @@ from pathlib import Path
 
 import pytest
 
+from sshexec.connectors.registry import connector_class
 from tests.testbed import Sshd
 
 ROOT = Path(__file__).parent.parent
@@ -178,3 +179,10 @@ def test_an_example_that_shows_something_else_is_noticed(run, text):
 def test_an_example_may_leave_out_what_varies():
     text = "$ echo 1 changing 2\n1 ... 2\n$ exit 3  # exit 3\n"
     assert run_console(Block(ROOT / "README.md", 1, "console", text, None)) == 2
+
+
+@pytest.mark.parametrize("name", ["ssh", "fake"])
+def test_the_table_of_variables_is_that_of_the_code(name: str) -> None:
+    section = (ROOT / "docs" / "connections.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))
+    assert rows == connector_class(name).Options.variables()
