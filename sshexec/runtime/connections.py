@@ -10,8 +10,6 @@ from typing import Any
 from sshexec.connectors.base import Connector
 from sshexec.runtime.plan import Plan
 
-Key = tuple[str, object, object]
-
 
 class Connections:
     """Keeps idle connections for a while, at most one a host.
@@ -24,7 +22,7 @@ class Connections:
     def __init__(self, keep: float, limit: int) -> None:
         self.keep = keep
         self._limit = limit
-        self._idle: OrderedDict[Key, tuple[float, Connector[Any, Any]]] = OrderedDict()
+        self._idle: OrderedDict[str, tuple[float, Plan, Connector[Any, Any]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -33,11 +31,12 @@ class Connections:
     def take(self, plan: Plan) -> Connector[Any, Any] | None:
         """Return an idle connection for this plan, or None."""
         with self._lock:
-            found = self._idle.pop(_key(plan), None)
+            found = self._idle.pop(plan.host, None)
         if found is None:
             return None
-        connector = found[1]
-        if connector.alive:
+        _, before, connector = found
+        # Options are compared, not hashed: those of a plugin may hold anything.
+        if connector.alive and before.connector is plan.connector and before.options == plan.options:
             return connector
         connector.close()
         return None
@@ -48,12 +47,11 @@ class Connections:
         if self.keep > 0 and connector.alive:
             connector.on_phase = None
             with self._lock:
-                key = _key(plan)
-                if key in self._idle:
-                    surplus.append(self._idle.pop(key)[1])
-                self._idle[key] = (time.monotonic(), connector)
+                if plan.host in self._idle:
+                    surplus.append(self._idle.pop(plan.host)[2])
+                self._idle[plan.host] = (time.monotonic(), plan, connector)
                 if len(self._idle) > self._limit:
-                    surplus.append(self._idle.popitem(last=False)[1][1])
+                    surplus.append(self._idle.popitem(last=False)[1][2])
         else:
             surplus.append(connector)
         for each in surplus:
@@ -66,12 +64,8 @@ class Connections:
             with self._lock:
                 if not self._idle:
                     return
-                key, (since, connector) = next(iter(self._idle.items()))
+                host, (since, _, connector) = next(iter(self._idle.items()))
                 if not everything and now - since < self.keep:
                     return
-                del self._idle[key]
+                del self._idle[host]
             connector.close()
-
-
-def _key(plan: Plan) -> Key:
-    return plan.host, plan.connector, plan.options

@@ -216,3 +216,27 @@ def test_a_closed_engine_says_so(local: Inventory) -> None:
     engine.close()
     with pytest.raises(errors.SshexecError, match="closed"):
         engine.run("all", "ping")
+
+
+def test_scripted_hosts() -> None:
+    answers = {"uptime": " 10:00 up 1 day\n"}
+    faults = ["refused", "authentication", "host_key_changed", "lost"]
+    hosts = [Host("fine", {"ansible_connection": "fake", "fake_answers": answers})]
+    hosts += [Host(fault, {"ansible_connection": "fake", "fake_fault": fault}) for fault in faults]
+    with Engine(Inventory.from_hosts(hosts)) as engine:
+        for _ in range(2):
+            result = engine.run("all", "command", "uptime")
+            assert result["fine"].stdout == " 10:00 up 1 day"
+            assert {name: r.cause for name, r in result.unreachable.items()} == {
+                "refused": "refused",
+                "authentication": "authentication",
+                "host_key_changed": "host_key_changed",
+                "lost": "connection_lost",
+            }
+
+
+def test_another_login_is_another_connection(fleet: Inventory) -> None:
+    with Engine(fleet) as engine:
+        first = engine.run("h001", "raw", "echo $PPID")["h001"].stdout
+        other = engine.run("h001", "raw", "echo $PPID", variables={"ansible_timeout": 7})["h001"].stdout
+        assert first != other
