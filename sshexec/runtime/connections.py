@@ -22,7 +22,7 @@ class Connections:
     def __init__(self, keep: float, limit: int) -> None:
         self.keep = keep
         self._limit = limit
-        self._idle: OrderedDict[str, tuple[float, Plan, Connector[Any, Any]]] = OrderedDict()
+        self._idle: OrderedDict[str, tuple[float, Connector[Any, Any]]] = OrderedDict()
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -34,9 +34,9 @@ class Connections:
             found = self._idle.pop(plan.host, None)
         if found is None:
             return None
-        _, before, connector = found
+        connector = found[1]
         # Options are compared, not hashed: those of a plugin may hold anything.
-        if connector.alive and before.connector is plan.connector and before.options == plan.options:
+        if connector.alive and type(connector) is plan.connector and connector.options == plan.options:
             return connector
         connector.close()
         return None
@@ -48,10 +48,10 @@ class Connections:
             connector.on_phase = None
             with self._lock:
                 if plan.host in self._idle:
-                    surplus.append(self._idle.pop(plan.host)[2])
-                self._idle[plan.host] = (time.monotonic(), plan, connector)
+                    surplus.append(self._idle.pop(plan.host)[1])
+                self._idle[plan.host] = (time.monotonic(), connector)
                 if len(self._idle) > self._limit:
-                    surplus.append(self._idle.popitem(last=False)[1][2])
+                    surplus.append(self._idle.popitem(last=False)[1][1])
         else:
             surplus.append(connector)
         for each in surplus:
@@ -64,7 +64,7 @@ class Connections:
             with self._lock:
                 if not self._idle:
                     return
-                host, (since, _, connector) = next(iter(self._idle.items()))
+                host, (since, connector) = next(iter(self._idle.items()))
                 if not everything and now - since < self.keep:
                     return
                 del self._idle[host]
