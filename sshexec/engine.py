@@ -71,6 +71,8 @@ class Engine:
         variables: Mapping[str, Any] | None = None,
         keep: float = 60.0,
     ) -> None:
+        if not isinstance(inventory, Inventory):
+            raise ArgumentError(f"inventory: expected an Inventory (Inventory.load(...)), got {inventory!r}")
         if concurrency < 1:
             raise ArgumentError(f"concurrency: expected a number of hosts from 1, got {concurrency!r}")
         if processes is not None and processes < 1:
@@ -135,9 +137,15 @@ class Engine:
             WorkerStartError: a worker process can't be started.
         """
         for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
-            if seconds is not None and not seconds > 0:
+            if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
                 raise ArgumentError(f"{name}: expected seconds above 0, got {seconds!r}")
-        if output_limit < 1:
+        if args is not None and not isinstance(args, (str, Mapping)):
+            raise ArgumentError(
+                f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
+            )
+        if not isinstance(pattern, (str, list, tuple)):
+            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+        if not isinstance(output_limit, int) or output_limit < 1:
             raise ArgumentError(f"output_limit: expected bytes from 1, got {output_limit!r}")
         if spill is not None and not os.path.isdir(spill):
             raise ArgumentError(f"spill: {spill} is not a directory")

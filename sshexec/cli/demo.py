@@ -106,7 +106,7 @@ def _suggest(fleet: Fleet, keep: bool) -> None:
     _say(
         f"\n{first}\n"
         f"  sshexec run all -i {where} -a uptime\n"
-        f"  sshexec run 'web:!*1' -i {where} -m shell -a 'echo $((RANDOM % 3))' --fold\n"
+        f"  sshexec run 'web:!*1' -i {where} -m shell -a 'echo $(({{ number }} % 3))' --fold\n"
         f"  sshexec run db -i {where} -a 'sleep 30' --task-timeout 5\n"
         f"  sshexec hosts -i {where} --graph"
     )

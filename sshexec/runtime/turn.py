@@ -39,6 +39,7 @@ class Turn:
         "_connector",
         "_deadline",
         "_decoders",
+        "_phase",
         "_started",
         "_stop",
         "budget",
@@ -55,6 +56,7 @@ class Turn:
         self.budget = budget
         self.flowing = flowing
         self._deadline = Deadline()
+        self._phase: Phase | None = None
         self._connector: Connector[Any, Any] | None = None
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._stop: Stop | None = None
@@ -145,6 +147,9 @@ class Turn:
         return limit if limit is not None else self.job.timeouts.command
 
     def _enter(self, phase: Phase) -> None:
+        if phase is self._phase:
+            return
+        self._phase = phase
         self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
 
     def _tee(self, stream: Stream, data: bytes) -> None:
@@ -175,6 +180,8 @@ class Turn:
             cause, message = self._stop.cause, self._stop.message
             if cause == "run_timeout":
                 status = "timeout"
+            if killed is not None:
+                message += "; its processes were killed" if killed else "; its processes may still be there"
         if status == "unreachable":
             data["unreachable"] = True
         else:

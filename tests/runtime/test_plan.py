@@ -65,17 +65,26 @@ def test_nothing_is_contacted(
         ({"output_limit": 0}, "output_limit"),
         ({"spill": "/no/such/folder"}, "/no/such/folder"),
         ({"environment": {"A B": "x"}}, "A B"),
+        ({"timeout": "5"}, "timeout"),
+        ({"args": ["echo", "x"]}, "argv"),
+        ({"args": 5}, "args"),
+        ({"pattern": None}, "pattern"),
     ],
 )
 def test_wrong_options_of_a_run(local: Inventory, options: dict[str, Any], words: str) -> None:
     with Engine(local) as engine, pytest.raises(errors.ArgumentError, match=words):
-        engine.run("all", "shell", "true", **options)
+        engine.run(**{"pattern": "all", "module": "shell", "args": "true", **options})
 
 
 @pytest.mark.parametrize("options", [{"concurrency": 0}, {"processes": 0}, {"keep": -1}])
 def test_wrong_options_of_an_engine(local: Inventory, options: dict[str, Any]) -> None:
     with pytest.raises(errors.ArgumentError, match=next(iter(options))):
         Engine(local, **options)
+
+
+def test_an_engine_wants_an_inventory() -> None:
+    with pytest.raises(errors.ArgumentError, match=r"Inventory\.load"):
+        Engine("hosts.yml")  # type: ignore[arg-type]
 
 
 def test_a_pattern_that_matches_nothing(local: Inventory) -> None:
