@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import uuid
@@ -249,7 +250,12 @@ class Engine:
         import asyncio  # costs 12 ms, and most processes that run tasks never need it
 
         # Starting a worker and checking the job takes a moment: not on the loop's thread.
-        return await asyncio.to_thread(self.start, *args, **options)
+        starting = asyncio.ensure_future(asyncio.to_thread(self.start, *args, **options))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            starting.add_done_callback(_cancel_started)
+            raise
 
     # ------------------------------------------------------------------ the executor
 
@@ -306,6 +312,13 @@ def _events(run: Run) -> Iterator[Event]:
         run.cancel()
 
 
+def _cancel_started(starting: asyncio.Future[Run]) -> None:
+    """Cancel a run that was still starting when its coroutine was cancelled."""
+    if not starting.cancelled() and starting.exception() is None:
+        starting.result().drop_events()
+        starting.result().cancel()
+
+
 def _wake(run: Run) -> asyncio.Event:
     """Return an asyncio event that is set, on its own loop, whenever the run has something new."""
     import asyncio
@@ -314,7 +327,7 @@ def _wake(run: Run) -> asyncio.Event:
     woken = asyncio.Event()
 
     def wake() -> None:
-        if not loop.is_closed():
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(woken.set)
 
     run.listen(wake)

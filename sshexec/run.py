@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -13,6 +14,8 @@ from sshexec.batches import Batches
 from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished
 from sshexec.results import HostResult, RunResult
 from sshexec.runtime.job import Executor, Job, Stop
+
+log = logging.getLogger(__name__)
 
 QUEUED = 10_000
 """Output events that may wait for the reader of `Run.events`; then the hosts have to wait too (back-pressure)."""
@@ -75,6 +78,7 @@ class Run:
         self._queue: deque[Event] | None = deque() if events else None
         self._queued_output = 0
         self._paused = False
+        self._pausing = threading.Lock()
         self._open: set[str] = set()  # begun, and without a result
         self._state: Literal["finished", "cancelled", "timeout"] = "finished"
         self._stopped: Stop | None = None
@@ -203,8 +207,7 @@ class Run:
             self._pause(True)
         if ready:
             self._next_batch()
-        for callback in listeners:
-            callback()
+        _call(listeners)
 
     def _track(self, event: Event) -> None:
         if isinstance(event, HostStarted):
@@ -222,11 +225,13 @@ class Run:
             self._queued_output += isinstance(event, Output)
 
     def _pause(self, paused: bool) -> None:
-        with self._changed:
-            if paused == self._paused or (paused and self._stopped is not None):
-                return
-            self._paused = paused
-        self._executor.pause(self.id, paused)
+        # One at a time: a pause that overtook its end would hold the hosts for ever.
+        with self._pausing:
+            with self._changed:
+                if paused == self._paused or (paused and (self._stopped is not None or self._queue is None)):
+                    return
+                self._paused = paused
+            self._executor.pause(self.id, paused)
 
     # ------------------------------------------------------------------ the course of the run
 
@@ -267,8 +272,7 @@ class Run:
             timer.cancel()
         self._executor.forget(self.id)
         self._on_done(self)
-        for callback in list(self._listeners):
-            callback()
+        _call(list(self._listeners))
 
     def _stop(self, state: Literal["cancelled", "timeout"], stop: Stop) -> None:
         with self._changed:
@@ -277,6 +281,7 @@ class Run:
             self._stopped = stop
             self._state = state
             self._changed.notify_all()
+        self._pause(False)
         self._after(FORCE_AFTER, lambda: self._force(stop))
         self._executor.stop(self.id, stop)
 
@@ -296,3 +301,12 @@ class Run:
         timer.daemon = True
         self._timers.append(timer)
         timer.start()
+
+
+def _call(listeners: Sequence[Callable[[], None]]) -> None:
+    for callback in listeners:
+        try:
+            callback()
+        except Exception:
+            # A listener's fault is not the run's: the other listeners, and the hosts, go on.
+            log.exception("a listener of a run failed")

@@ -19,7 +19,7 @@ class Target:
     """
 
     host: str
-    variables: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Task:
     """
 
     module: str
-    args: str | Mapping[str, Any] | None = None
+    args: str | Mapping[str, Any] | None = field(default=None, repr=False)
     check: bool = False
     diff: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float | None = None
     output_limit: int = DEFAULT_LIMIT
     run_output_limit: int = 512 * 2**20

@@ -5,13 +5,14 @@ A report turns events into text; it neither waits nor writes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
 from sshexec.events import Event, HostFinished
-from sshexec.results import HostResult, RunResult
+from sshexec.results import Group, HostResult, RunResult
 
 COLOURS = {
     "ok": "green",
@@ -144,8 +145,11 @@ class Folded(Text):
 
     def end(self, result: RunResult) -> str:
         """Return the blocks."""
-        groups = [self.block(_counted(group.hosts), group.result) for group in result.groups()]
-        return "\n".join(groups)
+        return "\n".join(self._group(group) for group in result.groups())
+
+    def _group(self, group: Group) -> str:
+        # What differs from host to host, such as a path, is nobody's answer here.
+        return self.block(_counted(group.hosts), dataclasses.replace(group.result, data=group.common))
 
 
 def summary(result: RunResult) -> list[str]:

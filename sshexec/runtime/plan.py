@@ -14,6 +14,7 @@ from sshexec.errors import ArgumentError, OptionError
 from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class
 from sshexec.runtime.job import Job
+from sshexec.secret import Secret
 from sshexec.task import Target
 from sshexec.templating import has_template, render
 
@@ -67,7 +68,7 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
     templated = has_template(job.task.args)
     shared = None if templated else kind.from_args(job.task.args)
     environment_templated = has_template(job.task.environment)
-    exports(job.task.environment)  # refuses names that no shell takes
+    _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
         connector, options = _connection(target, contexts)
@@ -87,6 +88,17 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
             environment = render(environment, target.variables, target.host)
         plans[target.host] = Plan(target.host, connector, options, module, environment)
     return plans
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    exports(environment)  # refuses names that no shell takes
+    values: Mapping[str, object] = environment
+    for name, value in values.items():
+        if isinstance(value, Secret):
+            # It would stand in the arguments of the host's shell, for every user there to see.
+            raise ArgumentError(
+                f"environment: {name} is a secret, and the environment of a command is no place for one"
+            )
 
 
 def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:

@@ -48,6 +48,7 @@ class PoolExecutor:
         self._jobs: dict[str, _Prepared] = {}
         self._queue: deque[Turn] = deque()
         self._workers = Group()
+        self._busy = 0
         self._reaper: gevent.Greenlet[..., None] | None = None
         # Runs may be started from several (patched) threads; the queue and the jobs are shared.
         self._lock = threading.Lock()
@@ -66,19 +67,29 @@ class PoolExecutor:
             for host in hosts:
                 turn = Turn(prepared.job, prepared.plans[host], prepared.emit, prepared.budget, prepared.flowing)
                 self._queue.append(turn)
-            missing = min(self._concurrency - len(self._workers), len(self._queue))
-            for _ in range(missing):
-                self._workers.start(gevent.Greenlet(self._work))
+        self._staff()
+
+    def _staff(self) -> None:
+        # Counted here and not by the group, which notices the end of a greenlet only later.
+        while self._busy < min(self._concurrency, self._busy + len(self._queue)):
+            self._busy += 1
+            self._workers.start(gevent.Greenlet(self._work))
 
     def _work(self) -> None:
-        while self._queue:
-            turn = self._queue.popleft()
-            running = self._jobs[turn.job.id].running
-            running[turn] = gevent.getcurrent()
-            try:
-                turn.run(self._connections, self._contexts)
-            finally:
-                del running[turn]
+        try:
+            while self._queue:
+                turn = self._queue.popleft()
+                running = self._jobs[turn.job.id].running
+                running[turn] = gevent.getcurrent()
+                try:
+                    turn.run(self._connections, self._contexts)
+                finally:
+                    del running[turn]
+        finally:
+            # No switch to another greenlet between the last look at the queue and this.
+            self._busy -= 1
+            if self._queue:
+                self._staff()  # this one was killed
         if self._reaper is None and len(self._connections):
             self._reaper = gevent.spawn_later(self._connections.keep, self._reap)
 

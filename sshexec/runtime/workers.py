@@ -41,14 +41,18 @@ class WorkersExecutor:
     """Runs jobs in worker processes; a host always goes to the same one, so that its connection is reused.
 
     Args:
-        processes: how many workers.
+        processes: how many workers, at most one for each of the hosts at once.
         concurrency: hosts at once, over all workers and jobs.
         keep: seconds that an idle connection is kept.
     """
 
     def __init__(self, processes: int, concurrency: int, keep: float) -> None:
-        self._settings = (-(-concurrency // processes), keep)
+        processes = min(processes, concurrency)
+        share, more = divmod(concurrency, processes)
+        self._shares = [share + (slot < more) for slot in range(processes)]
+        self._keep = keep
         self._slots: list[_Worker | None] = [None] * processes
+        self._jobs: dict[str, dict[int, _Worker]] = {}
         self._homes: dict[str, int] = {}
         self._lock = threading.Lock()
         _alive.add(self)
@@ -65,7 +69,8 @@ class WorkersExecutor:
         parts: dict[int, list[Any]] = {}
         for target in job.targets:
             parts.setdefault(self._slot(target.host), []).append(target)
-        involved = [(self._worker(slot), targets) for slot, targets in parts.items()]
+        workers = {slot: self._worker(slot) for slot in parts}
+        involved = [(workers[slot], targets) for slot, targets in parts.items()]
         try:
             for worker, targets in involved:
                 part = Job(job.id, job.task, tuple(targets), job.timeouts, job.watch, job.output)
@@ -77,25 +82,31 @@ class WorkersExecutor:
             for worker, _ in involved:
                 worker.tell("forget", job.id)
             raise
+        self._jobs[job.id] = workers
 
     def begin(self, job_id: str, hosts: Sequence[str]) -> None:
         """Hand the hosts to their workers."""
-        for worker, part in self._split(hosts):
-            worker.begin(job_id, part)
+        # The workers that have checked the job: a slot may have got another one since.
+        workers = self._jobs[job_id]
+        parts: dict[int, list[str]] = {}
+        for host in hosts:
+            parts.setdefault(self._slot(host), []).append(host)
+        for slot, part in parts.items():
+            workers[slot].begin(job_id, part)
 
     def stop(self, job_id: str, stop: Stop) -> None:
         """Pass it on to every worker."""
-        for worker in filter(None, list(self._slots)):
+        for worker in self._jobs.get(job_id, {}).values():
             worker.tell("stop", job_id, stop)
 
     def pause(self, job_id: str, paused: bool) -> None:
         """Pass it on to every worker."""
-        for worker in filter(None, list(self._slots)):
+        for worker in self._jobs.get(job_id, {}).values():
             worker.tell("pause", job_id, paused)
 
     def forget(self, job_id: str) -> None:
         """Pass it on to every worker."""
-        for worker in filter(None, list(self._slots)):
+        for worker in self._jobs.pop(job_id, {}).values():
             worker.tell("forget", job_id)
 
     def close(self) -> None:
@@ -116,19 +127,8 @@ class WorkersExecutor:
         with self._lock:
             worker = self._slots[slot]
             if worker is None or worker.lost:
-                worker = self._slots[slot] = _Worker(*self._settings)
+                worker = self._slots[slot] = _Worker(self._shares[slot], self._keep)
             return worker
-
-    def _split(self, hosts: Sequence[str]) -> list[tuple[_Worker, list[str]]]:
-        parts: dict[int, list[str]] = {}
-        for host in hosts:
-            parts.setdefault(self._slot(host), []).append(host)
-        found = []
-        for slot, part in parts.items():
-            worker = self._slots[slot]
-            if worker is not None:
-                found.append((worker, part))
-        return found
 
     def abandon(self) -> None:
         """In a forked child: let go of the parent's workers without disturbing them."""
@@ -230,14 +230,19 @@ class _Worker:
         self._reader.join(5)
 
     def _read(self) -> None:
-        while (message := self.wire.receive()) is not None:
-            if message[0] == "events":
-                for job_id, events in message[1].items():
-                    self._deliver(job_id, events)
-            elif message[0] == "prepared":
-                with self._changed:
-                    self._answers[message[1]] = message[2]
-                    self._changed.notify_all()
+        try:
+            while (message := self.wire.receive()) is not None:
+                if message[0] == "events":
+                    for job_id, events in message[1].items():
+                        self._deliver(job_id, events)
+                elif message[0] == "prepared":
+                    with self._changed:
+                        self._answers[message[1]] = message[2]
+                        self._changed.notify_all()
+        finally:
+            self._bury()
+
+    def _bury(self) -> None:
         self.wire.shut()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(CLOSE_LIMIT)

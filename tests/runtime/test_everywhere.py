@@ -111,6 +111,21 @@ def test_in_a_patched_process(sshd: Sshd, tmp_path: Path) -> None:
     assert at_once({name: tuple(span) for name, span in json.loads(done.stdout).items()})
 
 
+ONE_AT_A_TIME = """
+from gevent import monkey; monkey.patch_all()
+from sshexec import Engine, Host, Inventory
+hosts = [Host(f"l{n}", {"ansible_connection": "local"}) for n in range(3)]
+with Engine(Inventory.from_hosts(hosts), concurrency=1) as engine:
+    for _ in range(5):
+        print(engine.run("all", "raw", "true", serial=2).stats)
+"""
+
+
+def test_run_after_run_in_a_patched_process_with_one_host_at_a_time() -> None:
+    done = subprocess.run([sys.executable, "-c", ONE_AT_A_TIME], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "{'changed': 3}\n" * 5, done.stderr
+
+
 def _in_child(inventory: Inventory, queue: Any) -> None:
     with Engine(inventory) as engine:
         result = engine.run("all", "shell", "sleep 1")

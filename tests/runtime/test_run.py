@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from sshexec import Engine, Host, Inventory, Timeouts, errors
+from sshexec import Engine, Host, Inventory, Secret, Timeouts, errors
 from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
+from sshexec.runtime.job import Job
+from sshexec.task import Target, Task
 
 
 @pytest.fixture
@@ -208,6 +211,48 @@ def test_groups_fold_equal_answers(engine: Engine) -> None:
         (("l1", "l2", "l4", "l5"), "False\n"),
         (("l0", "l3"), "True\n"),
     ]
+
+
+def test_a_listener_that_fails_harms_nobody(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    run = engine.start("all", "raw", "sleep 0.5")
+    heard = []
+
+    def fail() -> None:
+        heard.append(run.done)
+        if len(heard) > 1:  # not in `listen` itself
+            raise ValueError("a fault of the caller's")
+
+    run.listen(fail)
+    assert run.wait(20).stats == {"changed": 6}
+    assert engine.run("all", "ping").stats == {"ok": 6}
+    assert "a listener of a run failed" in caplog.text
+
+
+def test_a_coroutine_cancelled_while_its_run_starts_leaves_nothing_running(local: Inventory, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+
+    async def main() -> None:
+        with Engine(local) as engine:
+            task = asyncio.create_task(engine.arun("all", "raw", f"sleep 2; touch {mark}"))
+            await asyncio.sleep(0.05)  # the worker is still starting
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.sleep(4)
+
+    asyncio.run(main())
+    assert not mark.exists()
+
+
+def test_a_secret_is_refused_in_the_environment(engine: Engine) -> None:
+    with pytest.raises(errors.ArgumentError, match="TOKEN is a secret"):
+        engine.run("all", "shell", "true", environment={"TOKEN": Secret("x")})  # type: ignore[dict-item]
+
+
+def test_variables_and_arguments_do_not_show_in_a_repr() -> None:
+    target = Target("h", {"ansible_password": "hunter2"})
+    task = Task("shell", "echo hunter2", environment={"A": "hunter2"})
+    assert "hunter2" not in repr(Job("id", task, (target,), Timeouts()))
 
 
 def test_a_closed_engine_says_so(local: Inventory) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,30 @@ def test_close_ends_the_workers_and_what_they_run(local: Inventory) -> None:
     result = run.wait(20)
     assert set(result.stats) <= {"cancelled", "unreachable"}
     assert len(result) == 6
+
+
+def test_a_worker_replaced_meanwhile_costs_a_serial_run_its_own_hosts_only(local: Inventory) -> None:
+    with Engine(local, processes=2) as engine:
+        slow = engine.start("l0,l1,l2", "raw", "sleep 1.5", serial=1)
+        executor: Any = engine._executor
+        home = executor._slot("l1")
+        time.sleep(0.5)
+        os.kill(executor._slots[home].process.pid, signal.SIGKILL)
+        assert gone(executor._slots[home].process.pid)
+        assert engine.run("l1", "ping", timeout=20)["l1"].status == "ok"
+        result = slow.wait(30)
+        assert {name: r.status for name, r in result.items()} == {
+            "l0": "changed",
+            "l1": "unreachable",
+            "l2": "changed",
+        }
+
+
+def test_workers_share_the_concurrency(local: Inventory) -> None:
+    with Engine(local, concurrency=1, processes=4) as engine:
+        result = engine.run("all", "shell", "sleep 0.2")
+    spans = sorted((r.data["start"], r.data["end"]) for r in result.values())
+    assert all(before[1] <= after[0] for before, after in pairwise(spans))
 
 
 def test_hosts_stick_to_their_worker_and_keep_their_connection(fleet: Inventory) -> None:
