@@ -11,6 +11,7 @@ from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, OptionError
+from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class
 from sshexec.runtime.job import Job
@@ -67,6 +68,11 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
     modules: dict[str, Module] = {}
     templated = has_template(job.task.args)
     shared = None if templated else kind.from_args(job.task.args)
+    given = job.task.args
+    if templated and isinstance(given, str):
+        # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and can't add
+        # arguments of its own.
+        given = split(kind.name, kind.parameters, given, free_form=kind.free_form)
     environment_templated = has_template(job.task.environment)
     _check_environment(job.task.environment)
     plans = {}
@@ -78,7 +84,7 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
             )
         module = shared
         if module is None:
-            args = render(job.task.args, target.variables, target.host)
+            args = render(given, target.variables, target.host)
             key = repr(args)
             module = modules.get(key)
             if module is None:

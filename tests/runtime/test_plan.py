@@ -19,7 +19,7 @@ MARK = "touch {mark}"
         ({}, "command", {"_raw_params": "x", "bogus": 1}, errors.ArgumentError, "bogus"),
         ({}, "copy", {"content": "x"}, errors.ArgumentError, "dest"),
         ({}, "raw", "{{ nope }}", errors.InputError, "bad: .*'nope' is undefined"),
-        ({}, "raw", "{{ nope", errors.InputError, "unexpected end of template"),
+        ({}, "raw", "{{ nope", errors.InputError, "unbalanced jinja2 block"),
         ({"secret": Secret("x")}, "raw", "{{ secret }}", errors.InputError, "secret is a secret"),
         ({"loop": "{{ loop }}"}, "raw", "{{ loop }}", errors.InputError, "refers to itself"),
         ({"ansible_connection": "telepathy"}, "ping", None, errors.OptionError, "bad.*telepathy"),

@@ -174,6 +174,18 @@ def test_variables_that_are_templates_themselves() -> None:
         assert engine.run("all", "raw", "echo {{ w }}")["a"].stdout == "local!\n"
 
 
+def test_a_variable_is_a_value_and_adds_no_arguments(engine: Engine, tmp_path: Path) -> None:
+    name = f"{tmp_path}/a file mode=0777 'x'"
+    variables = {"where": name, "number": 42}
+    result = engine.run("l0", "copy", "content={{ number }} dest={{ where }} mode=0600", variables=variables)["l0"]
+    assert result.status == "changed", result.msg
+    assert Path(name).read_text() == "42"
+    assert Path(name).stat().st_mode & 0o777 == 0o600
+    command = "echo creates=/etc '; id'"
+    assert engine.run("l0", "shell", "{{ text }}", variables={"text": command})["l0"].stdout == "creates=/etc ; id"
+    assert engine.run("l0", "command", "{{ number }}", variables=variables)["l0"].rc == 2
+
+
 def test_environment(engine: Engine) -> None:
     result = engine.run("l1", "shell", 'echo "$GREETING"', environment={"GREETING": "hi '{{ number }}'"})
     assert result["l1"].stdout == "hi '1'"
