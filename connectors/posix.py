@@ -79,7 +79,7 @@ class Frame:
         """Return what to hand to the login shell.
 
         Raises:
-            ArgumentError: it is too long for the host, or holds a NUL.
+            ArgumentError: it is too long for the host, or holds what no command can.
         """
         command = self.command
         if command.verbatim:
@@ -97,7 +97,10 @@ class Frame:
                 "r=$?\nc end $r 2>&3\nexit $r"
             )
             text = f"exec /bin/sh -c {quote(inner)}"
-        line = text.encode("utf-8", "surrogateescape")
+        try:
+            line = text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError as error:
+            raise ArgumentError(f"a command can't hold {text[error.start]!r}, which is half a character") from None
         if b"\0" in line:
             raise ArgumentError("a command can't hold a NUL character")
         if len(line) > MAX_LINE:

@@ -166,9 +166,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         addresses = self.context.resolver.resolve(self._where, self.options.port, limit, self._guard)
         self.enter(Phase.CONNECTING)
         failure: OSError | None = None
-        for address in addresses:
+        for number, address in enumerate(addresses):
+            # Each address gets its share of the time: a dead IPv6 route must not keep the IPv4 address from its turn.
+            left = limit.remaining()
+            share = None if left is None else left / (len(addresses) - number)
             try:
-                return self._connect_to(address, limit)
+                return self._connect_to(address, limit.sooner(share))
             except OSError as error:
                 self._guard()
                 failure = error
@@ -202,8 +205,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         known: list[str] = []
         if self.options.policy != "off":
             known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
-        link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
         where = f"{self._where} port {self.options.port}"
+        try:
+            link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
+        except OSError as error:  # the host, or `cancel`, has closed the connection already
+            self._guard()
+            raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):

@@ -208,6 +208,8 @@ class Execution:
         """
         link = self._link
         if not link.active:
+            if channel.inbox or channel.closed or channel.exit_status is not None or channel.exit_signal is not None:
+                return  # the last words came together with the end of the connection
             raise LinkDownError(link.why())
         limit = self._deadline
         if self._idle is not None:

@@ -90,7 +90,7 @@ class SshOptions(ConnectorOptions):
             options,
             address=options.address or host or "",
             port=given["port"] if _unset(variables, "port") and "port" in given else options.port,
-            user=options.user or given.get("user") or getpass.getuser(),
+            user=options.user or given.get("user") or _local_user(host),
             connect_timeout=options.connect_timeout or given.get("connecttimeout"),
             key_files=tuple(os.path.expanduser(file) for file in files),
             policy=policy,
@@ -115,6 +115,15 @@ def _given(texts: tuple[str | None, ...]) -> Mapping[str, Any]:
         if text is not None:
             arguments.parse(variable, text)
     return arguments.values
+
+
+def _local_user(host: str | None) -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in passwd
+        raise OptionError(
+            f"{f'host {host}: ' if host else ''}ansible_user: not set, and this user has no name"
+        ) from None
 
 
 def _unset(variables: Mapping[str, Any], name: str) -> bool:

@@ -31,23 +31,25 @@ Passwords and the like are shown as ********."""
 
 
 @click.command(epilog=_EPILOG, short_help="show which hosts there are, and their variables")
-@click.argument("pattern", default="all")
+@click.argument("pattern", required=False)
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
 @click.option("--graph", is_flag=True, help="Print groups and hosts as a tree.")
 @click.option("--list", "as_list", is_flag=True, help="Print the inventory as ansible-inventory's JSON.")
 @click.option("--host", metavar="NAME", help="Print one host's variables as JSON.")
 @click.option("--vars", "origins", is_flag=True, help="Print each host's variables and where each was set.")
-def command(pattern: str, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
+def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line."""
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
+    if (views["as_list"] or host) and (pattern or limit):
+        raise click.UsageError(f"{chosen[0]} takes no pattern", click.get_current_context())
     inventory = load_inventory(sources)
     stdout = Stdout()
     text = _text(inventory, host, views["as_list"])
     if text is None:
-        hosts = select(inventory, pattern, limit)
+        hosts = select(inventory, pattern or "all", limit)
         if views["graph"]:
             text = "".join(_graph(inventory, {host.name for host in hosts}))
         elif views["origins"]:

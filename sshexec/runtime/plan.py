@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ from sshexec.connectors.base import Connector, Context
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
 from sshexec.connectors.registry import connector_class
-from sshexec.errors import ArgumentError, OptionError
+from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class
@@ -18,6 +19,8 @@ from sshexec.runtime.job import Job
 from sshexec.secret import Secret
 from sshexec.task import Target
 from sshexec.templating import has_template, render
+
+log = logging.getLogger(__name__)
 
 ConnectorClass = type[Connector[Any, Any]]
 
@@ -64,6 +67,17 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
     Raises:
         InputError: the first thing found wrong.
     """
+    try:
+        return _plans(job, contexts)
+    except InputError:
+        raise
+    except Exception as error:
+        # A fault of ours or of a plugin, before anything was contacted.
+        log.debug("planning a run failed", exc_info=True)
+        raise InputError(f"internal error: {type(error).__name__}: {error}") from error
+
+
+def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     kind = module_class(job.task.module)
     modules: dict[str, Module] = {}
     templated = has_template(job.task.args)

@@ -49,7 +49,6 @@ class Worker:
     def serve(self) -> None:
         """Answer the parent until it is gone."""
         gevent.spawn(self._send_events)
-        self._wire.send(("ready", os.getpid()))
         while (message := self._wire.receive()) is not None:
             name, *arguments = message
             if name == "prepare":
@@ -59,13 +58,11 @@ class Worker:
         self._executor.close()
 
     def _prepare(self, job: Any) -> None:
-        problem: Exception | None = None
+        problem: InputError | None = None
         try:
             self._executor.prepare(job, lambda events: self._outbox.put((job.id, events)))
         except InputError as error:
             problem = error
-        except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the parent must hear of it
-            problem = InputError(f"internal error: {type(error).__name__}: {error}")
         self._wire.send(("prepared", job.id, problem))
 
     def _send_events(self) -> None:

@@ -92,3 +92,11 @@ def test_warnings_go_to_stderr(tmp_path: Path) -> None:
     assert done.stdout == "web1\n"
     assert done.stderr.startswith("sshexec: warning: ")
     assert "'hsots'" in done.stderr
+
+
+@pytest.mark.parametrize("view", [["--list"], ["--host", "web1"]])
+def test_views_without_a_pattern_refuse_one(view: list[str]) -> None:
+    done = sshexec("hosts", "web1", "-i", "web1,web2", *view)
+    assert done.returncode == 5
+    assert done.stdout == ""
+    assert f"{view[0]} takes no pattern" in done.stderr

@@ -130,6 +130,7 @@ def test_verbatim_commands_have_no_frame() -> None:
     [
         (Command("x" * MAX_LINE), "too long"),
         (Command("a\0b"), "NUL"),
+        (Command("a\ud800b"), "half a character"),
         (Command("x", environment={"A-B": "c"}), "'A-B' is not a variable name"),
         (Command("x", environment={"A\n": "c"}), "is not a variable name"),
     ],

@@ -123,3 +123,13 @@ def test_no_privilege_escalation_is_fine(value: Any) -> None:
 def test_wrong_values(variables: dict[str, Any]) -> None:
     with pytest.raises(OptionError, match=next(iter(variables))):
         read(**variables)
+
+
+def test_a_user_without_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    with pytest.raises(OptionError, match="host web1: ansible_user"):
+        SshOptions.from_vars({}, "web1")
+    assert SshOptions.from_vars({"ansible_user": "ops"}, "web1").user == "ops"

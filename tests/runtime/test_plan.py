@@ -90,3 +90,15 @@ def test_an_engine_wants_an_inventory() -> None:
 def test_a_pattern_that_matches_nothing(local: Inventory) -> None:
     with Engine(local) as engine, pytest.raises(errors.PatternError, match="nosuch"):
         engine.run("nosuch", "ping")
+
+
+@pytest.mark.parametrize(("args", "words"), [("echo \ud800", "half a character|encode"), ({"a": object()}, "internal")])
+def test_what_no_host_can_be_asked(args: Any, words: str) -> None:
+    inventory = Inventory.from_hosts([Host("here", {"ansible_connection": "local"})])
+    with Engine(inventory) as engine:
+        try:
+            message = engine.run("all", "raw", args)["here"].msg
+        except errors.InputError as error:
+            message = str(error)
+        assert "\n" not in message
+        assert engine.run("all", "ping").stats == {"ok": 1}
