@@ -48,7 +48,7 @@ class Engine:
 
     In a process that gevent has patched the hosts run on greenlets of that process. In any other the engine starts
     worker processes at its first run and leaves the caller's process untouched. It may be used from several threads,
-    and in forked children, which get workers of their own.
+    and in forked children, which get workers of their own; a patched process has to fork before the first run.
 
     Args:
         inventory: the hosts.
