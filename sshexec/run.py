@@ -17,8 +17,11 @@ from sshexec.runtime.job import Executor, Job, Stop
 
 log = logging.getLogger(__name__)
 
-QUEUED = 10_000
-"""Output events that may wait for the reader of `Run.events`; then the hosts have to wait too (back-pressure)."""
+QUEUED = 8 * 2**20
+"""Characters of output that may wait for the reader of `Run.events`; then the hosts wait too (back-pressure)."""
+
+_OVERHEAD = 200
+"""Characters that an Output event counts for beside its text."""
 
 FORCE_AFTER = 15.0
 """Seconds after a stop by which a host must have answered; then its result is made without it."""
@@ -78,6 +81,7 @@ class Run:
         self._queue: deque[Event] | None = deque() if events else None
         self._queued_output = 0
         self._paused = False
+        self._advancing = False
         self._pausing = threading.Lock()
         self._open: set[str] = set()  # begun, and without a result
         self._state: Literal["finished", "cancelled", "timeout"] = "finished"
@@ -162,7 +166,7 @@ class Run:
             event = self._queue.popleft()
             resume = False
             if isinstance(event, Output):
-                self._queued_output -= 1
+                self._queued_output -= len(event.text) + _OVERHEAD
                 resume = self._paused and self._queued_output < QUEUED // 2
         if resume:
             self._pause(False)
@@ -222,7 +226,8 @@ class Run:
     def _enqueue(self, event: Event) -> None:
         if self._queue is not None:
             self._queue.append(event)
-            self._queued_output += isinstance(event, Output)
+            if isinstance(event, Output):
+                self._queued_output += len(event.text) + _OVERHEAD
 
     def _pause(self, paused: bool) -> None:
         # One at a time: a pause that overtook its end would hold the hosts for ever.
@@ -236,9 +241,20 @@ class Run:
     # ------------------------------------------------------------------ the course of the run
 
     def _next_batch(self) -> None:
+        # A batch may be done before `begin` returns, and its end leads here again: that is one more turn of the loop
+        # that runs already, and not one more level of the stack.
+        with self._changed:
+            if self._advancing:
+                return
+            self._advancing = True
+        while self._begin_batch():
+            pass
+
+    def _begin_batch(self) -> bool:
         with self._changed:
             if self._result is not None or self._open:
-                return
+                self._advancing = False
+                return False
             stop = self._stopped or self._batches.broken
             if stop is not None:
                 self._skip_rest(stop)
@@ -250,8 +266,9 @@ class Run:
             self._executor.begin(self.id, batch)
             if self._stopped is not None:
                 self._executor.stop(self.id, self._stopped)
-        else:
-            self._settle()
+            return True
+        self._settle()
+        return False
 
     def _skip_rest(self, stop: Stop) -> None:
         while batch := self._batches.next():

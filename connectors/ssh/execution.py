@@ -29,11 +29,20 @@ _LAST_WORDS = 0.5
 _STILL_ALIVE = 1
 
 # Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
-# but not its SFTP server. Ends with 0 when all are gone, 1 when some are not, 2 when there was none.
+# but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
+# awk can tell them: `timeout` and `setsid` start groups of their own. Ends with 0 when all are gone, 1 when some are
+# not, 2 when there was none.
 _KILLER = """LC_ALL=C; export LC_ALL; g=$1
 [ -n "$g" ] || g=$(ps -A -o pid= -o ppid= -o args= 2>/dev/null | while read -r p q a; do
 [ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp*) ;; *) echo "$p" ;; esac; done)
 [ -n "$g" ] || exit 2
+m=$(ps -A -o pid= -o ppid= -o pgid= -o sess= 2>/dev/null | awk -v roots="$(echo $g)" '
+{ parent[$1] = $2; group[$1] = $3; session[$1] = $4 }
+END { count = split(roots, root); for (i = 1; i <= count; i++) { first[root[i]] = 1; member[root[i]] = 1 }
+do { more = 0; for (p in parent) if (!(p in member) && ((parent[p] in member) || (session[p] in first))) {
+member[p] = 1; more = 1 } } while (more)
+for (p in member) if (group[p] > 1) print group[p] }' 2>/dev/null | sort -u)
+g="$g $m"
 send() { for i in $g; do kill -s "$1" -- "-$i" 2>/dev/null; done; }
 alive() { for i in $g; do r=$(kill -s 0 -- "-$i" 2>&1) && return 0
 case $r in *[Nn]"o such process"*) ;; *) return 0 ;; esac; done; return 1; }

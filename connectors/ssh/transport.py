@@ -28,6 +28,9 @@ from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
 
 _CHUNK = 32 * 1024
 _LONGEST_BANNER = 8 * 1024
+_LONGEST_PACKET = 256 * 1024
+"""What OpenSSH takes at most (PACKET_MAX_SIZE); the length is the peer's word, read before anybody has logged in."""
+_READS_IN_A_ROW = 64
 _LONGEST_WAIT = 86_400.0
 _STALLED_WRITE_MS = 20_000
 
@@ -79,6 +82,7 @@ class BufferedPacketizer(Packetizer):
         self._at = 0
         self._pending: list[bytes] = []
         self._holding = False
+        self._reads = 0
         self._pending_lock = threading.Lock()
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
@@ -86,7 +90,10 @@ class BufferedPacketizer(Packetizer):
 
         Raises:
             EOFError: the connection was closed.
+            SSHException: no packet is that long, or the peer floods us.
         """
+        if n > _LONGEST_PACKET:
+            raise SSHException(f"it announced a packet of {n} bytes")
         at = self._at
         if at + n > len(self._got):
             self._fill(n)
@@ -108,6 +115,9 @@ class BufferedPacketizer(Packetizer):
         if self._pending and not self._initial_kex_done:
             self.flush()  # the peer may wait for it
         try:
+            self._reads += 1
+            if self._reads % _READS_IN_A_ROW == 0:
+                time.sleep(0)  # a peer that never pauses must not keep the other hosts' greenlets from running
             piece = self._socket.recv(size)
         except OSError:
             if self.closed:

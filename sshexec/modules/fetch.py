@@ -52,6 +52,8 @@ class Fetch(Module):
                 if self.arguments["fail_on_missing"]:
                     return self._failed(_MISSING)
                 return self._result(changed=False, file=shown(src), msg=_MISSING)
+            if found.kind == "other":
+                return self._failed("remote file is not a regular file")
             if found.kind == "directory":
                 return self._failed("remote file is a directory, fetch cannot work on directories")
             return self._fetch(connector, invocation, answer.path, found)

@@ -74,6 +74,7 @@ class LocalFile:
         with self._lock:
             if self._content is None:
                 try:
+                    self._check_kind()
                     self._content = self.path.read_bytes()
                 except OSError as error:
                     raise self._unreadable(error) from error
@@ -83,6 +84,7 @@ class LocalFile:
         sha1, md5 = (hashlib.new(name, usedforsecurity=False) for name in ("sha1", "md5"))
         size, vault = 0, False
         try:
+            self._check_kind()
             with self.path.open("rb") as opened:
                 mode = stat.S_IMODE(os.fstat(opened.fileno()).st_mode)
                 while piece := opened.read(_PIECE):
@@ -93,6 +95,11 @@ class LocalFile:
         except OSError as error:
             raise self._unreadable(error) from error
         return Facts(sha1.hexdigest(), md5.hexdigest(), size, mode, vault)
+
+    def _check_kind(self) -> None:
+        # Opening a pipe, or reading a device, may take for ever.
+        if not stat.S_ISREG(self.path.stat().st_mode):
+            raise HostError(f"'{self.given}' is not a regular file")
 
     def _unreadable(self, error: OSError) -> HostError:
         if isinstance(error, FileNotFoundError):

@@ -28,6 +28,12 @@ from sshexec.runtime.wire import Wire
 QUEUED = 1000
 """Batches of events that may wait for the parent; then the hosts' output waits too (back-pressure)."""
 
+FLUSH_LIMIT = 5.0
+"""Seconds that the last results have to reach the parent when the worker is closed."""
+
+BATCH = 100
+"""Events that go to the parent in one message at most."""
+
 PARENT_CHECK = 1.0
 """Seconds between looks at whether the parent lives: a forked sibling may hold the other end of the pair open."""
 
@@ -44,18 +50,22 @@ class Worker:
     def __init__(self, wire: Wire, concurrency: int, keep: float) -> None:
         self._wire = wire
         self._executor = PoolExecutor(concurrency, keep)
-        self._outbox: Queue[tuple[str, Sequence[Event]]] = Queue(maxsize=QUEUED)
+        self._outbox: Queue[tuple[str, Sequence[Event]] | None] = Queue(maxsize=QUEUED)
 
     def serve(self) -> None:
         """Answer the parent until it is gone."""
-        gevent.spawn(self._send_events)
+        sender = gevent.spawn(self._send_events)
         while (message := self._wire.receive()) is not None:
             name, *arguments = message
+            if name == "close":
+                break
             if name == "prepare":
                 self._prepare(*arguments)
             else:
                 getattr(self._executor, name)(*arguments)
         self._executor.close()
+        self._outbox.put(None)
+        sender.join(FLUSH_LIMIT)
 
     def _prepare(self, job: Any) -> None:
         problem: InputError | None = None
@@ -66,18 +76,24 @@ class Worker:
         self._wire.send(("prepared", job.id, problem))
 
     def _send_events(self) -> None:
-        while True:
-            batch: dict[str, list[Event]] = {}
-            job_id, events = self._outbox.get()
-            batch.setdefault(job_id, []).extend(events)
+        item = self._outbox.get()
+        while item is not None:
             # One write for what several hosts had to say since the last one.
-            while not self._outbox.empty() and len(batch[job_id]) < 100:
-                job_id, events = self._outbox.get()
+            batch: dict[str, list[Event]] = {}
+            size = 0
+            while item is not None:
+                job_id, events = item
                 batch.setdefault(job_id, []).extend(events)
+                size += len(events)
+                if size >= BATCH or self._outbox.empty():
+                    break
+                item = self._outbox.get()
             try:
                 self._wire.send(("events", batch))
             except OSError:
                 return  # the parent is gone; `serve` sees it too
+            if item is not None:
+                item = self._outbox.get()
 
 
 def _leave_with(parent: int, wire: Wire) -> None:

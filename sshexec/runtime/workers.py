@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,10 @@ from sshexec.runtime.wire import Wire
 START_LIMIT = 60.0
 """Seconds that a worker has to start and to check a job."""
 
-CLOSE_LIMIT = 15.0
+SEND_LIMIT = 30
+"""Seconds after which a worker that does not read what it is sent is ended."""
+
+CLOSE_LIMIT = 20.0
 """Seconds that a worker has to end its hosts and itself; then it is killed."""
 
 _START = (
@@ -115,7 +119,7 @@ class WorkersExecutor:
             workers = list(filter(None, self._slots))
             self._slots = [None] * len(self._slots)
         for worker in workers:
-            worker.wire.shut()
+            worker.tell("close")
         limit = time.monotonic() + CLOSE_LIMIT
         for worker in workers:
             worker.end(limit)
@@ -164,6 +168,7 @@ class _Worker:
                 ours.close()
                 self._errors.close()
                 raise WorkerStartError(f"a worker process can't be started: {error}") from error
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", SEND_LIMIT, 0))
         self.wire = Wire(ours)
         self.lost = False
         """Whether the process is gone."""
@@ -217,8 +222,11 @@ class _Worker:
         if message[0] == "forget":
             with self._changed:
                 self._outstanding.pop(message[1], None)
-        with contextlib.suppress(OSError):
+        try:
             self.wire.send(message)
+        except OSError:
+            # Gone, or it has not read for `SEND_LIMIT`: then it is no use to anybody.
+            self.process.kill()
 
     def end(self, limit: float) -> None:
         """Wait until the process has ended, and end it the hard way where it does not."""

@@ -166,6 +166,19 @@ def test_a_deadline_kills_the_whole_tree(ssh: SshConnector) -> None:
     assert run(ssh, "echo next")[1].stdout == b"next\n"
 
 
+@pytest.mark.parametrize(
+    "script", ["timeout 333 sleep 78.5", "setsid sleep 78.5 & wait", "bash -c 'set -m; sleep 78.5 & wait'"]
+)
+@pytest.mark.parametrize("verbatim", [True, False])
+def test_a_deadline_reaches_groups_and_sessions_that_the_command_made(
+    ssh: SshConnector, script: str, verbatim: bool
+) -> None:
+    with pytest.raises(CommandTimeoutError) as error:
+        ssh.execute(Command(script, verbatim=verbatim), Output(), Deadline.after(0.7))
+    assert error.value.killed is True
+    assert gone("sleep\00078.5")
+
+
 def test_a_deadline_lets_a_command_clean_up(ssh: SshConnector) -> None:
     output = Output()
     with pytest.raises(CommandTimeoutError) as error:

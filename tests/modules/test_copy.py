@@ -211,3 +211,12 @@ def test_a_tree_that_links_to_itself_is_refused(run: Run, folder: Path) -> None:
 def test_wrong_arguments(args: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         module_class("copy").from_args(args)
+
+
+@pytest.mark.parametrize("module", ["copy", "script"])
+def test_a_local_pipe_is_refused_and_not_waited_for(run: Run, folder: Path, module: str) -> None:
+    os.mkfifo(folder / "pipe")
+    text = f"src=pipe dest={folder}/out" if module == "copy" else "pipe"
+    result = run(module, text)
+    assert result["failed"] is True
+    assert "'pipe' is not a regular file" in result["msg"]

@@ -82,3 +82,10 @@ def test_neither_host_nor_path_leads_out_of_dest(folder: Path, host: str, path: 
 def test_wrong_arguments(args: str) -> None:
     with pytest.raises(ArgumentError, match="src and dest are required"):
         module_class("fetch").from_args(args)
+
+
+def test_a_remote_pipe_is_refused_and_not_waited_for(run: Run, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    result = run("fetch", f"src={folder}/pipe dest={folder}/got")
+    assert result["failed"] is True
+    assert result["msg"] == "remote file is not a regular file"
