@@ -7,13 +7,20 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import SigningKey, strings
 
 _LIMIT = 20.0
-"""Seconds that the agent may take for an answer (it may ask its user)."""
+"""Seconds that the agent may take for a signature (it may ask its user)."""
+
+_LIST_LIMIT = 3.0
+"""Seconds that it may take to list its keys: nobody is asked for that."""
+
+_SILENT_FOR = 30.0
+"""Seconds for which an agent that did not answer is not asked again: every host would wait for it in its turn."""
 
 _LONGEST = 256 * 1024
 _IDENTITIES, _IDENTITIES_ANSWER, _SIGN, _SIGN_ANSWER = 11, 12, 13, 14
@@ -32,6 +39,7 @@ class Agent:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._keys: list[SigningKey] | None = None
+        self._silent_until = 0.0
 
     def keys(self) -> list[SigningKey]:
         """Return the keys it holds, asked for once; none where there is no agent or it does not answer."""
@@ -40,7 +48,7 @@ class Agent:
                 try:
                     self._keys = self._list() if self._path else []
                 except (OSError, ValueError, struct.error):
-                    self._keys = []
+                    return []
             return self._keys
 
     def find(self, blob: bytes | None) -> SigningKey | None:
@@ -79,9 +87,15 @@ class Agent:
         Raises:
             OSError: the agent does not answer, or refuses.
         """
+        if time.monotonic() < self._silent_until:
+            raise TimeoutError("the ssh-agent does not answer")
         for attempt in (1, 2):
             try:
                 answer = self._exchange(request)
+            except TimeoutError:
+                self._disconnect()
+                self._silent_until = time.monotonic() + _SILENT_FOR
+                raise TimeoutError("the ssh-agent does not answer") from None
             except OSError:
                 self._disconnect()
                 if attempt == 2:
@@ -95,8 +109,9 @@ class Agent:
     def _exchange(self, request: bytes) -> bytes:
         if self._socket is None:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(_LIMIT)
+            self._socket.settimeout(_LIST_LIMIT)
             self._socket.connect(self._path or "")
+        self._socket.settimeout(_LIST_LIMIT if request[0] == _IDENTITIES else _LIMIT)
         self._socket.sendall(strings(request))
         size = struct.unpack(">I", self._receive(4))[0]
         if not 0 < size <= _LONGEST:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,6 +146,28 @@ def test_the_agent_is_used_where_no_key_is_configured(sshd: Sshd, tmp_path: Path
     add(rsa)
     with authorized(sshd, tmp_path / "rsa.pub"):
         assert log_in(sshd, ansible_private_key_file=None) == sshd.user
+
+
+def test_a_silent_agent_costs_one_wait_and_not_one_for_each_host(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "agent"))
+        listener.listen(8)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        context = SshContext()
+        for _ in range(3):
+            asked.append(context.agent.keys())
+        context.close()
+        listener.setblocking(False)
+        connections = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                listener.accept()[0].close()
+                connections += 1
+    assert asked == [[], [], []]
+    assert connections == 1
 
 
 @pytest.mark.usefixtures("agent")

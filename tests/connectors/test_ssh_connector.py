@@ -186,6 +186,12 @@ def test_a_greeting_and_then_nonsense_or_silence() -> None:
         failure({"ansible_host": "127.0.0.1", "ansible_port": port}, ConnectTimeoutError, 1, connect=0.3)
 
 
+def test_a_packet_that_is_announced_too_long_is_not_waited_for() -> None:
+    with peer(b"SSH-2.0-x\r\n\x7f\xff\xff\xf4" + b"x" * 100_000) as port:
+        error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, ProtocolError, 1, connect=10)
+    assert "a packet of 2147483" in str(error)
+
+
 def test_no_common_algorithm(tmp_path: Path) -> None:
     server = Sshd(tmp_path / "sshd", "Ciphers chacha20-poly1305@openssh.com").start()
     try:
