@@ -311,7 +311,7 @@ class _Child:
         elif pipe is self._process.stderr:
             self._frame.feed(data)
         else:
-            self._frame.output.write("stdout", data)
+            self._frame.feed_stdout(data)
         return len(data)
 
     def _feed(self, pipe: IO[bytes]) -> None:

@@ -27,6 +27,7 @@ _MARK = b"\x1e"
 _CLOCK = "+%s %N %Y-%m-%d %H:%M:%S"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SAFE = re.compile(r"[A-Za-z0-9@%+=:,./_-]+\Z")
+_LONGEST_GREETING = 64 * 1024
 _LONGEST_FRAME = 200
 
 
@@ -59,7 +60,21 @@ class Frame:
         output: where the script's own output goes.
     """
 
-    __slots__ = ("_end", "_held", "_mark", "_note", "_start", "_token", "command", "output", "pid", "rc")
+    __slots__ = (
+        "_before",
+        "_end",
+        "_held",
+        "_mark",
+        "_note",
+        "_said",
+        "_start",
+        "_started",
+        "_token",
+        "command",
+        "output",
+        "pid",
+        "rc",
+    )
 
     def __init__(self, command: Command, output: Output) -> None:
         self.command = command
@@ -68,6 +83,11 @@ class Frame:
         self._mark = _MARK + self._token.encode()
         self._held = b""
         self._note = ""
+        # What the login shell's own start files print (sshd runs bash with .bashrc) comes before the frame on either
+        # stream, and is not the script's. It is kept until the frame begins, and shown where that never happens.
+        self._before = b""
+        self._said = b""
+        self._started = command.verbatim
         self._start: tuple[int, datetime] | None = None
         self._end: tuple[int, datetime] | None = None
         self.pid: int | None = None
@@ -92,7 +112,7 @@ class Frame:
             inner = (
                 f"{NOTE}() {{ printf '\\036{self._token} %s\\n' \"$*\" >&2; }}\n"
                 f'c() {{ {NOTE} "$1" $2 "$(date \'{_CLOCK}\' 2>/dev/null)"; }}\n'
-                "trap 'exit 143' TERM\nc start $$\nexec 3>&2 2>/dev/null\n"
+                f"trap 'exit 143' TERM\nprintf '\\036{self._token}\\n'\nc start $$\nexec 3>&2 2>/dev/null\n"
                 f"({script}\n) 2>&3 3>&-\n"
                 "r=$?\nc end $r 2>&3\nexit $r"
             )
@@ -109,17 +129,35 @@ class Frame:
             )
         return line
 
+    def feed_stdout(self, data: bytes) -> None:
+        """Take the next piece of standard output; what came before the frame's beginning is left out."""
+        if self._started:
+            self.output.write("stdout", data)
+            return
+        self._before += data
+        before, mark, after = self._before.partition(self._mark + b"\n")
+        if mark or len(before) > _LONGEST_GREETING:
+            self._started, self._before = True, b""
+            self.output.write("stdout", after if mark else before)
+
+    def _write(self, data: bytes) -> None:
+        if self.pid is None and not self.command.verbatim and len(self._said) + len(data) <= _LONGEST_GREETING:
+            self._said += data
+        else:
+            self.output.write("stderr", self._said + data)
+            self._said = b""
+
     def feed(self, data: bytes) -> None:
         """Take the next piece of standard error: frame lines are read, the rest goes to the output."""
         if self.command.verbatim or (not self._held and _MARK not in data):
-            self.output.write("stderr", data)
+            self._write(data)
             return
         data, self._held = self._held + data, b""
         while data:
             found = data.find(_MARK)
             if found < 0:
                 break
-            self.output.write("stderr", data[:found])
+            self._write(data[:found])
             data = data[found:]
             mark = data[: len(self._mark)]
             end = data.find(b"\n")
@@ -130,15 +168,15 @@ class Frame:
                 self._read(data[len(self._mark) : end].decode("ascii", "replace").strip())
                 data = data[end + 1 :]
             else:
-                self.output.write("stderr", _MARK)
+                self._write(_MARK)
                 data = data[1:]
-        self.output.write("stderr", data)
+        self._write(data)
 
     def _read(self, line: str) -> None:
         kind, _, rest = line.partition(" ")
         number, _, clock = rest.partition(" ")
         if kind == "start" and self.pid is None and number.isdigit():
-            self.pid, self._start = int(number), _moment(clock)
+            self.pid, self._start, self._said = int(number), _moment(clock), b""
         elif kind == "end" and number.isdigit():
             self.rc, self._end = int(number), _moment(clock)
         else:
@@ -150,8 +188,9 @@ class Frame:
         Args:
             rc: the exit status that the transport reported.
         """
-        self.output.write("stderr", self._held)
-        self._held = b""
+        self.output.write("stdout", self._before)
+        self.output.write("stderr", self._said + self._held)
+        self._before = self._said = self._held = b""
         start = self._start[1] if self._start else None
         if self._start is None or self._end is None:
             return Completed(rc, start, note=self._note)

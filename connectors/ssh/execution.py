@@ -184,7 +184,7 @@ class Execution:
             stream, data = piece
             size += len(data)
             if stream == "stdout":
-                self._output.write("stdout", data)
+                self._frame.feed_stdout(data)
             else:
                 self._frame.feed(data)
             if size >= WINDOW:

@@ -28,7 +28,7 @@ def played(command: Command, shell: list[str], path: str | None = None) -> tuple
     env = {"PATH": path} if path is not None else None
     argv = [*program, "-c", line]
     done = subprocess.run(argv, capture_output=True, check=False, env=env, stdin=subprocess.DEVNULL)
-    output.write("stdout", done.stdout)
+    frame.feed_stdout(done.stdout)
     frame.feed(done.stderr)
     return frame, output, done.returncode
 
@@ -138,3 +138,37 @@ def test_verbatim_commands_have_no_frame() -> None:
 def test_commands_that_no_host_can_take(command: Command, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         Frame(command, Output()).line()
+
+
+NOISE = b"welcome\n" * 3
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_start_files_print_before_the_frame_is_left_out(size: int) -> None:
+    frame = Frame(Command("echo out; echo err >&2"), Output())
+    done = subprocess.run(["sh", "-c", frame.line()], capture_output=True, check=True)
+    for feed, data in ((frame.feed_stdout, NOISE + done.stdout), (frame.feed, NOISE + done.stderr)):
+        for at in range(0, len(data), size):
+            feed(data[at : at + size])
+    frame.finish(0)
+    assert (frame.output.stdout, frame.output.stderr) == (b"out\n", b"err\n")
+
+
+def test_what_is_said_instead_of_the_frame_is_kept() -> None:
+    frame = Frame(Command("true"), Output())
+    frame.feed_stdout(b"This account is ")
+    frame.feed_stdout(b"currently not available.\n")
+    frame.feed(b"bye\n")
+    frame.finish(1)
+    assert frame.output.stdout == b"This account is currently not available.\n"
+    assert frame.output.stderr == b"bye\n"
+
+
+def test_noise_without_end_is_not_kept_back() -> None:
+    frame = Frame(Command("true"), Output())
+    for _ in range(200):
+        frame.feed_stdout(b"x" * 1000)
+        frame.feed(b"y" * 1000)
+    frame.finish(1)
+    assert frame.output.stdout == b"x" * 200_000
+    assert frame.output.stderr.count(b"y") == 200_000
