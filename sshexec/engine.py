@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -202,7 +203,7 @@ class Engine:
         Leaving the loop early cancels the run. Arguments and errors as `start`.
         """
         run = self.start(pattern, module, args, **options)
-        return _events(run)
+        return _Stream(run)
 
     async def arun(
         self,
@@ -305,11 +306,21 @@ class Engine:
         self.close()
 
 
-def _events(run: Run) -> Iterator[Event]:
-    try:
-        yield from run.events()
-    finally:
-        run.cancel()
+class _Stream(Iterator[Event]):
+    """The events of a run that ends with its reader; unlike a generator also where nothing was read yet."""
+
+    def __init__(self, run: Run) -> None:
+        self._events = run.events()
+        self._cancel = weakref.finalize(self, run.cancel)
+        self._run = run
+
+    def __next__(self) -> Event:
+        return next(self._events)
+
+    def close(self) -> None:
+        """Cancel the run, if it still goes on."""
+        self._run.drop_events()
+        self._cancel()
 
 
 def _cancel_started(starting: asyncio.Future[Run]) -> None:

@@ -109,6 +109,14 @@ def test_leaving_a_stream_cancels_the_run(engine: Engine, tmp_path: Path) -> Non
     assert not mark.exists()
 
 
+def test_a_stream_that_nobody_reads_cancels_the_run(engine: Engine, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    stream = engine.stream("all", "raw", f"sleep 2; touch {mark}")
+    del stream
+    time.sleep(2.5)
+    assert not mark.exists()
+
+
 def test_wait_gives_up_and_can_be_repeated(engine: Engine) -> None:
     run = engine.start("l0", "raw", "sleep 1")
     with pytest.raises(TimeoutError, match="0 of 1 hosts"):
