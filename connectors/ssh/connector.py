@@ -12,7 +12,7 @@ from sshexec.connectors.base import Capability, Command, Completed, Connector, D
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
-from sshexec.connectors.ssh.execution import Execution
+from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import known_name
 from sshexec.connectors.ssh.options import SshOptions
@@ -87,7 +87,14 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         link = self._ready()
-        return Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard).run()
+        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard)
+        try:
+            return run.run()
+        except SessionRefusedError:
+            # With MaxSessions 1 the file session, which is kept for the next transfer, takes the only place.
+            if self._files is None or not self._files.release():
+                raise
+            return run.run()
 
     def put(
         self,

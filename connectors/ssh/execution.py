@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -20,6 +21,9 @@ _DRAIN = 0.2
 _DRAIN_LIMIT = 10.0
 _DRAIN_BYTES = WINDOW + 1024 * 1024
 """What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
+
+_ASK_AGAIN = (0.0, 0.02, 0.1, 0.3)
+"""Seconds between the requests for a session that is refused."""
 
 _GRACE = 2.0
 """Seconds between TERM and KILL (in the killer below: 20 times 0.1)."""
@@ -53,6 +57,10 @@ sleep 0.1 2>/dev/null || { sleep 1; n=$((n + 9)); }; done
 _FOREVER = 1e9
 
 
+class SessionRefusedError(UnreachableError):
+    """The host opens no further session on this connection."""
+
+
 class Silence(Exception):
     """The command was silent for longer than allowed (never leaves this room)."""
 
@@ -63,15 +71,18 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
     Raises:
         LinkDownError: the connection is gone.
         CommandTimeoutError: the deadline passed.
-        UnreachableError: the host refused one more session.
+        SessionRefusedError: the host refused one more session.
     """
     channel = _ask_for_channel(link, deadline, guard)
-    if channel.refused is not None:
-        # sshd counts a session that has just been closed until it has gone once around its loop (MaxSessions 1).
+    for pause in _ASK_AGAIN:
+        if channel.refused is None:
+            return channel
+        # sshd counts a session that has been closed until its process has ended (MaxSessions 1).
+        time.sleep(pause)
         channel = _ask_for_channel(link, deadline, guard)
-    if channel.refused is not None:
-        raise UnreachableError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
-    return channel
+    if channel.refused is None:
+        return channel
+    raise SessionRefusedError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
 
 
 def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:

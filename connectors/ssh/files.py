@@ -119,6 +119,12 @@ class Files:
                 self._forget()
             raise
 
+    def release(self) -> bool:
+        """End the SFTP session that is kept for the next transfer; return whether there was one."""
+        kept = self._sftp is not None
+        self._forget()
+        return kept
+
     def _forget(self) -> None:
         """Close a session with requests under way; the next transfer opens another."""
         session, self._sftp = self._sftp, None

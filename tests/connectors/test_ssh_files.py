@@ -15,6 +15,7 @@ from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
+from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
 from tests.testbed import Sshd
 
@@ -257,3 +258,21 @@ def test_a_host_that_freezes_in_mid_transfer_is_noticed(server: Sshd, tmp_path: 
     finally:
         ssh.close()
         os.kill(pid, 18)
+
+
+def test_a_host_that_grants_one_session_at_a_time(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / "sshd", "MaxSessions 1").start()
+    context = SshContext()
+    options = SshOptions.from_vars(server.variables(ansible_host="127.0.0.1"), "web1")
+    one = SshConnector("web1", options, context, Timeouts())
+    try:
+        one.open(Deadline.after(10))
+        for number in range(3):
+            one.put(f"{number}".encode(), str(tmp_path / "file"), Deadline.after(10))
+            output = Output()
+            one.execute(Command(f"cat {tmp_path}/file"), output, Deadline.after(10))
+            assert output.stdout == f"{number}".encode()
+    finally:
+        one.close()
+        context.close()
+        server.stop()
