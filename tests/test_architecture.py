@@ -35,7 +35,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "click": ("sshexec/cli/", "sshexec/__main__.py"),
     "rich": ("sshexec/cli/", "sshexec/demo/"),
     "jinja2": ("sshexec/templating.py",),
-    "yaml": ("inventory/", "sshexec/modules/", "sshexec/cli/"),
+    "yaml": ("inventory/",),
 }
 """A library, and the only places that import it."""
 

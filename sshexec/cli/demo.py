@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from sshexec.cli.foreground import follow
+from sshexec.cli.interrupt import InterruptedBySignal
 from sshexec.cli.report import Folded
+from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
 
 if TYPE_CHECKING:
@@ -58,15 +59,15 @@ def _bring_up(server: str, count: int) -> Fleet:
     from sshexec.demo.openssh import find_sshd
 
     if server == "openssh" or (server == "auto" and find_sshd()):
-        _say(f"Bringing up {count} hosts with OpenSSH ...")
+        tell(f"Bringing up {count} hosts with OpenSSH ...")
         try:
             return Fleet("openssh", count).start()
         except FleetError as error:
             if server == "openssh":
                 raise
-            _say(f"{error}. Going on with the embedded server ...")
+            tell(f"{error}. Going on with the embedded server ...")
     else:
-        _say(f"Bringing up {count} hosts with the embedded server ...")
+        tell(f"Bringing up {count} hosts with the embedded server ...")
     return Fleet("embedded", count).start()
 
 
@@ -89,7 +90,7 @@ def _tour(fleet: Fleet) -> int:
     worst = 0
     with Engine(Inventory.load([str(fleet.inventory)])) as engine:
         for title, module, arguments in tasks:
-            _say(f"\n{title}:\n  $ sshexec run all -i {where} -m {module} -a {shlex.quote(arguments)} --fold")
+            tell(f"\n{title}:\n  $ sshexec run all -i {where} -m {module} -a {shlex.quote(arguments)} --fold")
             run = engine.start("all", module, arguments, output=False)
             code = follow(run, Folded(terminal=stdout.terminal), stdout)
             if code not in (0, 2, 4):
@@ -103,7 +104,7 @@ def _suggest(fleet: Fleet, keep: bool) -> None:
     first = (
         "From another terminal:" if keep else "Try next: keep the hosts with `sshexec demo --keep`, or take your own."
     )
-    _say(
+    tell(
         f"\n{first}\n"
         f"  sshexec run all -i {where} -a uptime\n"
         f"  sshexec run 'web:!*1' -i {where} -m shell -a 'echo $(({{ number }} % 3))' --fold\n"
@@ -113,13 +114,9 @@ def _suggest(fleet: Fleet, keep: bool) -> None:
 
 
 def _wait(fleet: Fleet) -> None:
-    _say("\nThe hosts are up until Ctrl-C.")
+    tell("\nThe hosts are up until Ctrl-C.")
     try:
         while fleet.alive:
             time.sleep(0.5)
-    except KeyboardInterrupt:
-        _say("")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    except InterruptedBySignal:
+        tell("")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import gevent
 
+from sshexec.cli.stderr import discard, tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.results import HostResult
@@ -55,7 +56,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """Print a line for people on standard error."""
-        print(line, file=sys.stderr, flush=True)
+        tell(line)
 
     def count(self, result: HostResult) -> None:
         """Take note that a host has finished."""
@@ -84,13 +85,14 @@ class Display:
 
     def _tick(self) -> None:
         gevent.sleep(self.first)
-        try:
-            while True:
+        while True:
+            try:
                 self.tick()
-                gevent.sleep(self.interval)
-        except (OSError, StdoutLostError):
-            # The terminal has gone. Where results can't be written either, `Stdout` tells whoever writes next.
-            return
+            except StdoutLostError:
+                return  # `Stdout` tells whoever writes next
+            except OSError:
+                discard()  # the terminal has gone
+            gevent.sleep(self.interval)
 
 
 class Lines(Display):
@@ -152,7 +154,8 @@ class LiveDisplay(Display):
     def restore(self) -> None:
         """Show the cursor again."""
         if self._live is not None:
-            os.write(2, b"\x1b[?25h\n")
+            with contextlib.suppress(OSError):
+                os.write(2, b"\x1b[?25h\n")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -164,7 +167,10 @@ class LiveDisplay(Display):
     def _clear(self) -> None:
         """Take the display away and print what waits."""
         if self._live is not None:
-            self._live.stop()
+            try:
+                self._live.stop()
+            except OSError:
+                discard()  # the terminal has gone
             self._live = None
         lines, self._lines = self._lines, []
         for line in lines:

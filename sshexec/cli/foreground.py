@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from sshexec.cli.display import Display, Lines, LiveDisplay
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.report import Report, summary
+from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.events import HostFinished, HostPhase
@@ -35,8 +35,8 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
     display = _display(run, stdout, quiet)
 
     def cancel() -> None:
-        display.say("sshexec: stopping the hosts; once more stops at once")
         run.cancel()
+        display.say("sshexec: stopping the hosts; once more stops at once")
 
     stdout.on_loss = run.cancel
     with Interrupts(cancel, display.restore) as interrupts:
@@ -75,4 +75,4 @@ def _display(run: Run, stdout: Stdout, quiet: bool) -> Display:
 
 
 def _summarise(result: RunResult) -> None:
-    print("\n".join(summary(result)), file=sys.stderr, flush=True)
+    tell("\n".join(summary(result)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -96,4 +97,15 @@ def _with_origins(inventory: Inventory, host: Host) -> str:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(redact(value), indent=4, default=str) + "\n"
+    return json.dumps(_finite(redact(value)), indent=4, default=str, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with YAML's word in the place of numbers that JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    return value

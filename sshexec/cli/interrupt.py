@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one stops the hosts and lets them report, the second one stops at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the first one stops the hosts and lets them report, the second one stops at once."""
 
 from __future__ import annotations
 
@@ -6,15 +6,47 @@ import os
 import signal
 from collections.abc import Callable
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import gevent
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class InterruptedBySignal(SystemExit):
+    """A signal asked the command to end while no run was in progress.
+
+    Not a KeyboardInterrupt: gevent prints a traceback of one before it hands it on, and click a line of its own.
+
+    Args:
+        number: the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.exit_code = 128 + number
+
+
+def heeded() -> list[int]:
+    """Return those of the signals that are not ignored.
+
+    A shell has its background jobs ignore Ctrl-C, and nohup has its command ignore SIGHUP: what is ignored stays so.
+    """
+    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def end_on_signals() -> None:
+    """Have the signals end the command outside of runs: whoever waits, for an inventory script say, cleans up first."""
+    for number in heeded():
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise InterruptedBySignal(number)
 
 
 class Interrupts:
-    """Handles both signals while a run is in progress.
+    """Handles the signals while a run is in progress.
 
     Args:
         cancel: called once, on a greenlet of its own, at the first signal.
@@ -29,13 +61,11 @@ class Interrupts:
 
     @property
     def exit_code(self) -> int | None:
-        """130 after Ctrl-C, 143 after SIGTERM, None where no signal came."""
+        """130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP, None where no signal came."""
         return None if self._signal is None else 128 + self._signal
 
     def __enter__(self) -> Interrupts:
-        # A shell has its background jobs ignore Ctrl-C, and nohup is no different: what is ignored stays so.
-        heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-        self._before = {number: signal.signal(number, self._handle) for number in heeded}
+        self._before = {number: signal.signal(number, self._handle) for number in heeded()}
         return self
 
     def __exit__(
@@ -46,8 +76,10 @@ class Interrupts:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         # This runs between any two instructions, perhaps on gevent's hub: it must neither wait nor take a lock.
-        if self._signal is not None:
+        if self._signal is None:
+            self._signal = number
+            gevent.spawn(self._cancel)
+        elif number != signal.SIGHUP:
+            # A terminal that goes away sends SIGHUP more than once, from the kernel and from the shell: nobody hurries.
             self._restore()
             os._exit(128 + number)
-        self._signal = number
-        gevent.spawn(self._cancel)

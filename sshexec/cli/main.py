@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Sequence
 
 import click
 
 import sshexec
+from sshexec.cli.interrupt import InterruptedBySignal
+from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.errors import InputError, SshexecError
@@ -80,6 +81,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return _fail(error.format_message(), USAGE)
     except SshexecError as error:
         return _fail(str(error), USAGE if isinstance(error, InputError) else INTERNAL)
+    except InterruptedBySignal as error:
+        return _fail("interrupted", error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         return _fail("interrupted", INTERRUPTED)
     except StdoutLostError as error:
@@ -93,5 +96,5 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"sshexec: error: {harmless(' '.join(message.split()))}", file=sys.stderr)
+    tell(f"sshexec: error: {harmless(' '.join(message.split()))}")
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 from typing import Any
@@ -15,6 +14,7 @@ from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import SECONDS, serial, size
 from sshexec.cli.variables import ask_password, extra_variables
+from sshexec.errors import ArgumentError
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
@@ -130,10 +130,14 @@ def _list_hosts(hosts: list[str]) -> int:
 def _arguments(text: str | None) -> str | dict[str, Any] | None:
     """Return the arguments as a mapping where they are a JSON object, else as the text that the module reads."""
     if text is not None and text.lstrip().startswith("{"):
-        with contextlib.suppress(ValueError):
+        try:
             value = json.loads(text)
-            if isinstance(value, dict):
-                return value
+        except ValueError:
+            return text
+        except RecursionError:
+            raise ArgumentError("-a: the JSON is nested too deeply") from None
+        if isinstance(value, dict):
+            return value
     return text
 
 

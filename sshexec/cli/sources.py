@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshexec.cli.stderr import tell
 from sshexec.cli.untrusted import harmless
 from sshexec.errors import InputError, PatternError
 
@@ -46,7 +46,7 @@ def load_inventory(sources: Sequence[str]) -> Inventory:
         raise InputError(f"no inventory: name one with -i (a file, or 'host1,host2,'), or set {VARIABLE}")
     inventory = Inventory.load(chosen)
     for warning in inventory.warnings:
-        print(f"sshexec: warning: {harmless(str(warning))}", file=sys.stderr)
+        tell(f"sshexec: warning: {harmless(str(warning))}")
     return inventory
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import gevent
 import gevent.event
+import gevent.socket
 
 _ENOUGH = 4 * 2**20
 
@@ -99,6 +100,10 @@ class Stdout:
         if self._direct:
             return os.write(self._descriptor, data)
         done = gevent.get_hub().threadpool.apply(_write, (self._descriptor, data))
+        if isinstance(done, BlockingIOError):
+            # Somebody who shares this terminal or pipe has made it non-blocking.
+            gevent.socket.wait_write(self._descriptor)
+            return 0
         if isinstance(done, OSError):
             raise done
         return done

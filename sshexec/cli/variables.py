@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-from sshexec.errors import InputError
+from sshexec.errors import InputError, InventoryError
+from sshexec.inventory.files import read_text
 from sshexec.secret import Secret
 
 
@@ -25,7 +24,8 @@ def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
     variables: dict[str, Any] = {}
     for text in texts:
         if text.startswith("@"):
-            variables.update(_mapping(_read(text[1:]), f"-e {text}"))
+            path = os.path.expanduser(text[1:])
+            variables.update(_mapping(read_text(path, f"-e {text}"), f"-e {text}"))
         elif text.lstrip().startswith(("{", "[")):
             variables.update(_mapping(text, "-e"))
         else:
@@ -40,7 +40,7 @@ def ask_password(user: str | None) -> Secret:
         user: for the question; None where it is not known yet.
 
     Raises:
-        InputError: there is no terminal to ask at.
+        InputError: there is no terminal to ask at, or no password was given.
     """
     from getpass import getpass
 
@@ -48,30 +48,21 @@ def ask_password(user: str | None) -> Secret:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
         raise InputError("-k: there is no terminal to ask for the password at") from None
-    return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
-
-
-def _read(path: str) -> str:
     try:
-        return Path(path).expanduser().read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"-e @{path}: {error.strerror}") from None
+        return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
+    except EOFError:
+        raise InputError("-k: no password was given") from None
     except UnicodeDecodeError:
-        raise InputError(f"-e @{path}: not UTF-8 text") from None
+        raise InputError("-k: the password is not text in this terminal's encoding") from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        import yaml
+    from sshexec.inventory.document import read_json, read_yaml
 
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f" (line {mark.line + 1})" if mark else ""
-            raise InputError(f"{where}: neither JSON nor YAML{place}") from None
+    try:
+        value = read_json(text, where).data
+    except InventoryError:
+        value = read_yaml(text, where).data
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):

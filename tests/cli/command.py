@@ -39,7 +39,7 @@ def sshexec(*args: object, env: dict[str, str] | None = None, **options: Any) ->
 
 def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
     """Start the command with pipes for its outputs; it heeds Ctrl-C even where the tests run in the background."""
-    options.setdefault("preexec_fn", _heed_interrupts)
+    options.setdefault("preexec_fn", heed_interrupts)
     return subprocess.Popen(
         [*SSHEXEC, *map(str, args)],
         stdin=subprocess.DEVNULL,
@@ -51,7 +51,8 @@ def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> s
     )
 
 
-def _heed_interrupts() -> None:
+def heed_interrupts() -> None:
+    """Heed Ctrl-C in a child, though the tests may run in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -87,7 +88,7 @@ class Terminal:
         self.seen = ""
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            _heed_interrupts()
+            heed_interrupts()
             os.execve(sys.executable, [*SSHEXEC, *map(str, args)], environment(**(env or {})))
 
     def until(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the truth about every host, and no process left on one."""
+"""Ctrl-C, SIGTERM and SIGHUP: the truth about every host, and no process left on one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.command import PATIENCE, finish, start, wait_for
+from tests.cli.command import PATIENCE, finish, heed_interrupts, start, wait_for
 from tests.testbed import Sshd
 
 Write = Callable[[dict[str, dict[str, Any]]], Path]
@@ -38,7 +39,7 @@ def assert_gone(pids: list[int]) -> None:
             time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_once_every_host_reports(
     sshd: Sshd, inventory: Write, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -79,6 +80,46 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(os.getpgid(pid), signal.SIGKILL)
+
+
+def test_a_terminal_that_goes_away_stops_the_hosts_and_hurries_nobody(tmp_path: Path) -> None:
+    code = (
+        f"trap 'sleep 0.5; echo > {tmp_path}/ended; exit' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done"
+    )
+    process = start("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", code, "--json")
+    pid = int(wait_for(tmp_path / "pid"))
+    assert process.stderr is not None
+    process.stderr.close()  # nobody reads it any more
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    process.stderr = None
+    stdout, _ = finish(process)
+    assert process.returncode == 129
+    assert json.loads(stdout)["hosts"]["h1"]["status"] == "cancelled"
+    wait_for(tmp_path / "ended")
+    assert_gone([pid])
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_inventory_script_is_not_left_behind(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    script = tmp_path / "hosts.sh"
+    script.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 600\n")
+    script.chmod(0o755)
+    process = start("hosts", "-i", script)
+    pid = int(wait_for(tmp_path / "pid"))
+    process.send_signal(number)
+    assert finish(process) == ("", "sshexec: error: interrupted\n")
+    assert process.returncode == code
+    assert_gone([pid])
+
+
+def test_ctrl_c_while_the_command_is_still_loading() -> None:
+    code = "import os, signal, sshexec.cli.entry; os.kill(os.getpid(), signal.SIGINT); print('still here')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=PATIENCE, preexec_fn=heed_interrupts
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
 
 
 def test_a_background_job_ignores_ctrl_c(tmp_path: Path) -> None:

@@ -186,7 +186,8 @@ def test_control_characters_pass_through_a_pipe_untouched() -> None:
 
 def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
     marker = tmp_path / "pid"
-    code = f"echo {'x' * 200}; test {{{{ inventory_hostname }}}} = h1 && exit; echo $$ > {marker}; exec sleep 300"
+    write_pid = f"echo $$ > {marker}.new && mv {marker}.new {marker}"  # killed in between, it leaves no empty marker
+    code = f"echo {'x' * 200}; test {{{{ inventory_hostname }}}} = h1 && exit; {write_pid}; exec sleep 300"
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as stdout:
