@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 HIDDEN = "********"
@@ -48,9 +50,9 @@ class Secret:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether a host variable of this name holds a secret (Ansible's connection variables and their kin)."""
-    lowered = name.lower()
-    return lowered.endswith(_SECRET_ENDINGS) or lowered in _SECRET_NAMES
+    """Return whether a variable of this name holds a secret: ``ansible_ssh_pass``, ``dbPassword``, ``api-key``."""
+    words = _CAMEL.sub("_", name).replace("-", "_").lower()
+    return bool(_SECRET.search(words)) and not _ABOUT.search(words)
 
 
 def redact(variables: Any) -> Any:
@@ -62,5 +64,38 @@ def redact(variables: Any) -> Any:
     return HIDDEN if isinstance(variables, Secret) else variables
 
 
-_SECRET_ENDINGS = ("_pass", "_password", "_passphrase", "_secret", "_token")
-_SECRET_NAMES = frozenset({"password", "passphrase", "ansible_private_key", "ansible_ssh_private_key"})
+def mask(text: str, variables: Any) -> str:
+    """Return a text with the values of secrets in it hidden.
+
+    Args:
+        text: a message, say.
+        variables: may hold the secrets, at any depth; those of one or two characters stay, since hiding them would
+            make the text unreadable and give them away.
+    """
+    for value in sorted(set(_values(variables, secret=False)), key=len, reverse=True):
+        if len(value) > 2:
+            text = text.replace(value, HIDDEN)
+    return text
+
+
+def _values(value: Any, *, secret: bool) -> Iterator[str]:
+    """Yield the texts that secrets hold."""
+    if isinstance(value, Secret):
+        yield value.reveal()
+    elif isinstance(value, str) and secret:
+        yield value
+    elif isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _values(item, secret=secret or (isinstance(name, str) and is_secret_name(name)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _values(item, secret=secret)
+
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_SECRET = re.compile(
+    r"passw(?:or)?d|passphrase|secret|credential"
+    r"|(?:(?:^|_)(?:pass|pw|pwd)|tokens?|(?:^|_)(?:access|api|encryption|private|signing)_?keys?)$"
+)
+_ABOUT = re.compile(r"_(?:age|dir|file|length|path|policy|ttl|uri|url)$")
+"""Names that end so say something about a secret, or where it is kept."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sshexec.errors import InputError
-from sshexec.secret import Secret
+from sshexec.secret import Secret, is_secret_name, mask
 
 if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
@@ -50,12 +50,13 @@ def render(value: Any, variables: Mapping[str, Any], host: str) -> Any:
     try:
         return _render(value, {**variables, _DEPTH: 0})
     except InputError as error:
-        raise InputError(f"host {host}: {error.message}") from None
+        # What an expression raises may quote what it was given.
+        raise InputError(f"host {host}: {mask(error.message, variables)}") from None
 
 
 def _render(value: Any, variables: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _render(item, variables) for key, item in value.items()}
+        return {key: _render_variable(key, item, variables) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_render(item, variables) for item in value]
     if not isinstance(value, str) or not has_template(value):
@@ -70,6 +71,16 @@ def _render(value: Any, variables: Mapping[str, Any]) -> Any:
         raise InputError(f"{_shortened(value)}: {error.message or error}") from None
     except Exception as error:  # noqa: BLE001 - an expression may raise anything
         raise InputError(f"{_shortened(value)}: {type(error).__name__}: {error}") from None
+
+
+def _render_variable(name: Any, value: Any, variables: Mapping[str, Any]) -> Any:
+    """Fill in the expressions of a variable; where it holds a secret, errors show nothing of it."""
+    if not (isinstance(name, str) and is_secret_name(name)):
+        return _render(value, variables)
+    try:
+        return _render(value, variables)
+    except InputError:
+        raise InputError(f"{name}: an expression in it is wrong, or uses an undefined variable") from None
 
 
 def _shortened(text: str) -> str:
@@ -112,7 +123,7 @@ def _environment() -> SandboxedEnvironment:
             depth = self.parent[_DEPTH] + 1
             if depth > _DEEPEST:
                 raise InputError(f"variable {key!r} refers to itself, or nests over {_DEEPEST} deep")
-            return _render(value, {**self.parent, _DEPTH: depth})
+            return _render_variable(key, value, {**self.parent, _DEPTH: depth})
 
     environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=True)
     environment.context_class = Lazy

@@ -10,7 +10,7 @@ import traceback
 
 import pytest
 
-from sshexec.secret import HIDDEN, Secret, is_secret_name, redact
+from sshexec.secret import HIDDEN, Secret, is_secret_name, mask, redact
 
 TEXT = "hunter2-ü-\udcff"
 
@@ -94,15 +94,56 @@ def test_equality_hash_and_truth_follow_the_text():
         "api_token",
         "client_secret",
         "password",
+        "pass",
+        "passwd",
+        "pwd",
+        "token",
+        "secret",
+        "db_pw",
+        "dbPassword",
+        "mysql_password_root",
+        "api_key",
+        "apiKey",
+        "api-key",
+        "aws_secret_access_key",
+        "credentials",
+        "accessTokens",
     ],
 )
 def test_names_of_secrets_are_known(name):
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize("name", ["ansible_user", "ansible_private_key_file", "compass", "passenger_port", "token_url"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ansible_user",
+        "ansible_private_key_file",
+        "ansible_ssh_pass_file",
+        "compass",
+        "bypass",
+        "passenger_port",
+        "token_url",
+        "password_length",
+        "public_key",
+        "monkey",
+        "",
+    ],
+)
 def test_other_names_are_not_secrets(name):
     assert not is_secret_name(name)
+
+
+def test_mask_hides_what_secrets_hold():
+    variables = {
+        "user": "root",
+        "password": "hunter2-long",
+        "db": {"password": "hunter2", "tokens": ["abc-def"]},
+        "x": [Secret("grail")],
+        "pw": "r",
+    }
+    text = "root: 'hunter2-long', 'hunter2', 'abc-def', 'grail'"
+    assert mask(text, variables) == f"root: '{HIDDEN}', '{HIDDEN}', '{HIDDEN}', '{HIDDEN}'"
 
 
 def test_redact_hides_at_every_depth_and_leaves_the_original_alone():

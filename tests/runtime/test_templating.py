@@ -56,6 +56,24 @@ def test_errors(value: str, words: str) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("value", "variables"),
+    [
+        ({"ansible_password": "hunter2{{"}, {}),
+        ({"ansible_password": "hunter2 {{ nope }}"}, {}),
+        ("{{ db_password }}", {"db_password": "hunter2{% x %}"}),
+        ("{{ db.password }}", {"db": {"password": "hunter2{{ nope }}"}}),
+        ("{{ [].index(db_password) }}", {"db_password": "hunter2"}),
+        ("{{ {}[token] }}", {"token": "hunter2"}),
+    ],
+)
+def test_errors_show_nothing_of_a_password(value: Any, variables: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="host h: ") as caught:
+        render(value, variables, "h")
+    assert "hunter2" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_has_template() -> None:
     assert has_template({"a": [{"b": "{% x %}"}]})
     assert not has_template({"a": ["{b}", 1, None]})
