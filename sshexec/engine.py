@@ -297,6 +297,16 @@ class Engine:
             run.cancel()
         executor.close()
 
+    async def aclose(self) -> None:
+        """Close the engine without blocking the event loop. See `close`."""
+        import asyncio
+
+        await asyncio.to_thread(self.close)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"{len(self._runs)} runs in progress"
+        return f"<Engine of {self.inventory!r}: {state}>"
+
     def __enter__(self) -> Engine:
         return self
 
@@ -304,6 +314,14 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Engine:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
 
 class _Stream(Iterator[Event]):

@@ -44,6 +44,11 @@ class HostResult:
     spilled: Mapping[str, str] = field(default_factory=dict)
     killed: bool | None = None
 
+    def __repr__(self) -> str:
+        # One line, whatever the host printed.
+        detail = f" rc={self.rc}" if self.rc is not None else f" {self.cause}" if self.cause else ""
+        return f"<HostResult {self.host}: {self.status}{detail}>"
+
     @property
     def good(self) -> bool:
         """Whether the status is ok, changed or skipped."""
@@ -144,6 +149,10 @@ class RunResult(Mapping[str, HostResult]):
     started: float
     finished: float
     state: Literal["finished", "cancelled", "timeout"] = "finished"
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {status}" for status, count in self.stats.items())
+        return f"<RunResult of {self.module}: {counts or 'no hosts'}>"
 
     def __getitem__(self, host: str) -> HostResult:
         return self.hosts[host]

@@ -310,7 +310,10 @@ class Run:
         status: Literal["timeout", "cancelled"] = "timeout" if stop.cause == "run_timeout" else "cancelled"
         now = time.time()
         self.receive(
-            [HostFinished(HostResult(h, status, data, cause=stop.cause, finished=now, killed=False)) for h in silent]
+            [
+                HostFinished(HostResult(host, status, dict(data), cause=stop.cause, finished=now, killed=False))
+                for host in silent
+            ]
         )
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:

@@ -107,8 +107,8 @@ def _suggest(fleet: Fleet, keep: bool) -> None:
     tell(
         f"\n{first}\n"
         f"  sshexec run all -i {where} -a uptime\n"
-        f"  sshexec run 'web:!*1' -i {where} -m shell -a 'echo $(({{ number }} % 3))' --fold\n"
-        f"  sshexec run db -i {where} -a 'sleep 30' --task-timeout 5\n"
+        f"  sshexec run 'demo0*:!db' -i {where} -m shell -a 'echo $(({{{{ number }}}} % 3))' --fold\n"
+        f"  sshexec run demo01 -i {where} -a 'sleep 30' --task-timeout 3\n"
         f"  sshexec hosts -i {where} --graph"
     )
 

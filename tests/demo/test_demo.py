@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.command import PATIENCE, Terminal, finish, sshexec, start
+from tests.cli.command import PATIENCE, SSHEXEC, Terminal, environment, finish, sshexec, start
 from tests.testbed import SSHD
 
 SERVERS = [
@@ -76,6 +76,12 @@ def test_however_it_ends(folder: Path, server: str, number: signal.Signals) -> N
     assert "A file" not in stderr
 
 
+def as_suggested(line: str) -> int:
+    """Run a line in a shell, with the `sshexec` under test, and return its exit code."""
+    command = line.replace("  sshexec", shlex.join(SSHEXEC), 1)
+    return subprocess.run(command, shell=True, env=environment(), stdout=subprocess.DEVNULL).returncode
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_keep(folder: Path, server: str) -> None:
     process = start("demo", "--server", server, "--hosts", "2", "--keep", env={"TMPDIR": str(folder)})
@@ -90,6 +96,8 @@ def test_keep(folder: Path, server: str) -> None:
         assert shlex.quote(str(inventory)) in said
         assert (inventory.parent / "id_ed25519").stat().st_mode & 0o777 == 0o600
         assert inventory.parent.stat().st_mode & 0o777 == 0o700
+        suggested = [line for line in said.splitlines() if line.startswith("  sshexec ")]
+        assert [as_suggested(line) for line in suggested] == [0, 0, 2, 0]
         content = inventory.parent / "local"
         content.write_bytes(bytes(range(256)) * 1000)
         arguments = f'src="{content}" dest="{{{{ home }}}}/a b"'

@@ -264,6 +264,24 @@ def test_a_coroutine_cancelled_while_its_run_starts_leaves_nothing_running(local
     assert not mark.exists()
 
 
+def test_an_engine_closes_without_blocking_the_event_loop(local: Inventory) -> None:
+    async def main() -> None:
+        async with Engine(local) as engine:
+            assert (await engine.arun("all", "ping")).stats == {"ok": 6}
+        with pytest.raises(errors.SshexecError, match="closed"):
+            await engine.arun("all", "ping")
+
+    asyncio.run(main())
+
+
+def test_reprs_are_short_and_hold_no_output(engine: Engine) -> None:
+    result = engine.run("l0,l1", "shell", "echo hunter2; exit {{ number }}", variables={"number": 3})
+    assert repr(result) == "<RunResult of shell: 2 failed>"
+    assert repr(result["l0"]) == "<HostResult l0: failed rc=3>"
+    assert repr(engine).startswith("<Engine of <")
+    assert repr(engine).endswith(": 0 runs in progress>")
+
+
 def test_a_secret_is_refused_in_the_environment(engine: Engine) -> None:
     with pytest.raises(errors.ArgumentError, match="TOKEN is a secret"):
         engine.run("all", "shell", "true", environment={"TOKEN": Secret("x")})  # type: ignore[dict-item]
