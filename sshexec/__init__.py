@@ -6,6 +6,7 @@ The public names are loaded when they are first used: ``import sshexec`` patches
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from sshexec.secret import Secret
 
 __version__ = "0.1.0"
+
+if importlib.util.find_spec("sshexec.connectors") is None:
+    # `connectors` and `inventory` stand beside this package in the source tree, and below it where it is installed.
+    raise ImportError(
+        f"{__file__} is sshexec's source, not an installation: run from another folder, or `pip install -e` the project"
+    )
 
 __all__ = [
     "Engine",

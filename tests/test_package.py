@@ -190,6 +190,14 @@ def test_the_command_works_from_a_folder_that_shadows_everything(installed, tmp_
     assert sshexec.__version__ in run(installed.bin / "sshexec", "--version", cwd=tmp_path)
 
 
+def test_the_source_tree_says_that_it_is_no_installation():
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import sshexec"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert "is sshexec's source, not an installation" in done.stderr
+
+
 USE = """
 from sshexec import Engine, Inventory
 if __name__ == "__main__":
