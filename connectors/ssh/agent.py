@@ -10,8 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.ssh.hostkeys import fingerprint
-from sshexec.connectors.ssh.keys import SigningKey, strings
+from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
 
 _LIMIT = 20.0
 """Seconds that the agent may take for a signature (it may ask its user)."""
@@ -21,6 +22,9 @@ _LIST_LIMIT = 3.0
 
 _SILENT_FOR = 30.0
 """Seconds for which an agent that did not answer is not asked again: every host would wait for it in its turn."""
+
+_LOOK = 0.2
+"""Seconds between looks at whether somebody who waits for the agent shall go on waiting."""
 
 _LONGEST = 256 * 1024
 _IDENTITIES, _IDENTITIES_ANSWER, _SIGN, _SIGN_ANSWER = 11, 12, 13, 14
@@ -37,13 +41,14 @@ class Agent:
     def __init__(self, path: str | None) -> None:
         self._path = path
         self._lock = threading.Lock()
+        self._listing = threading.Lock()
         self._socket: socket.socket | None = None
         self._keys: list[SigningKey] | None = None
         self._silent_until = 0.0
 
     def keys(self) -> list[SigningKey]:
         """Return the keys it holds, asked for once; none where there is no agent or it does not answer."""
-        with self._lock:
+        with self._listing:
             if self._keys is None:
                 try:
                     self._keys = self._list() if self._path else []
@@ -56,12 +61,15 @@ class Agent:
         return next((key for key in self.keys() if key.blob == blob), None) if blob else None
 
     def close(self) -> None:
-        """Close the connection."""
-        with self._lock:
-            self._disconnect()
+        """Close the connection; who waits for an answer gets none."""
+        sock = self._socket
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._disconnect()
 
     def _list(self) -> list[SigningKey]:
-        answer = self._ask(bytes((_IDENTITIES,)), _IDENTITIES_ANSWER)
+        answer = self._ask(bytes((_IDENTITIES,)), _IDENTITIES_ANSWER, _Patience(_LIST_LIMIT))
         count = struct.unpack_from(">I", answer, 0)[0]
         at, keys = 4, []
         for _ in range(count):
@@ -72,66 +80,116 @@ class Agent:
             keys.append(SigningKey(f"agent key {name}", kind.decode("ascii", "replace"), blob, self._signer(blob)))
         return keys
 
-    def _signer(self, blob: bytes) -> Callable[[bytes, str], bytes]:
-        def sign(data: bytes, algorithm: str) -> bytes:
+    def _signer(self, blob: bytes) -> Sign:
+        def sign(data: bytes, algorithm: str, deadline: Deadline, guard: Callable[[], None]) -> bytes:
             flags = next((flag for name, flag in _FLAGS.items() if algorithm.startswith(name)), 0)
             request = bytes((_SIGN,)) + strings(blob, data) + struct.pack(">I", flags)
-            with self._lock:
-                return _string(self._ask(request, _SIGN_ANSWER), 0)[0]
+            answer = self._ask(request, _SIGN_ANSWER, _Patience(_LIMIT, deadline, guard))
+            return _string(answer, 0)[0]
 
         return sign
 
-    def _ask(self, request: bytes, expected: int) -> bytes:
+    def _ask(self, request: bytes, expected: int, patience: _Patience) -> bytes:
         """Return the body of the agent's answer; a connection that has broken is made anew once.
 
         Raises:
             OSError: the agent does not answer, or refuses.
         """
-        if time.monotonic() < self._silent_until:
-            raise TimeoutError("the ssh-agent does not answer")
+        # One request at a time, as the agent itself works; who waits for his turn keeps his own time.
+        while not self._lock.acquire(timeout=_LOOK):
+            patience.check()
+        try:
+            if time.monotonic() < self._silent_until:
+                raise TimeoutError("the ssh-agent does not answer")
+            return self._ask_now(request, expected, patience)
+        finally:
+            self._lock.release()
+
+    def _ask_now(self, request: bytes, expected: int, patience: _Patience) -> bytes:
         for attempt in (1, 2):
             try:
-                answer = self._exchange(request)
+                answer = self._exchange(request, patience)
             except TimeoutError:
                 self._disconnect()
-                self._silent_until = time.monotonic() + _SILENT_FOR
-                raise TimeoutError("the ssh-agent does not answer") from None
+                if patience.exhausted:
+                    self._silent_until = time.monotonic() + _SILENT_FOR
+                raise
             except OSError:
                 self._disconnect()
                 if attempt == 2:
                     raise
                 continue
+            except BaseException:
+                self._disconnect()  # or the next one would get the answer to this request
+                raise
             if answer[0] != expected:
                 break
             return answer[1:]
         raise OSError("the ssh-agent refused")
 
-    def _exchange(self, request: bytes) -> bytes:
+    def _exchange(self, request: bytes, patience: _Patience) -> bytes:
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            self._socket.settimeout(_LIST_LIMIT)
-            self._socket.connect(self._path or "")
-        self._socket.settimeout(_LIST_LIMIT if request[0] == _IDENTITIES else _LIMIT)
+            fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            fresh.settimeout(_LOOK)
+            try:
+                fresh.connect(self._path or "")
+            except BaseException:
+                fresh.close()
+                raise
+            self._socket = fresh
         self._socket.sendall(strings(request))
-        size = struct.unpack(">I", self._receive(4))[0]
+        size = struct.unpack(">I", self._receive(4, patience))[0]
         if not 0 < size <= _LONGEST:
             raise OSError("the ssh-agent's answer is damaged")
-        return self._receive(size)
+        return self._receive(size, patience)
 
-    def _receive(self, size: int) -> bytes:
+    def _receive(self, size: int, patience: _Patience) -> bytes:
         pieces = b""
         while len(pieces) < size:
-            piece = self._socket.recv(size - len(pieces)) if self._socket is not None else b""
+            try:
+                piece = self._socket.recv(size - len(pieces)) if self._socket is not None else b""
+            except TimeoutError:
+                patience.check()
+                continue
             if not piece:
                 raise OSError("the ssh-agent closed the connection")
             pieces += piece
         return pieces
 
     def _disconnect(self) -> None:
-        if self._socket is not None:
+        sock, self._socket = self._socket, None
+        if sock is not None:
             with contextlib.suppress(OSError):
-                self._socket.close()
-            self._socket = None
+                sock.close()
+
+
+class _Patience:
+    """How long one request may wait for the agent.
+
+    Args:
+        seconds: at most so long.
+        deadline: and no longer than to here.
+        guard: raises where the caller shall wait no longer.
+    """
+
+    def __init__(
+        self, seconds: float, deadline: Deadline | None = None, guard: Callable[[], None] | None = None
+    ) -> None:
+        self._own = Deadline.after(seconds)
+        self._deadline = deadline or Deadline()
+        self._guard = guard
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the agent had all the time that it may take."""
+        return self._own.expired
+
+    def check(self) -> None:
+        """Raise TimeoutError once the time is over."""
+        if self._guard is not None:
+            self._guard()
+        if self._own.expired or self._deadline.expired:
+            raise TimeoutError("the ssh-agent does not answer")
 
 
 def user_agent() -> Agent:

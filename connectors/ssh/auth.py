@@ -162,7 +162,7 @@ class Login:
         head = self._head("publickey") + b"\x01" + strings(algorithm.encode(), key.blob)
         self._offered.append(f"key {key}")
         try:
-            signature = key.sign(strings(self._link.session_id or b"") + head, algorithm)
+            signature = key.sign(strings(self._link.session_id or b"") + head, algorithm, deadline, guard)
         except OSError as error:
             self._offered[-1] += f" ({error})"
             return False

@@ -19,7 +19,6 @@ from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
 
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
-_FileState = tuple[int, int, int]
 _RESOLVED_FOR = 60.0
 """Seconds for which a resolved name is used again."""
 
@@ -66,6 +65,11 @@ class Resolver:
             except (OSError, ValueError):
                 continue
             return [_address(family, host, 0, port)]
+        try:
+            # Asked for here: gevent's resolver prints a traceback where a name can't be encoded.
+            host.encode("idna")
+        except UnicodeError:
+            raise ResolveError(f"{host!a} does not resolve: it is not a host name") from None
         with self._lock:
             lookup = self._lookups.get(host)
             if lookup is None or (lookup.done.is_set() and time.monotonic() - lookup.at > _RESOLVED_FOR):
@@ -86,8 +90,6 @@ class Resolver:
             lookup.found = [(int(a[0]), str(a[4][0]), int(a[4][3]) if len(a[4]) > 3 else 0) for a in answers]
         except OSError as error:
             lookup.error = error.strerror or str(error)
-        except UnicodeError:
-            lookup.error = "it is not a host name"
         if not lookup.found:
             lookup.error = lookup.error or "it has no address"
             with self._lock:
@@ -109,7 +111,7 @@ class SshContext(Context):
         self.resolver = Resolver()
         self.agent = user_agent()
         self._lock = threading.Lock()
-        self._keys: dict[tuple[str, str | None], tuple[_FileState, SigningKey | OptionError]] = {}
+        self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
 
     @property
     def learned(self) -> list[Learned]:
@@ -154,11 +156,7 @@ class SshContext(Context):
 
     def _load(self, path: str, passphrase: str | None) -> SigningKey:
         """Return the key of a file: from the agent where that holds it, so that no passphrase is needed."""
-        try:
-            status = os.stat(path)
-        except OSError as error:
-            raise OptionError(f"private key file {path}: {error.strerror}") from None
-        state = (status.st_ino, status.st_mtime_ns, status.st_size)
+        state = keys.state(path)
         with self._lock:
             before, known = self._keys.get((path, passphrase), (None, None))
             if known is None or before != state:

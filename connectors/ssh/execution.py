@@ -18,6 +18,12 @@ _PIECE = 32 * 1024
 _DRAIN = 0.2
 """Seconds of silence after the exit status before open pipes count as those of a background child."""
 
+_TRICKLE = 1.0
+"""Seconds after the exit status from which on a little output now and then counts as a background child's."""
+
+_TRICKLE_BYTES = 32 * 1024
+"""Less than that in one round trip is a trickle; what the command itself left behind comes as fast as it can."""
+
 _DRAIN_LIMIT = 10.0
 _DRAIN_BYTES = WINDOW + 1024 * 1024
 """What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
@@ -240,26 +246,32 @@ class Execution:
     def _drain(self, channel: Channel) -> None:
         """Take what is still on its way after the exit status, without waiting for background children.
 
-        The answer to a question sent after the exit status comes behind everything that was on its way before, so that
-        a slow network cuts nothing off.
+        OpenSSH's client waits until all of them have closed the pipes, for ever where one is a daemon. Here the end is
+        a moment of silence, or else a second with no more than a trickle, and then the answer to a question: it comes
+        behind everything that was on its way before, so that a slow network cuts nothing off.
         """
         link = self._link
         limit = Deadline(min(self._deadline.at or _FOREVER, Deadline.after(_DRAIN_LIMIT).at or _FOREVER))
-        pings: int | None = None
-        seen = 0
+        trickle = Deadline.after(_TRICKLE)
+        asked: int | None = None
+        seen = since = 0
         while True:
             done = channel.eof or not link.active
             size = self._receive(channel)
             seen += size
+            since += size
             if (done and not size) or seen > _DRAIN_BYTES or limit.expired:
                 return
-            if size or link.signal.wait(limit.remaining(_DRAIN)):
+            silent = not size and not link.signal.wait(limit.remaining(_DRAIN))
+            if not silent and not trickle.expired:
                 continue
-            if pings is None:
+            if asked is not None and link.pongs >= asked:
+                if since < _TRICKLE_BYTES:
+                    return
+                asked = None
+            if asked is None:
                 link.ping()
-                pings = link.pings
-            elif link.pongs >= pings:
-                return
+                asked, since = link.pings, 0
 
     def _status(self, channel: Channel) -> int:
         if channel.exit_status is not None:

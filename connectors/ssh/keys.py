@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import struct
 from collections.abc import Callable
@@ -13,8 +14,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
+from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.errors import OptionError
+
+Sign = Callable[[bytes, str, Deadline, Callable[[], None]], bytes]
+"""Returns the signature of some data with an algorithm, as RFC 4253 §6.6 encodes it.
+
+What signs elsewhere, such as an agent, waits until the deadline at most and calls the guard meanwhile, which raises
+where the caller shall wait no longer; it raises OSError where there is no answer.
+"""
 
 _CERTIFICATE = "-cert-v01@openssh.com"
 _MAGIC = b"openssh-key-v1\0"
@@ -28,13 +37,13 @@ class SigningKey:
         label: what people know it by: a path, or the agent's comment.
         kind: its type, ``ssh-rsa`` for every RSA key.
         blob: the public key (or the certificate) as it is sent to the host.
-        sign: returns the signature of some data with an algorithm, as RFC 4253 §6.6 encodes it.
+        sign: makes a signature.
     """
 
     label: str
     kind: str
     blob: bytes
-    sign: Callable[[bytes, str], bytes] = field(repr=False)
+    sign: Sign = field(repr=False)
 
     def algorithm(self, server_algorithms: str) -> str:
         """Return the signature algorithm to use, given the host's ``server-sig-algs`` (RFC 8308; may be empty).
@@ -55,6 +64,21 @@ class SigningKey:
 def strings(*parts: bytes) -> bytes:
     """Return the parts as SSH strings, one after the other."""
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
+
+
+def state(path: str) -> tuple[object, ...]:
+    """Return what changes when the key file, or the certificate that lies beside it, is replaced.
+
+    Raises:
+        OptionError: there is no such key file.
+    """
+    try:
+        found = [os.stat(path)]
+    except OSError as error:
+        raise OptionError(f"private key file {path}: {error.strerror}") from None
+    with contextlib.suppress(OSError):
+        found.append(os.stat(f"{path}-cert.pub"))
+    return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
 
 def load(path: str, passphrase: str | None = None) -> SigningKey:
@@ -156,13 +180,13 @@ def _certificate(path: str) -> tuple[str, bytes] | None:
         raise OptionError(f"certificate file {path} is unreadable: {error}") from None
 
 
-def _signer(key: _Private) -> Callable[[bytes, str], bytes]:
+def _signer(key: _Private) -> Sign:
     """Return what signs with a key (RFC 8709, RFC 5656 §3.1.2, RFC 8332)."""
     if isinstance(key, ed25519.Ed25519PrivateKey):
-        return lambda data, algorithm: strings(b"ssh-ed25519", key.sign(data))
+        return lambda data, algorithm, deadline, guard: strings(b"ssh-ed25519", key.sign(data))
     if isinstance(key, rsa.RSAPrivateKey):
 
-        def sign_rsa(data: bytes, algorithm: str) -> bytes:
+        def sign_rsa(data: bytes, algorithm: str, deadline: Deadline, guard: Callable[[], None]) -> bytes:
             name = algorithm.removesuffix(_CERTIFICATE)
             digest = hashes.SHA256() if name == "rsa-sha2-256" else hashes.SHA512()
             return strings(name.encode(), key.sign(data, padding.PKCS1v15(), digest))
@@ -171,7 +195,7 @@ def _signer(key: _Private) -> Callable[[bytes, str], bytes]:
     size = key.curve.key_size
     digest = hashes.SHA256() if size <= 256 else hashes.SHA384() if size <= 384 else hashes.SHA512()
 
-    def sign_ecdsa(data: bytes, algorithm: str) -> bytes:
+    def sign_ecdsa(data: bytes, algorithm: str, deadline: Deadline, guard: Callable[[], None]) -> bytes:
         r, s = decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
         return strings(f"ecdsa-sha2-nistp{size}".encode(), strings(_mpint(r), _mpint(s)))
 

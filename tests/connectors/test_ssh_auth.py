@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,8 @@ from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
-from sshexec.errors import AuthenticationError, ConnectTimeoutError, OptionError
+from sshexec.connectors.ssh.keys import strings
+from sshexec.errors import AuthenticationError, CancelledError, ConnectTimeoutError, OptionError
 from tests.testbed import Sshd, keygen
 
 
@@ -110,6 +114,21 @@ def test_a_certificate_beside_the_key_is_used(tmp_path: Path) -> None:
         server.stop()
 
 
+def test_a_renewed_certificate_is_read_again(tmp_path: Path) -> None:
+    keygen(tmp_path / "ca", "-t", "ed25519", "-N", "")
+    key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "")
+    options = SshConnector.Options.from_vars({"ansible_private_key_file": str(key)}, "web1")
+    context = SshContext()
+    blobs = {context.signing_keys(options)[0].blob}
+    for serial in ("1", "2"):
+        sign = ["ssh-keygen", "-q", "-s", str(tmp_path / "ca"), "-I", "t", "-n", "me", "-z", serial, f"{key}.pub"]
+        subprocess.run(sign, check=True, capture_output=True)
+        blobs.add(context.signing_keys(options)[0].blob)
+    Path(f"{key}-cert.pub").unlink()
+    assert context.signing_keys(options)[0].kind == "ssh-ed25519"
+    assert len(blobs) == 3
+
+
 def test_a_wrong_key_is_told_with_what_was_offered(sshd: Sshd, tmp_path: Path) -> None:
     key = keygen(tmp_path / "key", "-t", "ed25519", "-N", "")
     with pytest.raises(AuthenticationError) as error:
@@ -168,6 +187,79 @@ def test_a_silent_agent_costs_one_wait_and_not_one_for_each_host(
                 connections += 1
     assert asked == [[], [], []]
     assert connections == 1
+
+
+@contextlib.contextmanager
+def agent_that_never_signs(path: Path, blob: bytes) -> Iterator[list[int]]:
+    """An agent that lists one key and does not answer requests for a signature; yields what it was asked."""
+    asked: list[int] = []
+    clients: list[socket.socket] = []
+
+    def serve(client: socket.socket) -> None:
+        with contextlib.suppress(OSError, IndexError):
+            while True:
+                asked.append(client.recv(65536)[4])
+                if asked[-1] == 11:
+                    body = b"\x0c\0\0\0\x01" + strings(blob, b"stuck")
+                    client.sendall(strings(body))
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                clients.append(listener.accept()[0])
+                threading.Thread(target=serve, args=(clients[-1],), daemon=True).start()
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(8)
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield asked
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for client in clients:
+                client.close()
+
+
+def test_a_stuck_signature_ends_with_its_hosts_deadline_and_holds_up_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = base64.b64decode(
+        keygen(tmp_path / "key", "-t", "ed25519", "-N", "").with_suffix(".pub").read_text().split()[1]
+    )
+    with agent_that_never_signs(tmp_path / "agent", blob) as asked:
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        context = SshContext()
+        (key,) = context.agent.keys()
+        ended: list[str] = []
+        patient = Deadline.after(15)
+
+        def sign(name: str, deadline: Deadline, guard: Callable[[], None]) -> None:
+            try:
+                key.sign(b"data", "ssh-ed25519", deadline, guard)
+            except Exception as error:
+                ended.append(f"{name} {type(error).__name__}")
+
+        cancelled = threading.Event()
+
+        def guard() -> None:
+            if cancelled.is_set():
+                raise CancelledError("cancelled")
+
+        first = threading.Thread(target=sign, args=("first", patient, guard))
+        first.start()
+        while 13 not in asked:
+            time.sleep(0.01)
+        # It waits behind the first, with a deadline of its own.
+        sign("second", Deadline.after(0.3), lambda: None)
+        cancelled.set()
+        first.join(10)
+        assert ended == ["second TimeoutError", "first CancelledError"]
+        assert not patient.expired
+        assert context.agent.keys() == [key]
+        context.close()
 
 
 @pytest.mark.usefixtures("agent")

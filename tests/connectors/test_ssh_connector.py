@@ -122,6 +122,16 @@ def test_a_name_that_does_not_resolve() -> None:
     assert error.phase == "resolving"
 
 
+@pytest.mark.parametrize("name", ["x" * 64, "web..example", ".", "web\udc80", "\u00e4" * 70])
+def test_what_no_host_can_be_called_is_not_looked_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: asked.append(args) or [])
+    error = failure({"ansible_host": name}, ResolveError)
+    assert "it is not a host name" in str(error)
+    assert str(error).isascii()
+    assert asked == []
+
+
 def test_a_resolver_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: release.wait(20) and [])
