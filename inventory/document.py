@@ -212,9 +212,9 @@ class _Builder:
     def _unsupported(self, node: Node) -> InventoryError:
         if node.tag.startswith("!vault"):
             return self._error("values encrypted with ansible-vault are not supported yet", node)
-        if isinstance(node, ScalarNode) and not node.value:
+        if not node.tag.startswith(_TAG):
             # Without the tag itself: it may be a password.
-            return self._error("a text that begins with '!' must stand in quotes", node)
+            return self._error("tags are not supported; a text that begins with '!' must stand in quotes", node)
         return self._error(f"the tag {node.tag.replace(_TAG, '!!')} is not supported", node)
 
     def _error(self, message: str, node: Node) -> InventoryError:

@@ -44,7 +44,7 @@ class Draft:
         Raises:
             InventoryError: the name can't be a group's.
         """
-        if name not in self.groups:
+        if not isinstance(name, str) or name not in self.groups:
             self._check_name("group", name)
             self.groups[name] = Group(name)
         return self.groups[name]
@@ -55,7 +55,7 @@ class Draft:
         Raises:
             InventoryError: the name can't be a host's.
         """
-        host = self.hosts.get(name)
+        host = self.hosts.get(name) if isinstance(name, str) else None
         if host is None:
             self._check_name("host", name)
             host = self.hosts[name] = Host(name)

@@ -150,7 +150,7 @@ def literal(text: str) -> Any:
         return text
     try:
         return _plain(value)
-    except ValueError:
+    except (ValueError, TypeError):  # a key that became a list
         return text
 
 

@@ -23,13 +23,20 @@ _RANGE = re.compile(r"\[\w+:\w+(?::\d+)?\]")
 
 
 def split_pattern(text: str) -> list[str]:
-    """Split a pattern into its parts: at commas, else at the colons that belong to no address, range or subscript."""
+    """Split a pattern into its parts: at commas, else at the colons that belong to no address, range or subscript.
+
+    Raises:
+        PatternError: brackets are not balanced.
+    """
     if "," in text:
         parts = text.split(",")
     elif _is_address(text):
         parts = [text]
     else:
         parts = _PART.findall(text)
+        if _PART.sub("", text).strip(": \t\r\n"):
+            # Left out, the bracket would leave a part that matches more.
+            raise PatternError(f"the host pattern {text!r} has a '[' or ']' without its other half")
     return [part.strip() for part in parts if part.strip()]
 
 
@@ -92,6 +99,8 @@ class Selector:
             return self.select(",".join(_file_parts(part[1:])))
         if not part or part[0] in "&!":
             raise PatternError("a host pattern has an '&' or '!' with nothing behind it")
+        if part == "~":
+            raise PatternError("a host pattern has a '~' with no regular expression behind it; 'all' means every host")
         if part in self._hosts:
             return (self._hosts[part],)
         found = _SUBSCRIPT.fullmatch(part) if part[0] != "~" else None

@@ -38,6 +38,12 @@ def is_script(path: str) -> bool:
     return head.startswith(b"#!") or b"\0" in head
 
 
+_LOOK = 0.1
+"""Seconds between looks at whether the program has ended."""
+_GRACE = 1.0
+"""Seconds after the program's end for which its pipes are still read."""
+
+
 def read_script(draft: Draft, path: str) -> None:
     """Run an inventory script and add what it lists.
 
@@ -88,16 +94,24 @@ def _run(draft: Draft, command: list[str], deadline: float) -> bytes:
 
 
 def _collect(draft: Draft, process: subprocess.Popen[bytes], asked: str, deadline: float) -> tuple[bytes, bytes]:
-    """Read both pipes to their ends and wait for the process."""
+    """Read both pipes to their ends, and wait for the process.
+
+    A background child that holds them keeps nobody waiting: what the script itself wrote has come within `_GRACE`.
+    """
     assert process.stdout is not None  # noqa: S101 - asked for with PIPE
     assert process.stderr is not None  # noqa: S101
     output, complaint = bytearray(), bytearray()
+    ended: float | None = None
     with selectors.DefaultSelector() as selector:
         for pipe, buffer in ((process.stdout, output), (process.stderr, complaint)):
             selector.register(pipe, selectors.EVENT_READ, buffer)
         while selector.get_map():
             left = deadline - time.monotonic()
-            ready = selector.select(left) if left > 0 else []
+            ready = selector.select(min(left, _LOOK)) if left > 0 else []
+            if ended is None and process.poll() is not None:
+                ended = time.monotonic()
+            if ended is not None and time.monotonic() > ended + _GRACE:
+                break
             if not ready and deadline <= time.monotonic():
                 raise draft.error(f"gave no answer to {asked} within {TIMEOUT:.0f} s{_shown(complaint)}")
             for key, _ in ready:

@@ -94,6 +94,7 @@ def test_variables_of_a_group_are_literals_too(write: Write) -> None:
         ("[" * 5000, "[" * 5000),
         ("9" * 5000, "9" * 5000),
         ("{[]: 1}", "{[]: 1}"),
+        ("{(1, 2): 3}", "{(1, 2): 3}"),
     ],
 )
 def test_a_literal_is_read_and_any_other_text_stands(text: str, value: Any) -> None:

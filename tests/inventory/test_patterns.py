@@ -148,6 +148,11 @@ def test_a_pattern_without_a_plain_part_begins_with_all(
         ("web:!&db", "nothing behind it"),
         ("@", "there is no such file"),
         ("@missing", "@missing: there is no such file"),
+        ("web[1", "'[' or ']' without its other half"),
+        ("web]:db", "'[' or ']' without its other half"),
+        ("web[1-3,5]", "no host or group matches"),
+        ("~", "no regular expression behind it"),
+        ("web:!~", "no regular expression behind it"),
         ("web:80", "no host or group matches 'web:80'"),
     ],
 )

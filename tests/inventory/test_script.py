@@ -129,6 +129,18 @@ def test_a_script_that_never_ends_is_killed_with_its_children(
         assert not _alive(child)
 
 
+def test_a_background_child_keeps_nobody_waiting(write: Write) -> None:
+    body = """echo '{"web": ["w1"], "_meta": {}}'; sleep 600 & exit 0"""
+    assert list(Inventory.load(str(program(write, body))).hosts) == ["w1"]
+
+
+@pytest.mark.parametrize(
+    "listing", ['{"web": [["w1"]]}', '{"web": {"hosts": [{"a": 1}]}}', '{"web": {"children": [[]]}}', '{"web": [null]}']
+)
+def test_names_that_are_no_text_are_refused(write: Write, listing: str) -> None:
+    assert "is not text" in refused(program(write, f"echo '{listing}'"))
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
