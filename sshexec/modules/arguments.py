@@ -25,6 +25,8 @@ _FALSE = ("n", "no", "off", "0", "false", "f", "0.0")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\'\"abfnrtv])")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _EQUALS = re.compile(r"(?<!\\)=")
+_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""What neither UTF-8 nor `surrogateescape` can write."""
 _BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
@@ -227,7 +229,12 @@ def _convert(module: str, parameter: Parameter, value: Any) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, (str, bool, int, float)):
-        return str(value)
+        text = str(value)
+        if "\0" in text:
+            raise ValueError("it holds a NUL character")
+        if _HALF.search(text):
+            raise ValueError("it holds half a surrogate pair, which no text does")
+        return text
     raise TypeError(f"'{value!r}' is not a string and conversion is not allowed")
 
 

@@ -6,6 +6,7 @@ One round trip asks what is there; where the SHA-1 is the same nothing is sent. 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import secrets
@@ -18,8 +19,8 @@ from sshexec.connectors.files import Found
 from sshexec.errors import ArgumentError, HostError, TransferError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.destination import Answer, InvalidError, Question, Wish, ask, settle, shown
-from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of
+from sshexec.modules.destination import Answer, InvalidError, Question, Wish, ask, discard, settle, shown
+from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of, shared
 from sshexec.modules.mode import Mode
 
 _LARGEST_DIFF = 104448
@@ -93,12 +94,13 @@ class Copy(Module):
                 raise self._wrong(f"{name} is not available yet")
         if not arguments["local_follow"]:
             raise self._wrong("local_follow=no is not available yet")
-        if "\0" in f"{src}{dest}":
-            raise self._wrong("a path can't hold a NUL character")
         self._mode = None if arguments["mode"] in (None, "preserve") else self._read_mode("mode")
         self._directory_mode = self._read_mode("directory_mode")
-        self._content = None if content is None else _content(content)
-        self._file = LocalFile(src) if src else None
+        try:
+            self._content = None if content is None else _content(content)
+        except UnicodeEncodeError:
+            raise self._wrong("content holds half a surrogate pair, which no text does") from None
+        self._file = shared(src) if src else None
         self._tree = Tree(src) if src else None
 
     def _wrong(self, message: str) -> ArgumentError:
@@ -176,7 +178,7 @@ class Copy(Module):
             wish = self._send(connector, invocation, job, wish)
         found = job.found
         if job.differs or _sets(wish):
-            found = settle(connector, invocation, [wish])[0]
+            found = self._settled(connector, invocation, wish)
         if found.sha1 and found.sha1 != facts.sha1:
             return self._failed(
                 "Copied file does not match the expected checksum. Transfer failed.",
@@ -247,6 +249,16 @@ class Copy(Module):
         temporary = f"{folder}{slash}.sshexec-{secrets.token_hex(8)}"
         connector.put(job.source, temporary, invocation.deadline, mode=wish.bits)
         return Wish(wish.path, wish.owner, wish.group, wish.bits, wish.keep, temporary, validate)
+
+    def _settled(self, connector: Connector[Any, Any], invocation: Invocation, wish: Wish) -> Found:
+        """Set what is wished; what waits for its validation is removed where that does not come to pass."""
+        try:
+            return settle(connector, invocation, [wish])[0]
+        except HostError as error:
+            if wish.validated is not None and not isinstance(error, InvalidError):
+                with contextlib.suppress(HostError):  # the connection may be gone
+                    discard(connector, wish.validated)
+            raise
 
     def _copy_tree(self, connector: Connector[Any, Any], invocation: Invocation, tree: Tree) -> Result:
         arguments = self.arguments

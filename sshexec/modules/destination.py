@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sshexec.connectors.base import Command, Connector
+from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import quote
@@ -72,7 +73,7 @@ class Question:
         if self.backup:
             parts.append(
                 f'if [ "$k" = file ] && [ "${{h%% *}}" != {self.backup} ]; then\n'
-                'b=.$$.$(date +%Y-%m-%d@%H:%M:%S)~; cp -p "$p" "$p$b" || exit 1\nfi\n'
+                'b=.$$.$(date +%Y-%m-%d@%H:%M:%S)~; cp -p "$p" "$p$b" || { rm -f "$p$b"; exit 1; }\nfi\n'
             )
         parts.append('printf \'%s\\n%s\' "$b" "$p"\n')
         return "".join(parts)
@@ -146,6 +147,7 @@ class Wish:
             words = (self._word(word) for word in shlex.split(self.validate))
             parts.append(
                 f"t={quote(self.validated)}\ntrap 'rm -f \"$t\"' EXIT\n"
+                "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM\n"
                 f"v=$({' '.join(words)} </dev/null) || {{ printf '%s\\n%s' $? \"$v\"; exit {_INVALID}; }}\n"
                 'mv -f "$t" "$q" || exit 15\n'
             )
@@ -211,6 +213,16 @@ def settle(connector: Connector[Any, Any], invocation: Invocation, wishes: Seque
         raise HostError(f"{_FAILURES.get(rc, 'setting attributes failed')}: {_said(output) or f'exit status {rc}'}")
     lines = iter(text.split("\n"))
     return [Found.read(lines) for _ in wishes]
+
+
+def discard(connector: Connector[Any, Any], path: str) -> None:
+    """Remove a file that was left behind, within a few seconds.
+
+    Raises:
+        HostError: the host does not answer.
+    """
+    script = f"rm -f -- {quote(path)}\n".encode("utf-8", "surrogateescape")
+    connector.execute(Command("exec /bin/sh", stdin=script, about=("discard", path)), Output(), Deadline.after(5))
 
 
 def shown(path: str) -> str:

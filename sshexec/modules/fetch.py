@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import posixpath
 import secrets
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,7 +16,7 @@ from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.destination import Question, ask, shown
-from sshexec.modules.local_file import LocalFile
+from sshexec.modules.local_file import LocalFile, located
 
 _MISSING = "the remote file does not exist, not transferring, ignored"
 
@@ -37,8 +38,6 @@ class Fetch(Module):
         """Check that both paths are given."""
         if not self.arguments["src"] or not self.arguments["dest"]:
             raise ArgumentError(f"{self.name}: src and dest are required")
-        if "\0" in self.arguments["src"] + self.arguments["dest"]:
-            raise ArgumentError(f"{self.name}: a path can't hold a NUL character")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Fetch the file where the local copy differs; check mode skips it."""
@@ -62,10 +61,16 @@ class Fetch(Module):
                 raise
             return self._failed(error.message, file=shown(src))
         except OSError as error:
-            return self._failed(f"Failed to fetch the file: {error.strerror}: {error.filename!r}", file=shown(src))
+            return self._failed(
+                f"Failed to fetch the file: {error.strerror}: {error.filename or self.arguments['dest']!r}",
+                file=shown(src),
+            )
 
     def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, path: str, found: Found) -> Result:
-        target = self._target(invocation.host, path)
+        # As Ansible, which opens dest for writing: what a link points to is replaced, not the link.
+        target = Path(os.path.realpath(self._target(invocation.host, path)))
+        if target.exists() and not target.is_dir() and not target.is_file():
+            return self._failed(f"{target} is not a regular file, a file can't take its place")
         if target.is_dir():
             return self._failed(
                 "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
@@ -99,8 +104,8 @@ class Fetch(Module):
 
     def _target(self, host: str, path: str) -> Path:
         """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
-        dest = os.path.abspath(os.path.expanduser(self.arguments["dest"]))
-        parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+        dest = located(self.arguments["dest"])
+        parts = posixpath.normpath(f"/{path}").strip("/").split("/")
         if self.arguments["flat"]:
             return Path(dest, parts[-1]) if self.arguments["dest"].endswith("/") else Path(dest)
         safe = host.replace("/", "_").replace("\0", "_")

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakValueDictionary
 
-from sshexec.errors import HostError
+from sshexec.errors import ArgumentError, HostError
 
 _PIECE = 2**20
 _VAULT = b"$ANSIBLE_VAULT;"
@@ -44,7 +45,7 @@ class LocalFile:
 
     def __init__(self, given: str) -> None:
         self.given = given
-        self.path = Path(os.path.abspath(os.path.expanduser(given)))
+        self.path = located(given)
         self._lock = threading.Lock()
         self._facts: Facts | None = None
         self._content: bytes | None = None
@@ -52,7 +53,7 @@ class LocalFile:
     @property
     def is_directory(self) -> bool:
         """Whether it is a directory, or a link to one."""
-        return self.path.is_dir()
+        return os.path.isdir(self.path)  # False too where the name is too long to be any
 
     def facts(self) -> Facts:
         """Return what is known about the content.
@@ -107,6 +108,38 @@ class LocalFile:
         return HostError(f"Could not read '{self.given}': {error.strerror}")
 
 
+def located(given: str) -> Path:
+    """Return the absolute path of a local file; ``~`` is expanded.
+
+    Raises:
+        ArgumentError: it is relative, and the current directory is gone.
+    """
+    try:
+        return Path(os.path.abspath(os.path.expanduser(given)))
+    except FileNotFoundError:
+        raise ArgumentError(f"{given!r} is relative to the current directory, which has been removed") from None
+
+
+def shared(given: str) -> LocalFile:
+    """Return a local file, the same object for all who ask while the file stays as it is: the first one reads it.
+
+    Hosts whose arguments differ in another place, such as a templated destination, still send the same file.
+
+    Raises:
+        ArgumentError: as `located`.
+    """
+    path = located(given)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return LocalFile(given)
+    key = (given, str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+    return _SHARED.setdefault(key, LocalFile(given))
+
+
+_SHARED: WeakValueDictionary[tuple[object, ...], LocalFile] = WeakValueDictionary()
+
+
 def facts_of(content: bytes) -> Facts:
     """Return the facts of a content that is no file."""
     digests = [hashlib.new(name, content, usedforsecurity=False).hexdigest() for name in ("sha1", "md5")]
@@ -134,7 +167,7 @@ class Tree:
     """
 
     def __init__(self, given: str) -> None:
-        self.path = Path(os.path.abspath(os.path.expanduser(given)))
+        self.path = located(given)
         self._lock = threading.Lock()
         self._entries: tuple[Entry, ...] | None = None
 
@@ -158,7 +191,7 @@ def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
     for name in names:
         path = folder / name
         if not path.is_dir():
-            yield Entry(prefix + name, LocalFile(str(path)))
+            yield Entry(prefix + name, shared(str(path)))
             continue
         real = os.path.realpath(path)
         if real in above:

@@ -16,7 +16,7 @@ from sshexec.connectors.posix import NOTE, quote
 from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.local_file import LocalFile
+from sshexec.modules.local_file import shared
 from sshexec.modules.raw import plain
 from sshexec.modules.words import expanding
 
@@ -56,7 +56,7 @@ class Script(Module):
         one_of(self.name, {name: arguments[name] or None for name in (FREE_FORM, "cmd")}, FREE_FORM, "cmd")
         text = str(arguments[FREE_FORM] or arguments["cmd"]).strip()
         path, self._rest = first_word(self.name, text)
-        self._file = LocalFile(path)
+        self._file = shared(path)
         if arguments["chdir"] and not arguments["chdir"].startswith("/"):
             raise ArgumentError(
                 f"{self.name}: chdir {arguments['chdir']} must be an absolute path for a Unix-aware remote node"

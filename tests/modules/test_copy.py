@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sshexec.errors import ArgumentError
+from sshexec.connectors.base import Connector, Deadline
+from sshexec.connectors.output import Output
+from sshexec.errors import ArgumentError, CommandTimeoutError
+from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_class
 
 Run = Callable[..., dict[str, Any]]
@@ -126,6 +130,63 @@ def test_backup(run: Run, folder: Path) -> None:
     assert backup.name.endswith("~")
     assert "backup_file" not in run("copy", args)
     assert len(list(folder.glob("out.*~"))) == 1
+
+
+def test_a_backup_that_does_not_fit_is_not_left_cut(run: Run, small_disk: Path) -> None:
+    out = small_disk / "out"
+    out.write_bytes(b"x" * 700_000)
+    failed = run("copy", {"content": "new", "dest": str(out), "backup": True})
+    assert failed["failed"] is True
+    assert "No space left on device" in failed["msg"]
+    assert os.listdir(small_disk) == ["out"]
+    assert out.read_bytes() == b"x" * 700_000
+
+
+def test_a_validation_that_is_stopped_leaves_nothing(connector: Connector[Any, Any], folder: Path) -> None:
+    args = {"content": "new", "dest": str(folder / "out"), "validate": "sh -c 'sleep 60' %s"}
+    with pytest.raises(CommandTimeoutError):
+        module_class("copy").from_args(args).run(connector, Invocation("web1", Output(), Deadline.after(1.5)))
+    limit = time.monotonic() + 20
+    while os.listdir(folder) != ["f.txt"]:
+        assert time.monotonic() < limit, os.listdir(folder)
+        time.sleep(0.05)
+
+
+def test_a_file_is_hashed_once_for_all_destinations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [module_class("copy").from_args(f"src=f.txt dest=/d{n}") for n in range(3)]
+    assert len({id(module._file) for module in modules}) == 1
+    (folder / "f.txt").write_text("changed\n")
+    assert module_class("copy").from_args("src=f.txt dest=/d")._file is not modules[0]._file
+
+
+@pytest.mark.parametrize(
+    ("module", "args", "words"),
+    [
+        ("copy", {"src": "f.txt", "dest": "a\0b"}, "NUL"),
+        ("copy", {"src": "f\ud800", "dest": "x"}, "half a surrogate pair"),
+        ("copy", {"content": "\ud800", "dest": "x"}, "half a surrogate pair"),
+        ("fetch", {"src": "a\0b", "dest": "x"}, "NUL"),
+        ("script", {"cmd": "a\0b"}, "NUL"),
+        ("shell", {"cmd": "true", "chdir": "\ud800"}, "half a surrogate pair"),
+        ("shell", {"cmd": "cat", "stdin": "\ud800"}, "half a surrogate pair"),
+    ],
+)
+def test_what_no_path_or_text_can_hold(module: str, args: dict[str, Any], words: str) -> None:
+    with pytest.raises(ArgumentError, match=words):
+        module_class(module).from_args(args)
+
+
+def test_a_name_too_long_is_a_failed_host(run: Run) -> None:
+    failed = run("copy", f"src={'x' * 300} dest=/tmp/never")
+    assert (failed["failed"], "File name too long" in failed["msg"]) == (True, True)
+
+
+def test_a_current_directory_that_is_gone(folder: Path) -> None:
+    (folder / "gone").mkdir()
+    os.chdir(folder / "gone")
+    (folder / "gone").rmdir()
+    with pytest.raises(ArgumentError, match="current directory, which has been removed"):
+        module_class("copy").from_args("src=f.txt dest=/tmp/never")
 
 
 def test_validate(run: Run, folder: Path) -> None:

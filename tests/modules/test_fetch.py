@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.base import Connector, Deadline, Timeouts
 from sshexec.connectors.fake import FakeConnector, FakeContext, FakeOptions
 from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError
@@ -58,6 +58,34 @@ def test_missing_and_directories(run: Run, folder: Path) -> None:
     assert (
         run("fetch", f"src={folder} dest=got")["msg"] == "remote file is a directory, fetch cannot work on directories"
     )
+
+
+def test_only_regular_files_are_replaced_and_links_stay(run: Run, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    refused = run("fetch", f"src={folder}/f.txt dest=pipe flat=yes")
+    assert (refused["failed"], "is not a regular file" in refused["msg"]) == (True, True)
+    assert (folder / "pipe").is_fifo()
+    (folder / "real").write_text("old")
+    (folder / "link").symlink_to("real")
+    assert run("fetch", f"src={folder}/f.txt dest=link flat=yes")["changed"] is True
+    assert (folder / "link").is_symlink()
+    assert (folder / "real").read_text() == "hello\n"
+
+
+def test_a_full_disk_here_is_named(run: Run, connector: Connector[Any, Any], folder: Path, small_disk: Path) -> None:
+    (folder / "big").write_bytes(b"x" * 2_000_000)
+    failed = run("fetch", f"src={folder}/big dest={small_disk}/got flat=yes")
+    assert failed["failed"] is True
+    assert "No space left on device" in failed["msg"]
+    if connector.name == "ssh":  # locally both ends are the connector's
+        assert f"{small_disk}/got" in failed["msg"]
+    assert os.listdir(small_disk) == []
+
+
+def test_dots_in_the_path_are_resolved(run: Run, folder: Path) -> None:
+    (folder / "sub").mkdir()
+    result = run("fetch", f"src={folder}/sub/../f.txt dest=got")
+    assert result["dest"] == f"{folder}/got/web1{folder}/f.txt"
 
 
 def test_check_mode_skips(run: Run, folder: Path) -> None:
