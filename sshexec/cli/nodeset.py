@@ -28,12 +28,6 @@ def fold(names: Iterable[str]) -> str:
     return ",".join("".join(name) for name in cut)
 
 
-def shorten(names: Iterable[str], width: int) -> str:
-    """Return the folded names, cut to a width in characters with an ellipsis."""
-    text = fold(names)
-    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
-
-
 def _fold_place(names: list[_Name], place: int) -> list[_Name]:
     """Fold those names that differ in one place only."""
     alike: dict[tuple[_Name, _Name], list[str]] = {}

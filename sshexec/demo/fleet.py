@@ -22,8 +22,6 @@ from sshexec.demo.backend import AUTHORIZED_KEYS, HOST_KEY
 from sshexec.demo.server import addresses
 from sshexec.errors import SshexecError
 
-BACKENDS = ("openssh", "embedded")
-
 USER_KEY = "id_ed25519"
 """Name of the private key that logs in."""
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sshexec.cli.nodeset import fold, shorten
+from sshexec.cli.nodeset import fold
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,3 @@ def expand(text: str) -> list[str]:
 @given(st.lists(st.from_regex(r"[a-c]{0,1}[0-9]{1,3}([.x][0-9]{1,2}){0,2}", fullmatch=True), unique=True))
 def test_no_name_is_lost_or_made_up(names: list[str]) -> None:
     assert sorted(expand(fold(names))) == sorted(names)
-
-
-def test_shorten_marks_the_cut() -> None:
-    assert shorten(["h1", "h2"], 20) == "h[1-2]"
-    assert shorten(["alpha", "beta", "gamma"], 8) == "alpha,b…"
