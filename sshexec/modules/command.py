@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import shlex
+from abc import abstractmethod
 from typing import Any
 
 from sshexec.connectors import base
@@ -68,9 +69,9 @@ class _Running(Module):
         """The command as the result shows it."""
         return self.text
 
+    @abstractmethod
     def running(self) -> str:
         """Return the end of the script: what runs the command."""
-        raise NotImplementedError
 
     @functools.cached_property
     def _stdin(self) -> bytes | None:
