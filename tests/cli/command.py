@@ -38,7 +38,7 @@ def sshexec(*args: object, env: dict[str, str] | None = None, **options: Any) ->
 
 
 def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-    """Start the command with pipes for its outputs; it heeds Ctrl-C even where the tests run in the background."""
+    """Start the command with pipes for its outputs; it heeds signals even where the tests do not."""
     options.setdefault("preexec_fn", heed_interrupts)
     return subprocess.Popen(
         [*SSHEXEC, *map(str, args)],
@@ -52,8 +52,9 @@ def start(*args: object, env: dict[str, str] | None = None, **options: Any) -> s
 
 
 def heed_interrupts() -> None:
-    """Heed Ctrl-C in a child, though the tests may run in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    """Heed signals in a child, though the tests may run in the background or under nohup."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
