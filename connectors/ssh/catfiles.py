@@ -20,7 +20,7 @@ _DIRECTORY = 21
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
-trap 'rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
+trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
 set -C
 if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && mv -f -- "$t" "$f"
 """

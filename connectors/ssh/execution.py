@@ -40,11 +40,13 @@ _STILL_ALIVE = 1
 
 # Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
 # but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
-# awk can tell them: `timeout` and `setsid` start groups of their own. Ends with 0 when all are gone, 1 when some are
+# awk can tell them: `timeout` and `setsid` start groups of their own. Each group gets TERM once: a second one would
+# kill what cleans up after the first. Ends with 0 when all are gone, 1 when some are
 # not, 2 when there was none.
 _KILLER = """LC_ALL=C; export LC_ALL; g=$1
 [ -n "$g" ] || g=$(ps -A -o pid= -o ppid= -o args= 2>/dev/null | while read -r p q a; do
-[ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp*) ;; *) echo "$p" ;; esac; done)
+[ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp-server|*sftp-server" -"*|sshd*@internal-sftp*) ;;
+*) echo "$p" ;; esac; done)
 [ -n "$g" ] || exit 2
 m=$(ps -A -o pid= -o ppid= -o pgid= -o sess= 2>/dev/null | awk -v roots="$(echo $g)" '
 { parent[$1] = $2; group[$1] = $3; session[$1] = $4 }
@@ -52,7 +54,7 @@ END { count = split(roots, root); for (i = 1; i <= count; i++) { first[root[i]] 
 do { more = 0; for (p in parent) if (!(p in member) && ((parent[p] in member) || (session[p] in first))) {
 member[p] = 1; more = 1 } } while (more)
 for (p in member) if (group[p] > 1) print group[p] }' 2>/dev/null | sort -u)
-g="$g $m"
+for i in $g; do case " $(echo $m) " in *" $i "*) ;; *) m="$m $i" ;; esac; done; g=$m
 send() { for i in $g; do kill -s "$1" -- "-$i" 2>/dev/null; done; }
 alive() { for i in $g; do r=$(kill -s 0 -- "-$i" 2>&1) && return 0
 case $r in *[Nn]"o such process"*) ;; *) return 0 ;; esac; done; return 1; }

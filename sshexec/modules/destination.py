@@ -146,7 +146,7 @@ class Wish:
         if self.validated is not None:
             words = (self._word(word) for word in shlex.split(self.validate))
             parts.append(
-                f"t={quote(self.validated)}\ntrap 'rm -f \"$t\"' EXIT\n"
+                f't={quote(self.validated)}\ntrap \'trap "" HUP INT TERM; rm -f "$t"\' EXIT\n'
                 "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM\n"
                 f"v=$({' '.join(words)} </dev/null) || {{ printf '%s\\n%s' $? \"$v\"; exit {_INVALID}; }}\n"
                 'mv -f "$t" "$q" || exit 15\n'

@@ -25,7 +25,7 @@ from sshexec.modules.words import expanding
 _PLACE = """
 for t in "$HOME" "${{TMPDIR:-/tmp}}"; do d=$t/.sshexec-{token}; mkdir -m 700 "$d" 2>/dev/null && break; d=; done
 [ "$d" ] || {{ echo "no directory to write to: $HOME, ${{TMPDIR:-/tmp}}" >&2; {note} place; exit 1; }}
-trap 'rm -rf "$d"' EXIT
+trap 'trap "" HUP INT TERM; rm -rf "$d"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from sshexec.connectors.base import Command, Completed, Deadline, Timeouts
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
+from sshexec.connectors.ssh.execution import _KILLER
 from sshexec.errors import ArgumentError, CancelledError, CommandTimeoutError, ConnectionLostError, UnreachableError
 from tests.testbed import Sshd
 
@@ -202,6 +205,28 @@ def test_a_deadline_kills_a_verbatim_command(ssh: SshConnector, script: str) -> 
         ssh.execute(Command(f'sh -c "{script}"', verbatim=True), Output(), Deadline.after(0.5))
     assert error.value.killed is True
     assert gone("sleep\00077.5")
+
+
+def test_a_command_that_names_sftp_is_no_sftp_server(ssh: SshConnector) -> None:
+    with pytest.raises(CommandTimeoutError) as error:
+        ssh.execute(Command("exec -a /srv/sftp/tool sleep 77.6", verbatim=True), Output(), Deadline.after(0.5))
+    assert error.value.killed is True
+    assert gone("tool\00077.6")
+
+
+def test_every_group_is_asked_to_end_once(tmp_path: Path) -> None:
+    group = subprocess.Popen(["sleep", "77.7"], start_new_session=True)
+    try:
+        log = tmp_path / "sent"
+        recorded = f'kill() {{ echo "$@" >>{log}; command kill "$@"; }}\n{_KILLER}'
+        killer = subprocess.Popen(["sh", "-c", recorded, "sh", str(group.pid)])
+        assert group.wait(5) == -signal.SIGTERM
+        assert killer.wait(5) == 0
+        sent = [line.split()[-1] for line in log.read_text().splitlines() if "TERM" in line]
+        assert sent.count(f"-{group.pid}") == 1
+    finally:
+        group.kill()
+        group.wait()
 
 
 def test_a_deadline_holds_against_endless_output(ssh: SshConnector) -> None:
