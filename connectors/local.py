@@ -28,6 +28,7 @@ from sshexec.connectors.base import (
     Source,
     Timeouts,
 )
+from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
@@ -253,9 +254,11 @@ class _Child:
         self._input = io.BytesIO(command.stdin) if isinstance(command.stdin, bytes) else command.stdin
         self._unwritten = b""
         self._exited = False
+        self._owner = os.getpid()
         self._pidfd = _pidfd(process.pid)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
+                keep_from_children(pipe)
                 os.set_blocking(pipe.fileno(), False)
                 event = selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ
                 self._selector.register(pipe, event)
@@ -334,6 +337,8 @@ class _Child:
 
     def kill(self) -> bool:
         """End the process group, TERM before KILL; return whether its death was confirmed."""
+        if os.getpid() != self._owner:
+            return False  # a forked child of ours: the command is its parent's
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)

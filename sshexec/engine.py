@@ -49,7 +49,7 @@ class Engine:
 
     In a process that gevent has patched the hosts run on greenlets of that process. In any other the engine starts
     worker processes at its first run and leaves the caller's process untouched. It may be used from several threads,
-    and in forked children, which get workers of their own; a patched process has to fork before the first run.
+    and in forked children, which get workers and connections of their own.
 
     Args:
         inventory: the hosts.
@@ -162,7 +162,12 @@ class Engine:
         run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done)
         executor.prepare(job, run.receive)
         with self._lock:
-            self._runs[run.id] = run
+            closed = self._closed
+            if not closed:
+                self._runs[run.id] = run
+        if closed:
+            executor.forget(job.id)
+            raise SshexecError("the engine is closed")
         run.begin()
         return run
 

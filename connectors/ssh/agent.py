@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
 
@@ -130,6 +131,7 @@ class Agent:
     def _exchange(self, request: bytes, patience: _Patience) -> bytes:
         if self._socket is None:
             fresh = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            keep_from_children(fresh)
             fresh.settimeout(_LOOK)
             try:
                 fresh.connect(self._path or "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Source, Timeouts
+from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
@@ -186,6 +187,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _connect_to(self, address: Address, limit: Deadline) -> socket.socket:
         sock = self._socket = socket.socket(address.family, socket.SOCK_STREAM)
+        keep_from_children(sock)
         try:
             left = limit.remaining()
             # A time-out of 0 would mean a socket that does not block.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import threading
 from collections import deque
@@ -13,13 +14,21 @@ from gevent.pool import Group
 from greenlet import greenlet
 
 from sshexec.connectors.output import Budget
+from sshexec.errors import SshexecError
 from sshexec.runtime.connections import Connections
+from sshexec.runtime.fork import abandon_in_children
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan, plan
 from sshexec.runtime.turn import Turn
 
 STOP_GRACE = 10.0
 """Seconds that running hosts have to end, TERM and KILL included, before `close` stops waiting for them."""
+
+_OWN_FILES = 64
+_FILES_A_HOST = 3
+"""A connection of its own, and its share of those that are kept and of what commands of this machine need."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -41,9 +50,16 @@ class PoolExecutor:
     """
 
     def __init__(self, concurrency: int, keep: float) -> None:
-        self._concurrency = concurrency
         self._contexts = Contexts()
         soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._concurrency = min(concurrency, max(1, (soft - _OWN_FILES) // _FILES_A_HOST))
+        if self._concurrency < concurrency:
+            log.warning(
+                "%d hosts at once instead of %d: this process may have %d files open (ulimit -n)",
+                self._concurrency,
+                concurrency,
+                soft,
+            )
         self._connections = Connections(keep, limit=max(1, min(soft // 4, 5000)))
         self._jobs: dict[str, _Prepared] = {}
         self._queue: deque[Turn] = deque()
@@ -52,9 +68,13 @@ class PoolExecutor:
         self._reaper: gevent.Greenlet[..., None] | None = None
         # Runs may be started from several (patched) threads; the queue and the jobs are shared.
         self._lock = threading.Lock()
+        self._closed = False
+        abandon_in_children(self)
 
     def prepare(self, job: Job, emit: Emit) -> None:
         """Check a job; see `sshexec.runtime.job.Executor`."""
+        if self._closed:
+            raise SshexecError("the engine is closed")
         plans = plan(job, self._contexts)
         prepared = _Prepared(job, emit, plans, Budget(job.task.run_output_limit))
         prepared.flowing.set()
@@ -62,6 +82,8 @@ class PoolExecutor:
 
     def begin(self, job_id: str, hosts: Sequence[str]) -> None:
         """Queue the hosts and see to it that enough greenlets work the queue off."""
+        if self._closed:
+            return
         prepared = self._jobs[job_id]
         with self._lock:
             for host in hosts:
@@ -129,8 +151,17 @@ class PoolExecutor:
                 if stuck is not gevent.getcurrent():
                     gevent.kill(stuck)
 
+    def abandon(self) -> None:
+        """In a forked child, which has inherited the greenlets: see to it that they end and start nothing."""
+        self._closed = True
+        self._queue.clear()
+        for prepared in self._jobs.values():
+            for turn in prepared.running:
+                turn.stop(Stop("cancelled", "the run is that of the parent process"))
+
     def close(self) -> None:
         """Stop everything and close every connection."""
+        self._closed = True
         for job_id in list(self._jobs):
             self.stop(job_id, Stop("cancelled", "the engine was closed"))
         self._workers.join(timeout=STOP_GRACE)

@@ -15,13 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Sequence
 from typing import IO, Any
 
-from sshexec.errors import InputError, WorkerLostError, WorkerStartError
+from sshexec.errors import InputError, SshexecError, WorkerLostError, WorkerStartError
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
+from sshexec.runtime.fork import abandon_in_children
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.wire import Wire
 
@@ -37,8 +37,6 @@ CLOSE_LIMIT = 20.0
 _START = (
     "import sys; sys.path[:] = {path}; import runpy; runpy.run_module('sshexec.runtime.worker', run_name='__main__')"
 )
-
-_alive: weakref.WeakSet[WorkersExecutor] = weakref.WeakSet()
 
 
 class WorkersExecutor:
@@ -59,7 +57,8 @@ class WorkersExecutor:
         self._jobs: dict[str, dict[int, _Worker]] = {}
         self._homes: dict[str, int] = {}
         self._lock = threading.Lock()
-        _alive.add(self)
+        self._closed = False
+        abandon_in_children(self)
 
     def prepare(self, job: Job, emit: Emit) -> None:
         """Have each worker check its part of the job; see `sshexec.runtime.job.Executor`."""
@@ -116,6 +115,7 @@ class WorkersExecutor:
     def close(self) -> None:
         """End every worker; one that does not end in time is killed."""
         with self._lock:
+            self._closed = True
             workers = list(filter(None, self._slots))
             self._slots = [None] * len(self._slots)
         for worker in workers:
@@ -129,6 +129,8 @@ class WorkersExecutor:
 
     def _worker(self, slot: int) -> _Worker:
         with self._lock:
+            if self._closed:
+                raise SshexecError("the engine is closed")
             worker = self._slots[slot]
             if worker is None or worker.lost:
                 worker = self._slots[slot] = _Worker(self._shares[slot], self._keep)
@@ -150,6 +152,7 @@ class _Worker:
     """One worker process, seen from its parent."""
 
     def __init__(self, concurrency: int, keep: float) -> None:
+        python = _python()
         ours, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
         arguments = [str(theirs.fileno()), str(os.getpid()), str(concurrency), str(keep)]
@@ -157,7 +160,7 @@ class _Worker:
         with theirs:
             try:
                 self.process = subprocess.Popen(
-                    [_python(), "-c", code, *arguments],
+                    [python, "-c", code, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=self._errors,
@@ -297,18 +300,17 @@ class _Worker:
 
 
 def _python() -> str:
-    """Return this process's Python; an embedding program (uwsgi, mod_wsgi) names itself as sys.executable."""
-    candidates = (sys.executable or "", os.path.join(sys.exec_prefix, "bin", "python3"))
-    for path in candidates:
+    """Return this process's Python; an embedding program (uwsgi, mod_wsgi) names itself as sys.executable.
+
+    Raises:
+        WorkerStartError: it is not where it should be, and another one may not have our packages.
+    """
+    folder = os.path.join(sys.exec_prefix, "bin")
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (sys.executable or "", os.path.join(folder, version), os.path.join(folder, "python3")):
         if "python" in os.path.basename(path) and os.access(path, os.X_OK):
             return path
-    return "python3"
-
-
-def _after_fork() -> None:
-    for executor in list(_alive):
-        executor.abandon()
-    _alive.clear()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+    raise WorkerStartError(
+        f"no Python to start a worker process with: sys.executable is {sys.executable!r}, and there is no "
+        f"{version} in {folder}; set sys.executable to the interpreter's path"
+    )

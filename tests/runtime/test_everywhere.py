@@ -126,6 +126,62 @@ def test_run_after_run_in_a_patched_process_with_one_host_at_a_time() -> None:
     assert done.stdout == "{'changed': 3}\n" * 5, done.stderr
 
 
+FORKED = """
+from gevent import monkey; monkey.patch_all()
+import os, sys, threading
+from sshexec import Engine, Host, Inventory
+inventory = Inventory.load(sys.argv[1])
+names = [host.name for host in inventory.select("all")]
+mixed = Inventory.from_hosts([
+    *(Host(name, dict(inventory.variables(name))) for name in names),
+    *(Host(f"l{n}", {"ansible_connection": "local"}) for n in range(3)),
+])
+mark = sys.argv[2]
+
+def ports(engine):
+    return {name: r.data["stdout"] for name, r in engine.run("all:!l*", "raw", "echo $SSH_CONNECTION").items()}
+
+with Engine(mixed, concurrency=10) as engine:
+    before = ports(engine)
+    # Half of these run and half of them wait at the time of the fork.
+    script = f"sleep 1.5; echo {{{{ inventory_hostname }}}} >>{mark}; echo done"
+    run = engine.start("all", "shell", script, output=False)
+    while sum(state.phase == "running" for state in run.snapshot()) < 10:
+        threading.Event().wait(0.01)
+    run.drop_events()
+    child = os.fork()
+    if child == 0:
+        try:
+            mine = ports(engine)
+            assert sorted(mine) == sorted(before), mine
+            assert not set(mine.values()) & set(before.values()), "the parent's connections were used"
+            threading.Event().wait(3)
+            engine.close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    result = run.wait(60)
+    assert result.stats == {"changed": 23}, {h: r.data for h, r in result.items() if r.failed}
+    assert {r.data["stdout"] for r in result.values()} == {"done"}
+    assert ports(engine) == before
+print("fine")
+"""
+
+
+def test_a_fork_in_a_patched_process_in_mid_run_disturbs_nothing(sshd: Sshd, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, str(hosts_file(sshd, tmp_path)), str(mark)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.stdout == "fine\n", done.stderr
+    # Every host had its turn once: none began in the child what waited in the parent.
+    assert len(mark.read_text().split()) == len(set(mark.read_text().split())) == 23
+
+
 def _in_child(inventory: Inventory, queue: Any) -> None:
     with Engine(inventory) as engine:
         result = engine.run("all", "shell", "sleep 1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,10 +10,15 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from sshexec import Engine, Host, Inventory
+from sshexec.errors import SshexecError, WorkerStartError
 from sshexec.events import HostFinished
+from tests.testbed import Sshd
 
 
 def workers_of(engine: Engine) -> list[int]:
@@ -99,6 +105,59 @@ def test_close_ends_the_workers_and_what_they_run(local: Inventory) -> None:
     result = run.wait(20)
     assert result.stats == {"cancelled": 6}
     assert all(r.killed for r in result.values())
+
+
+def test_a_run_that_starts_while_the_engine_is_closed_is_refused(local: Inventory) -> None:
+    engine = Engine(local)
+    executor: Any = engine._ready()
+    engine.close()
+    # Another thread may have passed the engine's own check before.
+    engine._ready = lambda: executor  # type: ignore[method-assign]
+    with pytest.raises(SshexecError, match="the engine is closed"):
+        engine.run("all", "ping")
+    assert workers_of(SimpleNamespace(_executor=executor)) == []  # type: ignore[arg-type]
+
+
+def test_an_engine_that_is_closed_while_the_job_is_checked_runs_nothing(local: Inventory, tmp_path: Path) -> None:
+    engine = Engine(local)
+    executor: Any = engine._ready()
+    prepare = executor.prepare
+
+    def then_close(*args: Any) -> None:
+        prepare(*args)
+        engine.close()
+
+    executor.prepare = then_close
+    with pytest.raises(SshexecError, match="the engine is closed"):
+        engine.run("all", "raw", f"touch {tmp_path}/{{{{ inventory_hostname }}}}")
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_python_is_never_taken(local: Inventory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with Engine(local) as engine:
+        monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
+        assert engine.run("l0", "ping").stats == {"ok": 1}
+    with Engine(local) as engine:
+        monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
+        with pytest.raises(WorkerStartError, match="no Python to start a worker process with"):
+            engine.run("l0", "ping")
+
+
+FEW_FILES = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
+from sshexec import Engine, Inventory
+with Engine(Inventory.load(sys.argv[1]), concurrency=300) as engine:
+    for _ in range(2):
+        print(engine.run("all", "raw", "sleep 0.2").stats)
+"""
+
+
+def test_few_open_files_mean_fewer_hosts_at_once(sshd: Sshd, tmp_path: Path) -> None:
+    path = tmp_path / "hosts.json"
+    path.write_text(json.dumps({"all": {"hosts": sshd.hosts(150)}}))
+    done = subprocess.run([sys.executable, "-c", FEW_FILES, str(path)], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "{'changed': 150}\n" * 2, done.stderr
 
 
 def test_a_worker_replaced_meanwhile_costs_a_serial_run_its_own_hosts_only(local: Inventory) -> None:
