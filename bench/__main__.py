@@ -26,23 +26,25 @@ class Session:
     Args:
         folder: a scratch directory.
         rounds: turns of each tool in each case.
+        here: measure the sshexec of the interpreter that runs the bench.
     """
 
-    def __init__(self, folder: Path, rounds: int) -> None:
+    def __init__(self, folder: Path, rounds: int, here: bool = False) -> None:
+        self._here = here
         self.fleet = Fleet(folder)
         self.bench = Bench(folder, self.fleet.sshd.user, self.fleet.sshd.port, self.fleet.sshd.key)
         self.report = Report(rounds)
         self.pythons: dict[str, str] = {}
         self.strangers = folder / "known_hosts.empty"
         self.strangers.touch()
-        self.here = folder / "local.ini"
-        self.here.write_text("localhost ansible_connection=local\n")
+        self.this_machine = folder / "local.ini"
+        self.this_machine.write_text("localhost ansible_connection=local\n")
 
     def measure(self, tool: Tool, case: Case, known_hosts: Path | None = None) -> Measurement:
         """Run one tool once on hosts that have come to rest."""
         self.fleet.settle()
         known_hosts = known_hosts or self.fleet.known_hosts(case.hosts, case.known_hosts)
-        inventory = self.here if case.mode == "local" else self.fleet.inventory(case.hosts, known_hosts)
+        inventory = self.this_machine if case.mode == "local" else self.fleet.inventory(case.hosts, known_hosts)
         python = self.pythons[tool.name]
         return self.bench.run(tool, python, case, self.fleet.addresses(case.hosts), known_hosts, inventory)
 
@@ -54,7 +56,7 @@ class Session:
         Raises:
             ToolUnavailable: it can't be installed, or does not do what is measured.
         """
-        self.pythons[tool.name] = tool.prepare()
+        self.pythons[tool.name] = tool.prepare(self._here)
         trial = Case("trial", PROBE_HOSTS, known_hosts=PROBE_HOSTS)
         seen = self.measure(tool, trial)
         if seen.error:
@@ -125,6 +127,11 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=None, metavar="N", help="turns of each tool (default 3)")
     parser.add_argument("--quick", action="store_true", help="20 hosts, one round: whether it works, not how fast")
+    parser.add_argument(
+        "--here",
+        action="store_true",
+        help="sshexec as it is installed for this interpreter, not in its own environment",
+    )
     parser.add_argument("--results", type=Path, default=HERE / "results", metavar="DIR", help="where the JSON goes")
     options = parser.parse_args(argv)
     if options.rounds is None:
@@ -144,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     limit = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        session = Session(Path(folder), options.rounds)
+        session = Session(Path(folder), options.rounds, options.here)
         report = session.report
         try:
             ready = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class Tool:
         name: how it is called on the command line and in the tables.
         client: its script in ``bench/clients``.
         scenarios: where it takes part.
-        packages: what its environment holds; empty means the interpreter that runs the bench.
+        packages: what its environment holds; empty means this project.
         environment: the environment's name, where several tools share one; None means the tool's own.
         strict: whether it is told to check host keys; it is then proven to refuse an unknown one.
         most: hosts beyond which a run would take minutes.
@@ -49,21 +50,21 @@ class Tool:
     processes: int = 1
     flags: tuple[str, ...] = field(default=())
 
-    def prepare(self) -> str:
+    def prepare(self, here: bool = False) -> str:
         """Return the interpreter, after making its environment where that is missing.
+
+        Args:
+            here: take the interpreter that runs the bench for this project.
 
         Raises:
             ToolUnavailable: it can't be installed.
         """
         if not self.packages:
-            return _ours()
-        folder = VENVS / (self.environment or self.name)
-        python = folder / "bin" / "python"
-        marker = folder / "installed"
+            return _here() if here else _ours()
+        python = _environment(VENVS / (self.environment or self.name))
+        marker = python.parent.parent / "installed"
         if not marker.exists():
-            print(f"installing {' '.join(self.packages)} into {folder}", file=sys.stderr)
-            _check([sys.executable, "-m", "venv", str(folder)])
-            _check([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *self.packages])
+            _install(python, *self.packages)
             marker.touch()
         return str(python)
 
@@ -83,7 +84,27 @@ class Tool:
         return [python, *self.flags, str(CLIENTS / self.client), str(job)]
 
 
+@functools.cache
 def _ours() -> str:
+    """Return an interpreter with this project as it is now, and with nothing else, as the other tools have theirs."""
+    python = _environment(VENVS / "sshexec")
+    _install(python, str(HERE.parent))
+    return str(python)
+
+
+def _environment(folder: Path) -> Path:
+    python = folder / "bin" / "python"
+    if not python.exists():
+        _check([sys.executable, "-m", "venv", str(folder)])
+    return python
+
+
+def _install(python: Path, *packages: str) -> None:
+    print(f"installing {' '.join(packages)} into {python.parent.parent}", file=sys.stderr)
+    _check([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *packages])
+
+
+def _here() -> str:
     try:
         _check([sys.executable, "-c", "from sshexec import Engine, Inventory"])
     except ToolUnavailable as error:

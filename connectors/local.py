@@ -28,7 +28,6 @@ from sshexec.connectors.base import (
     Source,
     Timeouts,
 )
-from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
@@ -258,7 +257,6 @@ class _Child:
         self._pidfd = _pidfd(process.pid)
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
-                keep_from_children(pipe)
                 os.set_blocking(pipe.fileno(), False)
                 event = selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ
                 self._selector.register(pipe, event)
@@ -276,6 +274,11 @@ class _Child:
         """Whether the command has ended and all that it wrote was read."""
         return self._exited
 
+    @property
+    def _inherited(self) -> bool:
+        """Whether this is a forked child, where greenlets go on that are the parent's: so are its commands."""
+        return os.getpid() != self._owner
+
     def step(self, timeout: float | None) -> None:
         """Wait until there is something to do, and do it.
 
@@ -285,7 +288,10 @@ class _Child:
         process = self._process
         if self._pidfd is None:
             timeout = _TICK if timeout is None else min(timeout, _TICK)
-        for key, _ in self._selector.select(timeout):
+        ready = self._selector.select(timeout)
+        if self._inherited:
+            raise ConnectionLostError("this process was forked off; the command is its parent's")
+        for key, _ in ready:
             if key.fd == self._wake:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
@@ -337,8 +343,8 @@ class _Child:
 
     def kill(self) -> bool:
         """End the process group, TERM before KILL; return whether its death was confirmed."""
-        if os.getpid() != self._owner:
-            return False  # a forked child of ours: the command is its parent's
+        if self._inherited:
+            return False
         for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, number)

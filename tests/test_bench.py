@@ -36,9 +36,8 @@ def launch(code: str, timeout: float = 30.0) -> dict:
     SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
 )
 def test_it_measures_sshexec_and_writes_json(tmp_path):
-    done = bench(
-        "--scenarios", "fresh", "--hosts", "5", "--rounds", "1", "--tools", "sshexec", "--results", str(tmp_path)
-    )  # fmt: skip
+    case = ("--scenarios", "fresh", "--hosts", "5", "--rounds", "1")
+    done = bench(*case, "--tools", "sshexec", "--here", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*.json")
     seen = json.loads(path.read_text())

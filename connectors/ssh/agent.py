@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
+from sshexec.connectors.ssh.severed import keep_from_children
 
 _LIMIT = 20.0
 """Seconds that the agent may take for a signature (it may ask its user)."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Source, Timeouts
-from sshexec.connectors.fork import keep_from_children
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
@@ -17,6 +16,7 @@ from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import known_name
 from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
     AuthenticationError,

@@ -6,9 +6,9 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     # Python's own handler prints a traceback where Ctrl-C comes while modules are still being imported.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from gevent import monkey
+from sshexec.runtime.patched import patch
 
-monkey.patch_all()
+patch()
 
 import os
 import sys
@@ -17,9 +17,11 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     _occupy_standard_descriptors()
-    _raise_file_limit()
     from sshexec.cli.interrupt import end_on_signals, heeded
     from sshexec.cli.main import run
+    from sshexec.runtime import descriptors
+
+    descriptors.raise_limit()
 
     end_on_signals()
     code = run()
@@ -44,17 +46,3 @@ def _occupy_standard_descriptors() -> None:
     # Where Python found it closed it has none, and print() takes standard output in its place.
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
-
-
-def _raise_file_limit() -> None:
-    """Allow as many open files as the system lets this user have: a host takes about three."""
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-_MOST_FILES = 65536
-"""More is never needed, and some systems hand out limits in the billions that older programs loop over."""

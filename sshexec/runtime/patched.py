@@ -1,4 +1,4 @@
-"""Whether blocking calls of this process are greenlets' calls."""
+"""Whether blocking calls of this process are greenlets' calls, and how they become so in processes of our own."""
 
 from __future__ import annotations
 
@@ -12,3 +12,19 @@ def is_patched() -> bool:
     """Return whether gevent has patched this process; does not import gevent to find out."""
     monkey = sys.modules.get("gevent.monkey")
     return monkey is not None and all(monkey.is_module_patched(name) for name in NEEDED)
+
+
+def patch() -> None:
+    """Patch a process that is sshexec's own from its first line; nobody else's is ever patched.
+
+    gevent looks for plugins in every installed package, once for each module that it patches (`gevent.events`). Among
+    platform code with its hundreds of packages that takes longer than all imports together, and a process of our own
+    has no use for them.
+    """
+    from gevent import events, monkey
+
+    search, events.notify_and_call_entry_points = events.notify_and_call_entry_points, events.notify
+    try:
+        monkey.patch_all()
+    finally:
+        events.notify_and_call_entry_points = search

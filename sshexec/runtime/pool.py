@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import resource
+import os
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -15,18 +15,14 @@ from greenlet import greenlet
 
 from sshexec.connectors.output import Budget
 from sshexec.errors import SshexecError
+from sshexec.runtime import descriptors
 from sshexec.runtime.connections import Connections
-from sshexec.runtime.fork import abandon_in_children
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan, plan
 from sshexec.runtime.turn import Turn
 
 STOP_GRACE = 10.0
 """Seconds that running hosts have to end, TERM and KILL included, before `close` stops waiting for them."""
-
-_OWN_FILES = 64
-_FILES_A_HOST = 3
-"""A connection of its own, and its share of those that are kept and of what commands of this machine need."""
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +47,15 @@ class PoolExecutor:
 
     def __init__(self, concurrency: int, keep: float) -> None:
         self._contexts = Contexts()
-        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        self._concurrency = min(concurrency, max(1, (soft - _OWN_FILES) // _FILES_A_HOST))
+        self._concurrency = min(concurrency, descriptors.most_hosts())
         if self._concurrency < concurrency:
             log.warning(
                 "%d hosts at once instead of %d: this process may have %d files open (ulimit -n)",
                 self._concurrency,
                 concurrency,
-                soft,
+                descriptors.limit(),
             )
-        self._connections = Connections(keep, limit=max(1, min(soft // 4, 5000)))
+        self._connections = Connections(keep, limit=descriptors.most_idle())
         self._jobs: dict[str, _Prepared] = {}
         self._queue: deque[Turn] = deque()
         self._workers = Group()
@@ -69,7 +64,7 @@ class PoolExecutor:
         # Runs may be started from several (patched) threads; the queue and the jobs are shared.
         self._lock = threading.Lock()
         self._closed = False
-        abandon_in_children(self)
+        self._owner = os.getpid()
 
     def prepare(self, job: Job, emit: Emit) -> None:
         """Check a job; see `sshexec.runtime.job.Executor`."""
@@ -82,7 +77,7 @@ class PoolExecutor:
 
     def begin(self, job_id: str, hosts: Sequence[str]) -> None:
         """Queue the hosts and see to it that enough greenlets work the queue off."""
-        if self._closed:
+        if self._inherited:
             return
         prepared = self._jobs[job_id]
         with self._lock:
@@ -99,7 +94,7 @@ class PoolExecutor:
 
     def _work(self) -> None:
         try:
-            while self._queue:
+            while self._queue and not self._inherited:
                 turn = self._queue.popleft()
                 running = self._jobs[turn.job.id].running
                 running[turn] = gevent.getcurrent()
@@ -110,7 +105,7 @@ class PoolExecutor:
         finally:
             # No switch to another greenlet between the last look at the queue and this.
             self._busy -= 1
-            if self._queue:
+            if self._queue and not self._inherited:
                 self._staff()  # this one was killed
         if self._reaper is None and len(self._connections):
             self._reaper = gevent.spawn_later(self._connections.keep, self._reap)
@@ -151,13 +146,13 @@ class PoolExecutor:
                 if stuck is not gevent.getcurrent():
                     gevent.kill(stuck)
 
-    def abandon(self) -> None:
-        """In a forked child, which has inherited the greenlets: see to it that they end and start nothing."""
-        self._closed = True
-        self._queue.clear()
-        for prepared in self._jobs.values():
-            for turn in prepared.running:
-                turn.stop(Stop("cancelled", "the run is that of the parent process"))
+    @property
+    def _inherited(self) -> bool:
+        """Whether this is a forked child, which has got the greenlets too: what they do is the parent's to do.
+
+        Asked when it matters and not told at the fork: gevent forks for each command of this machine as well.
+        """
+        return os.getpid() != self._owner
 
     def close(self) -> None:
         """Stop everything and close every connection."""

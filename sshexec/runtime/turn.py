@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import logging
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -39,6 +40,7 @@ class Turn:
         "_connector",
         "_deadline",
         "_decoders",
+        "_owner",
         "_phase",
         "_started",
         "_stop",
@@ -61,6 +63,7 @@ class Turn:
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._stop: Stop | None = None
         self._started: float | None = None
+        self._owner = os.getpid()
 
     def stop(self, stop: Stop) -> None:
         """End the turn soon, from any thread or greenlet."""
@@ -107,6 +110,8 @@ class Turn:
                 # The host closed the idle connection unseen, and nothing was started: a fresh one may be tried.
                 if error.started:
                     raise
+        if os.getpid() != self._owner:
+            raise CancelledError("this process was forked off; the run is its parent's")
         connector = self.plan.connector(
             self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts
         )

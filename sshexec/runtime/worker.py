@@ -4,13 +4,12 @@ The parent starts it with one end of a socket pair and speaks `sshexec.runtime.w
 is closed or its parent is gone, whichever it sees first.
 """
 
-from gevent import monkey
+from sshexec.runtime.patched import patch
 
-monkey.patch_all()
+patch()
 
 import gc
 import os
-import resource
 import signal
 import socket
 import sys
@@ -22,6 +21,7 @@ from gevent.queue import Queue
 
 from sshexec.errors import InputError
 from sshexec.events import Event
+from sshexec.runtime import descriptors
 from sshexec.runtime.pool import PoolExecutor
 from sshexec.runtime.wire import Wire
 
@@ -106,10 +106,7 @@ def main() -> None:
     """Serve the parent named on the command line: descriptor, its process id, concurrency, keep."""
     descriptor, parent, concurrency, keep = sys.argv[1:5]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
-    if soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    descriptors.raise_limit()
     gc.freeze()  # what is imported stays; the collector need not look at it again and again
     wire = Wire(socket.socket(fileno=int(descriptor)))
     gevent.spawn(_leave_with, int(parent), wire)

@@ -15,13 +15,13 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import IO, Any
 
 from sshexec.errors import InputError, SshexecError, WorkerLostError, WorkerStartError
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
-from sshexec.runtime.fork import abandon_in_children
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.wire import Wire
 
@@ -37,6 +37,8 @@ CLOSE_LIMIT = 20.0
 _START = (
     "import sys; sys.path[:] = {path}; import runpy; runpy.run_module('sshexec.runtime.worker', run_name='__main__')"
 )
+
+_alive: weakref.WeakSet[WorkersExecutor] = weakref.WeakSet()
 
 
 class WorkersExecutor:
@@ -58,7 +60,7 @@ class WorkersExecutor:
         self._homes: dict[str, int] = {}
         self._lock = threading.Lock()
         self._closed = False
-        abandon_in_children(self)
+        _alive.add(self)
 
     def prepare(self, job: Job, emit: Emit) -> None:
         """Have each worker check its part of the job; see `sshexec.runtime.job.Executor`."""
@@ -314,3 +316,12 @@ def _python() -> str:
         f"no Python to start a worker process with: sys.executable is {sys.executable!r}, and there is no "
         f"{version} in {folder}; set sys.executable to the interpreter's path"
     )
+
+
+def _after_fork() -> None:
+    for executor in list(_alive):
+        executor.abandon()
+    _alive.clear()
+
+
+os.register_at_fork(after_in_child=_after_fork)

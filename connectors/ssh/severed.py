@@ -1,4 +1,4 @@
-"""What a forked child inherits and must not touch: its parent's connections and pipes.
+"""What a forked child inherits and must not touch: its parent's connections.
 
 Under gevent a child inherits the greenlets too, and they go on reading. A byte that the child takes from a connection,
 or a farewell that it sends, ends the connection for its parent. So the child's descriptors are exchanged for ones that
@@ -10,38 +10,25 @@ from __future__ import annotations
 import _socket
 import contextlib
 import os
+import socket
 import weakref
-from typing import Protocol
+
+_kept: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
-class HasDescriptor(Protocol):
-    """A socket or a file."""
-
-    def fileno(self) -> int:
-        """Return the descriptor; -1 or ValueError once it is closed."""
-        ...
-
-
-_kept: weakref.WeakSet[HasDescriptor] = weakref.WeakSet()
-
-
-def keep_from_children(file: HasDescriptor) -> None:
-    """See to it that children which this process forks can't use a socket or a pipe.
-
-    Args:
-        file: must outlive its descriptor.
-    """
-    _kept.add(file)
+def keep_from_children(sock: socket.socket) -> None:
+    """See to it that children which this process forks can't use a connection."""
+    _kept.add(sock)
 
 
 def _sever() -> None:
     # The bare socket type: gevent's would talk to an event loop that is still the parent's.
     gone, dead = _socket.socketpair()
     gone.close()
-    for file in list(_kept):
-        with contextlib.suppress(OSError, ValueError):
-            descriptor = file.fileno()
-            if descriptor >= 0:
+    for sock in list(_kept):
+        descriptor = sock.fileno()  # -1 once it is closed
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
                 os.dup2(dead.fileno(), descriptor, inheritable=False)
     _kept.clear()
     dead.close()
