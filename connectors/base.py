@@ -10,11 +10,12 @@ from __future__ import annotations
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Generic, TypeVar
 
+from sshexec import expect
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.output import Output
@@ -57,6 +58,9 @@ class Timeouts:
         command: one task on one host, from an open connection to its result.
         idle: silence of a running command.
         total: the whole run.
+
+    Raises:
+        ArgumentError: one is no number of seconds above 0.
     """
 
     connect: float | None = 10.0
@@ -64,6 +68,10 @@ class Timeouts:
     command: float | None = None
     idle: float | None = None
     total: float | None = None
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            expect.seconds(each.name, getattr(self, each.name))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,16 @@ class LocalConnector(Connector[LocalOptions, Context]):
                 raise CancelledError("cancelled", host=self.host, phase=Phase.RUNNING, killed=killed)
             silence = None if idle is None else max(0.0, output.last + idle - time.monotonic())
             if deadline.expired or silence == 0.0:
-                what = "the deadline passed" if deadline.expired else f"no output for {idle:g} s"
+                late = deadline.expired
+                what = "the deadline passed" if late else f"no output for {idle:g} s"
                 killed = child.kill()
                 fate = "killed" if killed else "may still run"
                 raise CommandTimeoutError(
-                    f"{what} while the command ran ({fate})", host=self.host, phase=Phase.RUNNING, killed=killed
+                    f"{what} while the command ran ({fate})",
+                    host=self.host,
+                    phase=Phase.RUNNING,
+                    killed=killed,
+                    silence=None if late else idle,
                 )
             child.step(deadline.remaining(silence))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sshexec import expect
 from sshexec.errors import ArgumentError
 from sshexec.results import HostResult
 from sshexec.runtime.job import Stop
@@ -28,8 +29,7 @@ class Batches:
     """
 
     def __init__(self, hosts: Sequence[str], serial: Serial = None, max_fail_percentage: float | None = None) -> None:
-        if max_fail_percentage is not None and not 0 <= max_fail_percentage <= 100:
-            raise ArgumentError(f"max_fail_percentage: expected a number from 0 to 100, got {max_fail_percentage!r}")
+        expect.percentage("max_fail_percentage", max_fail_percentage)
         self._max_fail = max_fail_percentage
         self._left = _cut(hosts, serial)
         self._left.reverse()

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from sshexec import expect
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
 from sshexec.connectors.output import DEFAULT_LIMIT
@@ -60,7 +61,7 @@ class Engine:
         keep: seconds that a connection is kept for the next run; 0 closes it with the host's turn.
 
     Raises:
-        ArgumentError: a value is out of range.
+        ArgumentError: a value is of another type, or out of range.
     """
 
     def __init__(
@@ -75,12 +76,13 @@ class Engine:
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(f"inventory: expected an Inventory (Inventory.load(...)), got {inventory!r}")
-        if concurrency < 1:
-            raise ArgumentError(f"concurrency: expected a number of hosts from 1, got {concurrency!r}")
-        if processes is not None and processes < 1:
-            raise ArgumentError(f"processes: expected a number from 1, got {processes!r}")
-        if keep < 0:
-            raise ArgumentError(f"keep: expected seconds from 0, got {keep!r}")
+        expect.count("concurrency", concurrency, "hosts")
+        if processes is not None:
+            expect.count("processes", processes, "processes")
+        expect.seconds("keep", keep, zero=True, optional=False)
+        expect.mapping("variables", variables)
+        if timeouts is not None and not isinstance(timeouts, Timeouts):
+            raise ArgumentError(f"timeouts: expected Timeouts(connect=..., command=...), got {timeouts!r}")
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()
         self._concurrency = concurrency
@@ -138,19 +140,20 @@ class Engine:
             InputError: the pattern, the module, an argument, a variable or a key file is wrong; nothing was contacted.
             WorkerStartError: a worker process can't be started.
         """
-        for name, seconds in (("timeout", timeout), ("run_timeout", run_timeout)):
-            if seconds is not None and not (isinstance(seconds, (int, float)) and seconds > 0):
-                raise ArgumentError(f"{name}: expected seconds above 0, got {seconds!r}")
+        expect.seconds("timeout", timeout)
+        expect.seconds("run_timeout", run_timeout)
+        expect.mapping("environment", environment)
+        expect.mapping("variables", variables)
+        expect.count("output_limit", output_limit, "bytes")
         if args is not None and not isinstance(args, (str, Mapping)):
             raise ArgumentError(
                 f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
             )
-        if not isinstance(pattern, (str, list, tuple)):
+        texts = [pattern] if isinstance(pattern, str) else pattern
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
             raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
-        if not isinstance(output_limit, int) or output_limit < 1:
-            raise ArgumentError(f"output_limit: expected bytes from 1, got {output_limit!r}")
-        if spill is not None and not os.path.isdir(spill):
-            raise ArgumentError(f"spill: {spill} is not a directory")
+        if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
+            raise ArgumentError(f"spill: {spill!r} is not a directory")
         task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
         hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **(variables or {})}

@@ -191,16 +191,24 @@ class CommandTimeoutError(HostError, TimeoutError):
 
     Args:
         killed: whether the death of the remote process group was confirmed; None where nothing ran.
+        silence: seconds without output that were too many; None where the task's own time was over.
     """
 
     status = "timeout"
     cause = "timeout"
 
     def __init__(
-        self, message: str, *, host: str | None = None, phase: str | None = None, killed: bool | None = None
+        self,
+        message: str,
+        *,
+        host: str | None = None,
+        phase: str | None = None,
+        killed: bool | None = None,
+        silence: float | None = None,
     ) -> None:
         super().__init__(message, host=host, phase=phase)
         self.killed = killed
+        self.silence = silence
 
 
 class CancelledError(HostError):

@@ -80,6 +80,8 @@ class Run:
         self._states: dict[str, HostState] = {}
         self._queue: deque[Event] | None = deque() if events else None
         self._queued_output = 0
+        self._keep_output = True
+        self._read = False
         self._paused = False
         self._advancing = False
         self._pausing = threading.Lock()
@@ -108,7 +110,8 @@ class Run:
     def wait(self, timeout: float | None = None) -> RunResult:
         """Wait until every host has its result.
 
-        Where events were asked for, read them or call `drop_events` first: hosts whose output nobody reads wait.
+        Where nobody has begun to read the events by then, those of output are dropped: they would fill up, and the
+        hosts would wait for a reader.
 
         Args:
             timeout: seconds to wait; None waits for as long as the run takes (`run_timeout` bounds it).
@@ -117,6 +120,7 @@ class Run:
             TimeoutError: the run goes on; wait again, or cancel it.
         """
         limit = None if timeout is None else time.monotonic() + timeout
+        self._drop_unread_output()
         with self._changed:
             while self._result is None:
                 left = None if limit is None else limit - time.monotonic()
@@ -126,6 +130,15 @@ class Run:
                     )
                 self._changed.wait(left)
             return self._result
+
+    def _drop_unread_output(self) -> None:
+        with self._changed:
+            if self._read or self._queue is None or not self._keep_output:
+                return
+            self._keep_output = False
+            self._queue = deque(event for event in self._queue if not isinstance(event, Output))
+            self._queued_output = 0
+        self._pause(False)
 
     def cancel(self) -> None:
         """Stop the run: hosts that wait are not started, running commands are killed. Every host gets a result."""
@@ -139,6 +152,7 @@ class Run:
         """
         if self._queue is None:
             raise ValueError("this run was started without events")
+        self._read = True
         try:
             while True:
                 with self._changed:
@@ -161,6 +175,7 @@ class Run:
     def poll(self) -> Event | None:
         """Return the next event if there is one, without waiting."""
         with self._changed:
+            self._read = True
             if not self._queue:
                 return None
             event = self._queue.popleft()
@@ -180,6 +195,7 @@ class Run:
     def listen(self, callback: Callable[[], None]) -> None:
         """Have a callback called, from another thread, whenever events have come or the run is done."""
         with self._changed:
+            self._read = True
             self._listeners.append(callback)
         callback()
 
@@ -224,16 +240,18 @@ class Run:
                 self._states[event.host] = HostState(state.host, state.phase, state.since, event.time)
 
     def _enqueue(self, event: Event) -> None:
-        if self._queue is not None:
-            self._queue.append(event)
-            if isinstance(event, Output):
-                self._queued_output += len(event.text) + _OVERHEAD
+        if self._queue is None or (isinstance(event, Output) and not self._keep_output):
+            return
+        self._queue.append(event)
+        if isinstance(event, Output):
+            self._queued_output += len(event.text) + _OVERHEAD
 
     def _pause(self, paused: bool) -> None:
         # One at a time: a pause that overtook its end would hold the hosts for ever.
         with self._pausing:
             with self._changed:
-                if paused == self._paused or (paused and (self._stopped is not None or self._queue is None)):
+                deaf = self._stopped is not None or self._queue is None or not self._keep_output
+                if paused == self._paused or (paused and deaf):
                     return
                 self._paused = paused
             self._executor.pause(self.id, paused)
@@ -319,7 +337,10 @@ class Run:
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, action)
         timer.daemon = True
-        self._timers.append(timer)
+        with self._changed:
+            if self._result is not None:
+                return
+            self._timers.append(timer)
         timer.start()
 
 

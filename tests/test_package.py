@@ -198,6 +198,15 @@ def test_the_source_tree_says_that_it_is_no_installation():
     assert "is sshexec's source, not an installation" in done.stderr
 
 
+@pytest.mark.parametrize("where", ["hostile", "source"])
+def test_the_demo_works_from_any_folder(installed, built, where, tmp_path):
+    folder = built.tree if where == "source" else tmp_path
+    for name in HOSTILE if where == "hostile" else ():
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the current folder was imported')\n")
+    shown = run(installed.bin / "sshexec", "demo", "--server", "embedded", "--hosts", "2", cwd=folder)
+    assert "demo[01-02]" in shown
+
+
 USE = """
 from sshexec import Engine, Inventory
 if __name__ == "__main__":

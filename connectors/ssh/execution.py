@@ -164,7 +164,8 @@ class Execution:
             raise
         except Silence:
             killed = self._stop(channel)
-            raise CommandTimeoutError(f"no output for {self._idle:g} s{_fate(killed)}", killed=killed) from None
+            text = f"no output for {self._idle:g} s{_fate(killed)}"
+            raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
         except TimeoutError:
             killed = self._stop(channel)
             raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None

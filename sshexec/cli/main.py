@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Sequence
 
@@ -72,6 +73,10 @@ def run(args: Sequence[str] | None = None) -> int:
     Args:
         args: words after the program's name; None takes those of this process.
     """
+    if os.environ.get("SSHEXEC_TRACEBACK"):
+        log = logging.getLogger("sshexec")
+        log.setLevel(logging.DEBUG)
+        log.addHandler(logging.StreamHandler())
     try:
         code = cli.main(args, prog_name="sshexec", standalone_mode=False)
     except click.UsageError as error:

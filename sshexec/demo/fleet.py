@@ -65,7 +65,7 @@ class Fleet:
         Raises:
             FleetError: the server does not start, or lets nobody log in.
         """
-        self.folder = Path(tempfile.mkdtemp(prefix="sshexec-demo-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="sshexec-demo-")).absolute()
         try:
             _make_key(self.folder / HOST_KEY)
             public = _make_key(self.folder / USER_KEY)
@@ -114,6 +114,8 @@ class Fleet:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
+                # With -m the current folder is where modules are looked for first; this one holds none.
+                cwd=self.folder,
                 start_new_session=True,
             )
         told = self._server.stdout

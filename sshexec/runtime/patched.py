@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 NEEDED = ("socket", "threading", "time", "select", "subprocess")
 """Modules that must all be patched; with fewer, greenlets over blocking calls would run one after another."""
@@ -23,8 +24,9 @@ def patch() -> None:
     """
     from gevent import events, monkey
 
-    search, events.notify_and_call_entry_points = events.notify_and_call_entry_points, events.notify
+    home: Any = events  # the stubs leave these names out
+    search, home.notify_and_call_entry_points = home.notify_and_call_entry_points, home.notify
     try:
         monkey.patch_all()
     finally:
-        events.notify_and_call_entry_points = search
+        home.notify_and_call_entry_points = search

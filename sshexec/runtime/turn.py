@@ -192,8 +192,10 @@ class Turn:
         else:
             data["failed"] = True
         data["msg"] = message
-        if isinstance(error, CommandTimeoutError) and self._limit is not None:
-            data["timedout"] = {"period": self._limit}
+        if isinstance(error, CommandTimeoutError):
+            period = self._limit if error.silence is None else error.silence
+            if period is not None:
+                data["timedout"] = {"period": period}
         stdout, stderr = output.text("stdout"), output.text("stderr")
         if status in ("timeout", "cancelled") or stdout or stderr:
             data |= {"stdout": stdout, "stdout_lines": stdout.splitlines()}

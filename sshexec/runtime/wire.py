@@ -19,6 +19,9 @@ from sshexec.secret import Secret
 _HEADER = struct.Struct("!Q")
 _PIECE = 2**18
 
+UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
+"""What pickle raises for what can't be pickled."""
+
 
 class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> str | None:
@@ -28,6 +31,15 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Secret:
         return Secret(pid)
+
+
+def sendable(value: object) -> bool:
+    """Return whether a value can be sent at all."""
+    try:
+        _Pickler(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
+    except UNSENDABLE:
+        return False
+    return True
 
 
 class Wire:

@@ -8,7 +8,9 @@ from sshexec.runtime.patched import patch
 
 patch()
 
+import contextlib
 import gc
+import logging
 import os
 import signal
 import socket
@@ -96,6 +98,19 @@ class Worker:
                 item = self._outbox.get()
 
 
+class _ParentsLog(logging.Handler):
+    """Hands log records to the parent, whose log is somebody's; a worker's own standard error is nobody's."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record as text, with its traceback."""
+        with contextlib.suppress(OSError):  # the parent is gone
+            self._wire.send(("log", record.name, record.levelno, self.format(record)))
+
+
 def _leave_with(parent: int, wire: Wire) -> None:
     while os.getppid() == parent:
         gevent.sleep(PARENT_CHECK)
@@ -103,12 +118,15 @@ def _leave_with(parent: int, wire: Wire) -> None:
 
 
 def main() -> None:
-    """Serve the parent named on the command line: descriptor, its process id, concurrency, keep."""
-    descriptor, parent, concurrency, keep = sys.argv[1:5]
+    """Serve the parent named on the command line: descriptor, its process id, concurrency, keep, level of its log."""
+    descriptor, parent, concurrency, keep, level = sys.argv[1:6]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     descriptors.raise_limit()
     gc.freeze()  # what is imported stays; the collector need not look at it again and again
     wire = Wire(socket.socket(fileno=int(descriptor)))
+    logger = logging.getLogger("sshexec")
+    logger.setLevel(int(level))
+    logger.addHandler(_ParentsLog(wire))
     gevent.spawn(_leave_with, int(parent), wire)
     Worker(wire, int(concurrency), float(keep)).serve()
 

@@ -6,6 +6,7 @@ Runs on plain threads (one reader a worker) and never imports gevent into the ca
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -17,13 +18,14 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import IO, Any
 
-from sshexec.errors import InputError, SshexecError, WorkerLostError, WorkerStartError
+from sshexec.errors import ArgumentError, InputError, SshexecError, WorkerLostError, WorkerStartError
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
 from sshexec.runtime.job import Emit, Job, Stop
-from sshexec.runtime.wire import Wire
+from sshexec.runtime.wire import UNSENDABLE, Wire, sendable
 
 START_LIMIT = 60.0
 """Seconds that a worker has to start and to check a job."""
@@ -68,7 +70,10 @@ class WorkersExecutor:
             self._prepare(job, emit)
         except _LostWorkerError:
             # A worker that died since the last run is noticed when it is spoken to: once more, with a fresh one.
-            self._prepare(job, emit)
+            try:
+                self._prepare(job, emit)
+            except _LostWorkerError as error:
+                raise WorkerStartError(str(error)) from None
 
     def _prepare(self, job: Job, emit: Emit) -> None:
         parts: dict[int, list[Any]] = {}
@@ -78,11 +83,13 @@ class WorkersExecutor:
         involved = [(workers[slot], targets) for slot, targets in parts.items()]
         try:
             for worker, targets in involved:
-                part = Job(job.id, job.task, tuple(targets), job.timeouts, job.watch, job.output)
-                worker.ask(part, emit)
-            limit = time.monotonic() + START_LIMIT
+                # Each worker counts what its own hosts print.
+                limit = max(1, job.task.run_output_limit * len(targets) // len(job.targets))
+                task = replace(job.task, run_output_limit=limit)
+                worker.ask(replace(job, task=task, targets=tuple(targets)), emit)
+            end = time.monotonic() + START_LIMIT
             for worker, _ in involved:
-                worker.wait_prepared(job.id, limit)
+                worker.wait_prepared(job.id, end)
         except BaseException:
             for worker, _ in involved:
                 worker.tell("forget", job.id)
@@ -157,7 +164,8 @@ class _Worker:
         python = _python()
         ours, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        arguments = [str(theirs.fileno()), str(os.getpid()), str(concurrency), str(keep)]
+        level = logging.getLogger("sshexec").getEffectiveLevel()
+        arguments = [str(each) for each in (theirs.fileno(), os.getpid(), concurrency, keep, level)]
         code = _START.format(path=[os.path.abspath(entry) for entry in sys.path if entry])
         with theirs:
             try:
@@ -186,10 +194,17 @@ class _Worker:
         self._reader.start()
 
     def ask(self, job: Job, emit: Emit) -> None:
-        """Have the worker check its part of a job."""
+        """Have the worker check its part of a job.
+
+        Raises:
+            ArgumentError: a value in it can't be sent to another process.
+        """
         with self._changed:
             self._outstanding[job.id] = (emit, set())
-        self.tell("prepare", job)
+        try:
+            self.tell("prepare", job)
+        except UNSENDABLE as error:
+            raise ArgumentError(_unsendable(job, error)) from None
 
     def wait_prepared(self, job_id: str, limit: float) -> None:
         """Wait for the answer to `ask`.
@@ -227,6 +242,7 @@ class _Worker:
         if message[0] == "forget":
             with self._changed:
                 self._outstanding.pop(message[1], None)
+                self._answers.pop(message[1], None)
         try:
             self.wire.send(message)
         except OSError:
@@ -250,8 +266,11 @@ class _Worker:
                         self._deliver(job_id, events)
                 elif message[0] == "prepared":
                     with self._changed:
-                        self._answers[message[1]] = message[2]
-                        self._changed.notify_all()
+                        if message[1] in self._outstanding:
+                            self._answers[message[1]] = message[2]
+                            self._changed.notify_all()
+                elif message[0] == "log":
+                    _log(*message[1:])
         finally:
             self._bury()
 
@@ -299,6 +318,22 @@ class _Worker:
         self._errors.seek(max(0, self._errors.tell() - 2000))
         lines = self._errors.read().decode("utf-8", "replace").strip().splitlines()
         return f"ended with exit status {code}" + (f": {lines[-1]}" if lines else "")
+
+
+def _unsendable(job: Job, error: Exception) -> str:
+    """Return what is wrong with a job that can't be pickled: the first variable or argument that can't."""
+    named = [("args", job.task.args), *(("environment", value) for value in job.task.environment.values())]
+    for target in job.targets:
+        named += [(f"host {target.host}: variable {name}", value) for name, value in target.variables.items()]
+    for name, value in named:
+        if not sendable(value):
+            return f"{name}: {type(value).__name__} can't be sent to the worker process that speaks to the hosts"
+    return f"the task can't be sent to the worker process that speaks to the hosts: {error}"
+
+
+def _log(name: str, level: int, text: str) -> None:
+    """Log what a worker has to say, where this process wants to know it."""
+    logging.getLogger(name).log(level, "%s", text)
 
 
 def _python() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from sshexec import Engine, Host, Inventory, Secret, Timeouts, errors
 from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
 from sshexec.runtime.job import Job
 from sshexec.task import Target, Task
+from tests.runtime.conftest import gone, wait_for
 
 
 @pytest.fixture
@@ -73,6 +75,56 @@ def test_silence_is_a_timeout_of_its_own(local: Inventory) -> None:
             "l0,l1", "raw", "{{ 'sleep 60' if number else 'for i in 1 2 3 4; do echo; sleep 0.3; done' }}"
         )
     assert {name: r.status for name, r in result.items()} == {"l0": "changed", "l1": "timeout"}
+    assert result["l1"].data["timedout"] == {"period": 0.7}
+
+
+def test_wait_alone_does_not_hold_a_host_that_prints_much(engine: Engine) -> None:
+    run = engine.start("l0", "raw", "yes | head -c 30000000; echo end", output_limit=1000)
+    result = run.wait(60)["l0"]
+    assert (result.status, result.stdout[-4:]) == ("changed", "end\n")
+    assert {type(event) for event in run.events()} <= {HostStarted, HostPhase, HostFinished, RunFinished}
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"concurrency": "10"}, r"concurrency: expected a number of hosts from 1, got '10'"),
+    ({"concurrency": 2.5}, r"concurrency: expected a number of hosts"),
+    ({"processes": "2"}, r"processes: expected a number of processes"),
+    ({"keep": "x"}, r"keep: expected seconds from 0, got 'x'"),
+    ({"keep": None}, r"keep: expected seconds from 0, got None"),
+    ({"variables": "a=b"}, r"variables: expected a mapping of names to values, got str"),
+    ({"timeouts": 5}, r"timeouts: expected Timeouts\(connect=\.\.\., command=\.\.\.\), got 5"),
+]
+WRONG_FOR_A_RUN: list[tuple[dict[str, Any], str]] = [
+    ({"timeout": "5"}, r"timeout: expected seconds above 0, got '5'"),
+    ({"timeout": True}, r"timeout: expected seconds above 0, got True"),
+    ({"run_timeout": float("inf")}, r"run_timeout: expected seconds above 0, got inf"),
+    ({"run_timeout": float("nan")}, r"run_timeout: expected seconds above 0, got nan"),
+    ({"environment": [1]}, r"environment: expected a mapping"),
+    ({"variables": 5}, r"variables: expected a mapping"),
+    ({"variables": {1: 2}}, r"variables: expected names that are texts, got 1"),
+    ({"max_fail_percentage": "x"}, r"max_fail_percentage: expected a number from 0 to 100, got 'x'"),
+    ({"output_limit": 0}, r"output_limit: expected a number of bytes from 1, got 0"),
+    ({"spill": 1}, r"spill: 1 is not a directory"),
+    ({"pattern": ["l0", 3]}, r"pattern: expected a text or a list of host names"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG)
+def test_what_an_engine_does_not_take(local: Inventory, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=message):
+        Engine(local, **options)
+
+
+@pytest.mark.parametrize(("options", "message"), WRONG_FOR_A_RUN)
+def test_what_a_run_does_not_take(engine: Engine, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=message):
+        engine.run(**{"pattern": "l0", "module": "ping", **options})
+
+
+@pytest.mark.parametrize("limits", [{"idle": float("nan")}, {"connect": -1}, {"auth": "5"}, {"total": 0}])
+def test_what_timeouts_do_not_take(limits: dict[str, Any]) -> None:
+    with pytest.raises(errors.ArgumentError, match=f"{next(iter(limits))}: expected seconds above 0"):
+        Timeouts(**limits)
 
 
 def test_run_timeout_ends_what_runs_and_starts_nothing_more(engine: Engine) -> None:
@@ -86,9 +138,7 @@ def test_run_timeout_ends_what_runs_and_starts_nothing_more(engine: Engine) -> N
 
 def test_cancel(engine: Engine) -> None:
     run = engine.start("all", "raw", "sleep {{ 60 if number else 0 }}", serial=4)
-    deadline = time.monotonic() + 20
-    while len(run.snapshot()) != 3 and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_for(lambda: len(run.snapshot()) == 3)
     run.cancel()
     run.cancel()
     result = run.wait(20)
@@ -100,21 +150,19 @@ def test_cancel(engine: Engine) -> None:
 
 
 def test_leaving_a_stream_cancels_the_run(engine: Engine, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    stream = engine.stream("all", "raw", f"sleep 2; touch {mark}")
+    stream = engine.stream("all", "raw", f"touch {tmp_path}/$$; sleep 600")
     for _ in stream:
         break
+    pids = wait_for(lambda: (names := os.listdir(tmp_path)) and len(names) == 6 and list(map(int, names)))
     stream.close()  # type: ignore[attr-defined]
-    time.sleep(2.5)
-    assert not mark.exists()
+    wait_for(lambda: all(map(gone, pids)))
 
 
 def test_a_stream_that_nobody_reads_cancels_the_run(engine: Engine, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    stream = engine.stream("all", "raw", f"sleep 2; touch {mark}")
+    stream = engine.stream("all", "raw", f"touch {tmp_path}/$$; sleep 600")
+    pids = wait_for(lambda: (names := os.listdir(tmp_path)) and len(names) == 6 and list(map(int, names)))
     del stream
-    time.sleep(2.5)
-    assert not mark.exists()
+    wait_for(lambda: all(map(gone, pids)))
 
 
 def test_wait_gives_up_and_can_be_repeated(engine: Engine) -> None:
@@ -126,11 +174,9 @@ def test_wait_gives_up_and_can_be_repeated(engine: Engine) -> None:
 
 
 def test_snapshot_names_the_phase(engine: Engine) -> None:
-    run = engine.start("l0", "raw", "echo; sleep 2")
-    time.sleep(1)
-    (state,) = run.snapshot()
+    run = engine.start("l0", "raw", "echo; sleep 600")
+    (state,) = wait_for(lambda: [state for state in run.snapshot() if state.last_output is not None])
     assert (state.host, state.phase) == ("l0", "running")
-    assert state.last_output is not None
     run.cancel()
     run.wait(20)
     assert run.snapshot() == []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
-import time
+import threading
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +18,9 @@ from typing import Any
 import pytest
 
 from sshexec import Engine, Host, Inventory
-from sshexec.errors import SshexecError, WorkerStartError
+from sshexec.errors import ArgumentError, OptionError, SshexecError, WorkerStartError
 from sshexec.events import HostFinished
+from tests.runtime.conftest import gone, running, wait_for
 from tests.testbed import Sshd
 
 
@@ -27,24 +30,10 @@ def workers_of(engine: Engine) -> list[int]:
     return [worker.process.pid for worker in executor._slots if worker is not None]
 
 
-def gone(pid: int, within: float = 15.0) -> bool:
-    """Whether the process ends within that many seconds."""
-    limit = time.monotonic() + within
-    while time.monotonic() < limit:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        except OSError:
-            return True
-        if state == "Z":
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_killed_worker_costs_its_own_hosts_only(fleet: Inventory) -> None:
     with Engine(fleet, processes=2) as engine:
         run = engine.start("all", "shell", "sleep 3")
-        time.sleep(1.5)
+        running(run, 20)
         victim, survivor = workers_of(engine)
         os.kill(victim, signal.SIGKILL)
         result = run.wait(60)
@@ -63,8 +52,7 @@ def test_a_killed_worker_between_runs_is_replaced(local: Inventory) -> None:
         engine.run("all", "ping")
         (victim,) = workers_of(engine)
         os.kill(victim, signal.SIGKILL)
-        assert gone(victim)
-        time.sleep(0.2)
+        wait_for(lambda: gone(victim))
         assert engine.run("all", "ping").stats == {"ok": 6}
 
 
@@ -90,7 +78,7 @@ def test_a_parents_death_leaves_no_worker_and_no_command_behind() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert all(gone(pid, 30) for pid in pids)
+    wait_for(lambda: all(map(gone, pids)))
     left = subprocess.run(["pgrep", "-f", f"sleep 3600.{marker}"], capture_output=True, text=True).stdout
     assert left == ""
 
@@ -98,10 +86,10 @@ def test_a_parents_death_leaves_no_worker_and_no_command_behind() -> None:
 def test_close_ends_the_workers_and_what_they_run(local: Inventory) -> None:
     engine = Engine(local)
     run = engine.start("all", "raw", "sleep 600")
-    time.sleep(1)
+    running(run, 6)
     (worker,) = workers_of(engine)
     engine.close()
-    assert gone(worker, 1)
+    assert gone(worker)
     result = run.wait(20)
     assert result.stats == {"cancelled": 6}
     assert all(r.killed for r in result.values())
@@ -165,9 +153,10 @@ def test_a_worker_replaced_meanwhile_costs_a_serial_run_its_own_hosts_only(local
         slow = engine.start("l0,l1,l2", "raw", "sleep 1.5", serial=1)
         executor: Any = engine._executor
         home = executor._slot("l1")
-        time.sleep(0.5)
-        os.kill(executor._slots[home].process.pid, signal.SIGKILL)
-        assert gone(executor._slots[home].process.pid)
+        running(slow, 1)
+        victim = executor._slots[home].process.pid
+        os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: gone(victim))
         assert engine.run("l1", "ping", timeout=20)["l1"].status == "ok"
         result = slow.wait(30)
         assert {name: r.status for name, r in result.items()} == {
@@ -181,12 +170,66 @@ def test_many_batches_may_end_at_once() -> None:
     hosts = [Host(f"l{n}", {"ansible_connection": "local"}) for n in range(1500)]
     with Engine(Inventory.from_hosts(hosts)) as engine:
         run = engine.start("all", "raw", "sleep 0.2", serial=1)
-        time.sleep(1)
+        running(run, 1)
         (victim,) = workers_of(engine)
         os.kill(victim, signal.SIGKILL)
         result = run.wait(30)
     assert result["l0"].status == "changed"
     assert result["l1499"].cause == "worker_lost"
+
+
+def test_workers_share_the_memory_for_output(local: Inventory) -> None:
+    with Engine(local, processes=2) as engine:
+        start = engine._ready
+
+        def with_less() -> Any:
+            executor: Any = start()
+            prepare = executor.prepare
+            executor.prepare = lambda job, emit: prepare(
+                replace(job, task=replace(job.task, run_output_limit=600_000)), emit
+            )
+            return executor
+
+        engine._ready = with_less  # type: ignore[method-assign]
+        result = engine.run("l0,l1,l2", "raw", "head -c 500000 /dev/zero | tr '\\0' x")
+    # Two hosts have one worker, and the third has the other: 400 kB and 200 kB.
+    assert sum(len(r.stdout) for r in result.values()) < 650_000
+    assert any(r.truncated for r in result.values())
+
+
+def test_what_cannot_be_sent_to_a_worker_is_named(local: Inventory) -> None:
+    with Engine(local) as engine:
+        with pytest.raises(ArgumentError, match=r"host l0: variable handle: lock can't be sent"):
+            engine.run("all", "ping", variables={"handle": threading.Lock()})
+        with pytest.raises(ArgumentError, match=r"args: dict can't be sent"):
+            engine.run("all", "ping", {"data": threading.Lock()})
+        assert engine.run("all", "ping").stats == {"ok": 6}
+
+
+def test_a_refused_job_leaves_nothing_behind(local: Inventory) -> None:
+    with Engine(local, processes=2) as engine:
+        for _ in range(3):
+            with pytest.raises(OptionError):
+                engine.run("all", "ping", variables={"ansible_connection": "{{ 'local' if number % 2 else 'telnet' }}"})
+        engine.run("all", "ping")
+        executor: Any = engine._executor
+        assert [(worker._answers, worker._outstanding) for worker in executor._slots] == [({}, {})] * 2
+
+
+def test_a_worker_that_never_starts_is_told_as_such(local: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sshexec.runtime.workers._START", "import sys; sys.exit('no such thing')  # {path}")
+    with Engine(local) as engine, pytest.raises(WorkerStartError, match="exit status 1: no such thing") as error:
+        engine.run("all", "ping")
+    assert type(error.value) is WorkerStartError
+
+
+def test_a_workers_log_is_the_parents(local: Inventory, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="sshexec"), Engine(local, concurrency=1_000_000) as engine:
+        engine.run("all", "ping")
+        wait_for(lambda: caplog.records)
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("sshexec.runtime.pool", "WARNING")
+    assert "hosts at once instead of 1000000: this process may have" in record.getMessage()
 
 
 def test_workers_share_the_concurrency(local: Inventory) -> None:
