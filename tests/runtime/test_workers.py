@@ -170,7 +170,7 @@ def test_many_batches_may_end_at_once() -> None:
     hosts = [Host(f"l{n}", {"ansible_connection": "local"}) for n in range(1500)]
     with Engine(Inventory.from_hosts(hosts)) as engine:
         run = engine.start("all", "raw", "sleep 0.2", serial=1)
-        running(run, 1)
+        wait_for(lambda: any(state.host != "l0" for state in run.snapshot()))
         (victim,) = workers_of(engine)
         os.kill(victim, signal.SIGKILL)
         result = run.wait(30)
