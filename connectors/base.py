@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, ClassVar, Generic, TypeVar
+from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from sshexec import expect
 from sshexec.connectors.deadline import Deadline
@@ -157,6 +157,12 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         self.context = context
         self.timeouts = timeouts
         self.on_phase: Callable[[Phase], None] | None = None
+        self.notices: list[Mapping[str, Any]] = []
+        """What is worth knowing of the connection and no failure, such as a host key that was trusted on first sight.
+
+        Plain data each: ``notice`` is a stable word for programs, ``message`` one line for people, and what else
+        belongs to it. The caller takes them out.
+        """
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, if there is one, what the host is busy with now."""

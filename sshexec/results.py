@@ -31,6 +31,8 @@ class HostResult:
         truncated: whether output was left out of the middle, see ``spilled``.
         spilled: files with the whole streams, by stream.
         killed: whether the death of the remote process group was confirmed after a time-out or cancel.
+        notices: what the connection has to say beside the task's own result: ``notice`` is a stable word,
+            ``message`` one line for people, the other keys depend on the word (docs/connections.md).
     """
 
     host: str
@@ -43,6 +45,7 @@ class HostResult:
     truncated: bool = False
     spilled: Mapping[str, str] = field(default_factory=dict)
     killed: bool | None = None
+    notices: tuple[Mapping[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         # One line, whatever the host printed.
@@ -101,6 +104,7 @@ class HostResult:
             "truncated": self.truncated,
             "spilled": dict(self.spilled),
             "killed": self.killed,
+            "notices": [dict(notice) for notice in self.notices],
             "result": dict(self.data),
         }
 

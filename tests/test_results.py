@@ -155,6 +155,7 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "truncated",
         "spilled",
         "killed",
+        "notices",
         "result",
     ]
 

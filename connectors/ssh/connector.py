@@ -235,9 +235,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _check_host_key(self, link: Link) -> None:
         key = link.host_key
-        self.context.host_keys.check(
+        learned = self.context.host_keys.check(
             self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
         )
+        if learned is not None:
+            self.notices.append(learned.notice())
 
     def _log_in(self, link: Link, limit: Deadline) -> None:
         self.enter(Phase.AUTHENTICATING)

@@ -13,7 +13,7 @@ from sshexec.connectors.base import Context, Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.ssh import keys
 from sshexec.connectors.ssh.agent import user_agent
-from sshexec.connectors.ssh.hostkeys import HostKeys, Learned
+from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
@@ -112,11 +112,6 @@ class SshContext(Context):
         self.agent = user_agent()
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
-
-    @property
-    def learned(self) -> list[Learned]:
-        """Host keys that were trusted on first sight."""
-        return self.host_keys.learned
 
     def check(self, options: ConnectorOptions) -> None:
         """Check the key files; each is read once.

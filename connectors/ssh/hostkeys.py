@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Literal
+from typing import Any, Literal
 
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 
@@ -52,12 +52,29 @@ class Learned:
         kind: type of the key.
         fingerprint: SHA256 fingerprint.
         path: the file it was added to; None where it could not be saved and holds for this run only.
+        problem: why it could not be saved; "" where it was.
     """
 
     name: str
     kind: str
     fingerprint: str
     path: str | None
+    problem: str = ""
+
+    def notice(self) -> dict[str, Any]:
+        """Return it as one of `Connector.notices`."""
+        where = (
+            f"saved in {self.path}" if self.path is not None else f"not saved, holds for this run only: {self.problem}"
+        )
+        return {
+            "notice": "host_key_learned",
+            "message": f"new host key of {self.name} accepted: {self.kind} {self.fingerprint} ({where})",
+            "name": self.name,
+            "kind": self.kind,
+            "fingerprint": self.fingerprint,
+            "path": self.path,
+            "problem": self.problem,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ class KnownHostsFile:
         try:
             now = os.stat(self.path)
             if not stat.S_ISREG(now.st_mode):
-                raise OSError(f"{self.path} is not a regular file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
             state = (now.st_ino, now.st_size, now.st_mtime_ns)
             if state == self._seen:
                 return
@@ -210,28 +227,32 @@ class KnownHostsFile:
         if len(fields) >= 2:
             yield KnownKey(fields[0].decode("ascii", "replace"), fields[1], self.path, line, revoked)
 
-    def append(self, name: str, kind: str, blob: bytes) -> None:
+    def append(self, name: str, kind: str, blob: bytes) -> list[KnownKey]:
         """Add a line, under a lock that other processes respect; nothing that stands there is touched.
+
+        Returns:
+            Keys that somebody else has added for the name meanwhile: then none was added. Else nothing.
 
         Raises:
             OSError: it can't be written.
         """
         folder = os.path.dirname(self.path)
-        if folder and not os.path.isdir(folder):
+        if folder and not os.path.lexists(folder):
             os.makedirs(folder, mode=0o700, exist_ok=True)
         handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(f"{self.path} is not a regular file")
+                raise OSError(errno.EINVAL, "it is not a regular file")
             with self._lock:
                 _lock_file(handle)
                 self._refresh()
-                if any(key.kind == kind and key.holds(blob) for key in self.plain(name)):
-                    return
+                if known := [*self.plain(name), *self.hashed(name)]:
+                    return known
                 size = os.fstat(handle).st_size
                 start = b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
                 os.write(handle, start + b"%s %s %s\n" % (os.fsencode(name), kind.encode(), base64.b64encode(blob)))
                 self._refresh()
+            return []
         finally:
             os.close(handle)  # which gives up the lock
 
@@ -243,8 +264,6 @@ class HostKeys:
         self._files: dict[str, KnownHostsFile] = {}
         self._lock = threading.Lock()
         self._session: dict[str, list[KnownKey]] = {}
-        self.learned: list[Learned] = []
-        """Keys that were trusted on first sight."""
 
     def _open(self, paths: Sequence[str], now: bool = False) -> list[KnownHostsFile]:
         files = []
@@ -266,8 +285,8 @@ class HostKeys:
         known = self._plain(name, files) or [key for file in files for key in file.hashed(name)]
         return list(dict.fromkeys(key.kind for key in known))
 
-    def check(self, name: str, kind: str, blob: bytes, paths: Sequence[str], policy: Policy) -> None:
-        """Check the key that a host has shown.
+    def check(self, name: str, kind: str, blob: bytes, paths: Sequence[str], policy: Policy) -> Learned | None:
+        """Check the key that a host has shown; return what was learned where it was trusted on first sight.
 
         Args:
             name: the host's name in known_hosts (`known_name`).
@@ -281,11 +300,11 @@ class HostKeys:
             ChangedHostKeyError: another key is known, or this one is revoked.
         """
         if policy == "off":
-            return
+            return None
         files = self._open(paths)
         if not any(True for file in files for _ in file.revoked(name)):
             if any(key.kind == kind and key.holds(blob) for key in self._plain(name, files)):
-                return
+                return None
             self._open(paths, now=True)  # before anybody is turned away
         shown = f"{kind} {fingerprint(blob)}"
         for file in files:
@@ -297,33 +316,50 @@ class HostKeys:
                     )
         known = self._plain(name, files)
         if any(key.kind == kind and key.holds(blob) for key in known):
-            return
+            return None
         known += [key for file in files for key in file.hashed(name)]
-        if any(key.kind == kind and key.holds(blob) for key in known):
-            return
         if known:
-            old = next((key for key in known if key.kind == kind), known[0])
-            raise ChangedHostKeyError(
-                f"the host key of {name} has changed: the host shows {shown}, {old.path} line {old.line} holds "
-                f"{old.kind} {fingerprint(old.blob)}; if the host was set up anew, remove that line"
-            )
+            return _compare(name, kind, blob, known)
         if policy == "strict":
             raise UnknownHostKeyError(
                 f"the host key of {name} is not known ({shown}): compare the fingerprint and add the key to "
                 f"{paths[0] if paths else 'a known_hosts file'}, or allow StrictHostKeyChecking=accept-new"
             )
-        self._learn(name, kind, blob, files)
+        return self._learn(name, kind, blob, files)
 
-    def _learn(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile]) -> None:
-        saved: str | None = None
-        with contextlib.suppress(OSError):
-            if files:
-                files[0].append(name, kind, blob)
-                saved = files[0].path
+    def _learn(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile]) -> Learned | None:
+        problem = "no known_hosts file is named"
+        if files:
+            try:
+                known = files[0].append(name, kind, blob)
+            except OSError as error:
+                problem = f"{files[0].path}: {error.strerror or error}"
+            else:
+                if known:
+                    return _compare(name, kind, blob, known)
+                return Learned(name, kind, fingerprint(blob), files[0].path)
         with self._lock:
-            if saved is None:
-                self._session.setdefault(name, []).append(KnownKey(kind, base64.b64encode(blob), "this run", 0))
-            self.learned.append(Learned(name, kind, fingerprint(blob), saved))
+            known = self._session.get(name, [])
+            if not known:
+                self._session[name] = [KnownKey(kind, base64.b64encode(blob), "this run", 0)]
+        if known:
+            return _compare(name, kind, blob, known)
+        return Learned(name, kind, fingerprint(blob), None, problem)
+
+
+def _compare(name: str, kind: str, blob: bytes, known: list[KnownKey]) -> None:
+    """Check a key against those that are known for its name, of which there are some.
+
+    Raises:
+        ChangedHostKeyError: it is none of them.
+    """
+    if any(key.kind == kind and key.holds(blob) for key in known):
+        return
+    old = next((key for key in known if key.kind == kind), known[0])
+    raise ChangedHostKeyError(
+        f"the host key of {name} has changed: the host shows {kind} {fingerprint(blob)}, {old.path} line {old.line} "
+        f"holds {old.kind} {fingerprint(old.blob)}; if the host was set up anew, remove that line"
+    )
 
 
 def _compile(names: bytes) -> list[tuple[bool, re.Pattern[str]]]:
@@ -368,7 +404,7 @@ def _lock_file(handle: int) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up:
-                raise
+                raise OSError(errno.EAGAIN, "another process keeps it locked") from None
             time.sleep(0.01)
         else:
             return

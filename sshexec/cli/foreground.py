@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sshexec.run import Run
 
 
-def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, phases: bool = False) -> int:
+def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, verbose: bool = False) -> int:
     """See a run through to its end and return the exit code.
 
     Args:
@@ -27,7 +27,7 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
         report: makes the text for standard output.
         stdout: where that goes.
         quiet: show neither progress nor summary.
-        phases: print on standard error when a host enters another phase.
+        verbose: print on standard error when a host enters another phase, and what its connection has to say.
 
     Raises:
         StdoutLostError: standard output can't be written to; the run was cancelled.
@@ -42,7 +42,7 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
     with Interrupts(cancel, display.restore) as interrupts:
         try:
             with display:
-                result = _relay(run, report, display, phases)
+                result = _relay(run, report, display, verbose)
             stdout.write(report.end(result))
             stdout.flush()
         except StdoutLostError:
@@ -54,13 +54,15 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, pha
         return interrupts.exit_code or result.exit_code
 
 
-def _relay(run: Run, report: Report, display: Display, phases: bool) -> RunResult:
+def _relay(run: Run, report: Report, display: Display, verbose: bool) -> RunResult:
     for event in run.events():
         if text := report.event(event):
             display.write(text)
         if isinstance(event, HostFinished):
             display.count(event.result)
-        elif phases and isinstance(event, HostPhase):
+            for notice in event.result.notices if verbose else ():
+                display.say(f"{harmless(event.host)}: {harmless(notice['message'])}")
+        elif verbose and isinstance(event, HostPhase):
             display.say(
                 f"{time.strftime('%H:%M:%S', time.localtime(event.time))} {harmless(event.host)}: {event.phase}"
             )

@@ -27,6 +27,9 @@ COLOURS = {
 _TITLES = {"ok": "SUCCESS"}
 """Ansible's word where it is not the status itself."""
 
+_PROBLEMS = {"host_key_learned": "new host key not saved"}
+"""What a notice's problem means, by the notice's word."""
+
 
 class Report:
     """Text for standard output, made from a run's events."""
@@ -164,7 +167,20 @@ def summary(result: RunResult) -> list[str]:
             alike.setdefault((_label(host), _reason(host, name)), []).append(name)
     for (label, reason), names in sorted(alike.items(), key=lambda item: -len(item[1])):
         lines.append(f"  {label}: {harmless(_counted(names))}" + (f": {reason}" if reason else ""))
-    return lines
+    return lines + _problems(result)
+
+
+def _problems(result: RunResult) -> list[str]:
+    """Return a line for each problem that connections took notice of and went on."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, host in result.items():
+        for notice in host.notices:
+            if notice.get("problem"):
+                alike.setdefault((notice["notice"], notice["problem"]), []).append(name)
+    return [
+        f"  {_PROBLEMS.get(word, word)}: {harmless(_counted(names))}: {harmless(problem)}"
+        for (word, problem), names in alike.items()
+    ]
 
 
 def _printed(result: HostResult) -> bool:

@@ -74,7 +74,12 @@ once."""
 )
 @click.option("--list-hosts", is_flag=True, help="Print the hosts that would be contacted, and stop.")
 @click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor summary.")
-@click.option("-v", "--verbose", count=True, help="Show phases on standard error, and results with all their keys.")
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    help="Show phases and new host keys on standard error, and results with all their keys.",
+)
 def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     """Run a module on the hosts that PATTERN selects.
 
@@ -115,8 +120,8 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
             spill=options["spill"],
             output=options["jsonl"],
         )
-        phases = options["verbose"] > 0 and not options["jsonl"]
-        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], phases=phases)
+        verbose = options["verbose"] > 0 and not options["jsonl"]
+        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], verbose=verbose)
 
 
 def _list_hosts(hosts: list[str]) -> int:

@@ -40,6 +40,7 @@ class Turn:
         "_connector",
         "_deadline",
         "_decoders",
+        "_notices",
         "_owner",
         "_phase",
         "_started",
@@ -61,6 +62,7 @@ class Turn:
         self._phase: Phase | None = None
         self._connector: Connector[Any, Any] | None = None
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        self._notices: list[Mapping[str, Any]] = []
         self._stop: Stop | None = None
         self._started: float | None = None
         self._owner = os.getpid()
@@ -140,6 +142,8 @@ class Turn:
             clean = True
         finally:
             self._connector = None
+            self._notices += connector.notices
+            connector.notices.clear()
             if clean and self._stop is None:
                 connections.give(self.plan, connector)
             else:
@@ -226,6 +230,7 @@ class Turn:
             truncated=output.truncated if output else False,
             spilled=output.spilled if output else {},
             killed=killed,
+            notices=tuple(self._notices),
         )
 
 

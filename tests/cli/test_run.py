@@ -142,6 +142,46 @@ def test_unknown_host_key_is_refused_or_learned(sshd: Sshd, tmp_path: Path, inve
     assert sshexec("run", "all", "-i", path, "-a", "true").returncode == 0
 
 
+def _fingerprint(sshd: Sshd) -> str:
+    shown = subprocess.run(
+        ["ssh-keygen", "-l", "-f", str(sshd.host_key)], check=True, capture_output=True, text=True, timeout=PATIENCE
+    )
+    return shown.stdout.split()[1]
+
+
+def test_a_host_key_that_was_learned_is_reported(sshd: Sshd, tmp_path: Path, inventory: Write) -> None:
+    known = tmp_path / "known_hosts"
+    args = f"-o UserKnownHostsFile={known} -o GlobalKnownHostsFile=none -o StrictHostKeyChecking=accept-new"
+    path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1", ansible_ssh_common_args=args)})
+    command = ("run", "all", "-i", path, "-a", "true")
+    told = f"h1: new host key of [127.0.1.1]:{sshd.port} accepted: ssh-ed25519 {_fingerprint(sshd)} (saved in {known})"
+    assert told in sshexec(*command, "-v").stderr.splitlines()
+    assert "new host key" not in sshexec(*command, "-v").stderr
+    known.unlink()
+    done = sshexec(*command)
+    assert "new host key" not in done.stderr + done.stdout
+    known.unlink()
+    # A worker process learns it here, and the login fails after that.
+    for extra in (("--processes", "1"), ("-u", "nobody")):
+        known.unlink(missing_ok=True)
+        notices = json.loads(sshexec(*command, "--json", *extra).stdout)["hosts"]["h1"]["notices"]
+        assert [(n["notice"], n["fingerprint"], n["path"]) for n in notices] == [
+            ("host_key_learned", _fingerprint(sshd), str(known))
+        ]
+
+
+def test_a_host_key_that_can_not_be_saved_is_told_in_the_summary(sshd: Sshd, tmp_path: Path, inventory: Write) -> None:
+    known = tmp_path / "file" / "known_hosts"
+    known.parent.touch()
+    args = f"-o UserKnownHostsFile={known} -o GlobalKnownHostsFile=none -o StrictHostKeyChecking=accept-new"
+    hosts = {f"h{n}": sshd.variables(ansible_host=f"127.0.1.{n}", ansible_ssh_common_args=args) for n in (1, 2)}
+    path = inventory(hosts)
+    done = sshexec("run", "all", "-i", path, "-a", "true")
+    assert done.returncode == 0
+    assert f"  new host key not saved: h[1-2] (2): {known}: Not a directory" in done.stderr.splitlines()
+    assert sshexec("run", "all", "-i", path, "-a", "true", "-q").stderr == ""
+
+
 def test_host_keys_can_be_ignored(sshd: Sshd, inventory: Write) -> None:
     args = "-o UserKnownHostsFile=none -o GlobalKnownHostsFile=none"
     path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1", ansible_ssh_common_args=args)})

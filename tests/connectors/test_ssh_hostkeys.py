@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.ssh import hostkeys
 from sshexec.connectors.ssh.connector import SshConnector
-from sshexec.connectors.ssh.hostkeys import HostKeys, fingerprint, known_name
+from sshexec.connectors.ssh.hostkeys import HostKeys, Learned, fingerprint, known_name
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 from tests.testbed import Sshd, keygen
 
@@ -116,15 +117,52 @@ def test_accept_new_appends_and_keeps_what_it_can_not_read(tmp_path: Path) -> No
     keys.check("[web2]:2222", KIND, blob("b"), [str(file)], "strict")
     with pytest.raises(ChangedHostKeyError):
         keys.check("[web2]:2222", KIND, blob("c"), [str(file)], "accept-new")
-    assert [(key.name, key.path) for key in keys.learned] == [("web1", str(file)), ("[web2]:2222", str(file))]
 
 
-def test_a_key_that_can_not_be_saved_holds_for_the_run(tmp_path: Path) -> None:
+def test_what_was_learned_is_told_once(tmp_path: Path) -> None:
+    file = tmp_path / "known_hosts"
     keys = HostKeys()
-    keys.check("web1", KIND, blob("a"), ["/dev/null"], "accept-new")
-    assert keys.learned[0].path is None
+    learned = keys.check("web1", KIND, blob("a"), [str(file)], "accept-new")
+    assert learned == Learned("web1", KIND, fingerprint(blob("a")), str(file))
+    assert learned.notice() == {
+        "notice": "host_key_learned",
+        "message": f"new host key of web1 accepted: {KIND} {fingerprint(blob('a'))} (saved in {file})",
+        "name": "web1",
+        "kind": KIND,
+        "fingerprint": fingerprint(blob("a")),
+        "path": str(file),
+        "problem": "",
+    }
+    assert keys.check("web1", KIND, blob("a"), [str(file)], "accept-new") is None
+
+
+@pytest.mark.parametrize("paths", [["/dev/null"], ["/proc/version"], ["/proc/none/known_hosts"], []])
+def test_a_key_that_can_not_be_saved_holds_for_the_run_and_that_is_told(paths: list[str]) -> None:
+    keys = HostKeys()
+    learned = keys.check("web1", KIND, blob("a"), paths, "accept-new")
+    assert learned is not None
+    assert learned.path is None
+    assert learned.problem.startswith(f"{paths[0]}: " if paths else "no known_hosts file is named")
+    assert learned.problem in learned.notice()["message"]
+    assert keys.check("web1", KIND, blob("a"), paths, "accept-new") is None
     with pytest.raises(ChangedHostKeyError):
-        keys.check("web1", KIND, blob("b"), ["/dev/null"], "accept-new")
+        keys.check("web1", KIND, blob("b"), paths, "accept-new")
+
+
+def test_another_key_that_somebody_learns_meanwhile_is_the_known_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "known_hosts"
+    lock = hostkeys._lock_file
+
+    def lock_late(handle: int) -> None:
+        lock(handle)
+        file.write_text(line("web1", "b"))
+
+    monkeypatch.setattr(hostkeys, "_lock_file", lock_late)
+    with pytest.raises(ChangedHostKeyError):
+        check(file, "web1", "a", "accept-new")
+    assert file.read_text() == line("web1", "b")
 
 
 def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
@@ -202,8 +240,8 @@ def test_a_host_is_checked_before_any_login(sshd: Sshd, tmp_path: Path) -> None:
 def test_accept_new_learns_a_real_host(sshd: Sshd, tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     connector = connect(sshd, file, "-o StrictHostKeyChecking=accept-new")
-    assert [key.name for key in connector.context.learned] == [f"[127.0.9.1]:{sshd.port}"]
-    connect(sshd, file)
+    assert [notice["name"] for notice in connector.notices] == [f"[127.0.9.1]:{sshd.port}"]
+    assert connect(sshd, file).notices == []
     connect(sshd, file, "-o HostKeyAlias=fleet -o StrictHostKeyChecking=accept-new", "127.0.9.2")
     connect(sshd, file, "-o HostKeyAlias=fleet", "127.0.9.3")
 
