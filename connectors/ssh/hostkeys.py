@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 
@@ -31,6 +31,10 @@ _LOCK_LIMIT = 5.0
 
 _LOOKED_AT_FOR = 0.5
 """Seconds for which a file is not looked at again: a run of many hosts asks for it twice a host."""
+
+
+_TAIL = 256
+"""Bytes before the end of what is indexed by which a file that was only appended to is told from one written anew."""
 
 
 def fingerprint(blob: bytes) -> str:
@@ -108,6 +112,93 @@ class KnownKey:
         return self.encoded == base64.b64encode(blob) or self.blob == blob
 
 
+class _Index:
+    """What a known_hosts file says, by name.
+
+    Others read it while lines are added: of each line they see all or nothing, since it takes effect with one step.
+
+    Args:
+        path: the file, for the keys.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._count = 0
+        self._names: dict[bytes, list[tuple[int, bytes]]] = {}
+        self._patterns: list[tuple[int, bytes, list[tuple[bool, re.Pattern[str]]]]] = []
+        self._hashed: list[tuple[int, bytes, bytes, bytes]] = []
+        self._unhashed: dict[str, tuple[int, list[KnownKey]]] = {}
+        self._revoked: list[tuple[int, bytes]] = []
+        self.end = 0
+        """Where what is appended begins; 0 where the last line had no end, and the next change needs a new index."""
+        self.tail = b""
+        """What stood before the end."""
+
+    def add(self, data: bytes) -> None:
+        """Add what stands behind the end."""
+        for line in data.splitlines():
+            self._count += 1
+            self._add_line(line)
+        self.end = self.end + len(data) if data.endswith(b"\n") else 0
+        self.tail = (self.tail + data)[-_TAIL:]
+
+    def _add_line(self, line: bytes) -> None:
+        fields = line.split(None, 1)
+        if len(fields) < 2 or fields[0].startswith(b"#"):
+            return
+        names, rest = fields
+        if names.startswith(b"@"):
+            if names == b"@revoked":
+                self._revoked.append((self._count, rest))
+        elif names.startswith(b"|1|"):
+            salt, _, digest = names[3:].partition(b"|")
+            self._hashed.append((self._count, rest, *_decode(salt, digest)))
+        elif any(sign in names for sign in (b"*", b"?", b"!")):
+            self._patterns.append((self._count, rest, _compile(names)))
+        else:
+            for name in names.lower().split(b","):
+                self._names.setdefault(name, []).append((self._count, rest))
+
+    def plain(self, name: str) -> Iterator[KnownKey]:
+        """Yield the keys of a name that stands there in clear text or by wildcard."""
+        for line, rest in self._names.get(os.fsencode(name), ()):
+            yield from self._key(line, rest)
+        for line, rest, patterns in self._patterns:
+            if _matches(name, patterns):
+                yield from self._key(line, rest)
+
+    def hashed(self, name: str) -> list[KnownKey]:
+        """Return the keys of a name that stands there as a hash."""
+        count = len(self._hashed)
+        tried, found = self._unhashed.get(name, (-1, []))
+        if tried != count:
+            text = os.fsencode(name)
+            digest = hmac.digest
+            lines = [(line, rest) for line, rest, salt, code in self._hashed if digest(salt, text, "sha1") == code]
+            found = [key for line, rest in lines for key in self._key(line, rest)]
+            self._unhashed[name] = (count, found)
+        return found
+
+    def revoked(self, name: str) -> Iterator[KnownKey]:
+        """Yield the keys that must not be used for a name."""
+        text = os.fsencode(name)
+        for line, marked in self._revoked:
+            names, _, rest = marked.partition(b" ")
+            if names.startswith(b"|1|"):
+                salt, _, digest = names[3:].partition(b"|")
+                salt, digest = _decode(salt, digest)
+                found = hmac.digest(salt, text, "sha1") == digest
+            else:
+                found = _matches(name, _compile(names))
+            if found:
+                yield from self._key(line, rest, revoked=True)
+
+    def _key(self, line: int, rest: bytes, revoked: bool = False) -> Iterator[KnownKey]:
+        fields = rest.split(None, 2)
+        if len(fields) >= 2:
+            yield KnownKey(fields[0].decode("ascii", "replace"), fields[1], self._path, line, revoked)
+
+
 class KnownHostsFile:
     """One known_hosts file, indexed by name.
 
@@ -121,16 +212,8 @@ class KnownHostsFile:
         self._looked = 0.0
         self._seen: tuple[int, int, int] | None = None
         """Inode, size and time of change of what is indexed."""
-        self._clear()
-
-    def _clear(self) -> None:
-        self._count = 0
-        self._end = 0
-        self._names: dict[bytes, list[tuple[int, bytes]]] = {}
-        self._patterns: list[tuple[int, bytes, list[tuple[bool, re.Pattern[str]]]]] = []
-        self._hashed: list[tuple[int, bytes, bytes, bytes]] = []
-        self._unhashed: dict[str, list[KnownKey]] = {}
-        self._revoked: list[tuple[int, bytes]] = []
+        self._index = _Index(path)
+        """Replaced as a whole where the file was changed: lookups take no lock, and go on in the one they began in."""
 
     def refresh(self, now: bool = False) -> None:
         """Read what was appended since the last time, or the whole file where it was changed otherwise.
@@ -152,80 +235,39 @@ class KnownHostsFile:
             state = (now.st_ino, now.st_size, now.st_mtime_ns)
             if state == self._seen:
                 return
-            appended = self._seen is not None and self._seen[0] == now.st_ino and 0 < self._end < now.st_size
             with open(self.path, "rb") as file:
-                if not appended:
-                    self._clear()
-                file.seek(self._end)
-                data = file.read()
+                index, data = self._read(file, state)
         except OSError:
             if self._seen is not None:
                 self._seen = None
-                self._clear()
+                self._index = _Index(self.path)
             return
-        self._index(data.splitlines())
-        # After a last line without its end, the next change makes the whole file be read again.
-        self._end = self._end + len(data) if data.endswith(b"\n") else 0
+        index.add(data)
+        self._index = index
         self._seen = state
 
-    def _index(self, lines: list[bytes]) -> None:
-        for line in lines:
-            self._count += 1
-            fields = line.split(None, 1)
-            if len(fields) < 2 or fields[0].startswith(b"#"):
-                continue
-            names, rest = fields
-            if names.startswith(b"@"):
-                if names == b"@revoked":
-                    self._revoked.append((self._count, rest))
-                continue
-            if names.startswith(b"|1|"):
-                salt, _, digest = names[3:].partition(b"|")
-                self._hashed.append((self._count, rest, *_decode(salt, digest)))
-                self._unhashed.clear()
-            elif any(sign in names for sign in (b"*", b"?", b"!")):
-                self._patterns.append((self._count, rest, _compile(names)))
-            else:
-                for name in names.lower().split(b","):
-                    self._names.setdefault(name, []).append((self._count, rest))
+    def _read(self, file: BinaryIO, state: tuple[int, int, int]) -> tuple[_Index, bytes]:
+        """Return the index in use and what was appended, or an empty one and the whole file."""
+        index = self._index
+        if self._seen is not None and self._seen[0] == state[0] and 0 < index.end < state[1]:
+            file.seek(index.end - len(index.tail))
+            data = file.read()
+            if data.startswith(index.tail):
+                return index, data[len(index.tail) :]
+            file.seek(0)  # written anew in place
+        return _Index(self.path), file.read()
 
     def plain(self, name: str) -> Iterator[KnownKey]:
-        """Yield the keys of a name that stands there in clear text or by wildcard."""
-        for line, rest in self._names.get(os.fsencode(name), ()):
-            yield from self._key(line, rest)
-        for line, rest, patterns in self._patterns:
-            if _matches(name, patterns):
-                yield from self._key(line, rest)
+        """Return the keys of a name that stands there in clear text or by wildcard."""
+        return self._index.plain(name)
 
     def hashed(self, name: str) -> list[KnownKey]:
         """Return the keys of a name that stands there as a hash."""
-        found = self._unhashed.get(name)
-        if found is None:
-            text = os.fsencode(name)
-            digest = hmac.digest
-            lines = [(line, rest) for line, rest, salt, code in self._hashed if digest(salt, text, "sha1") == code]
-            found = [key for line, rest in lines for key in self._key(line, rest)]
-            self._unhashed[name] = found
-        return found
+        return self._index.hashed(name)
 
     def revoked(self, name: str) -> Iterator[KnownKey]:
-        """Yield the keys that must not be used for a name."""
-        text = os.fsencode(name)
-        for line, marked in self._revoked:
-            names, _, rest = marked.partition(b" ")
-            if names.startswith(b"|1|"):
-                salt, _, digest = names[3:].partition(b"|")
-                salt, digest = _decode(salt, digest)
-                found = hmac.digest(salt, text, "sha1") == digest
-            else:
-                found = _matches(name, _compile(names))
-            if found:
-                yield from self._key(line, rest, revoked=True)
-
-    def _key(self, line: int, rest: bytes, revoked: bool = False) -> Iterator[KnownKey]:
-        fields = rest.split(None, 2)
-        if len(fields) >= 2:
-            yield KnownKey(fields[0].decode("ascii", "replace"), fields[1], self.path, line, revoked)
+        """Return the keys that must not be used for a name."""
+        return self._index.revoked(name)
 
     def append(self, name: str, kind: str, blob: bytes) -> list[KnownKey]:
         """Add a line, under a lock that other processes respect; nothing that stands there is touched.
@@ -250,7 +292,7 @@ class KnownHostsFile:
                     return known
                 size = os.fstat(handle).st_size
                 start = b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
-                os.write(handle, start + b"%s %s %s\n" % (os.fsencode(name), kind.encode(), base64.b64encode(blob)))
+                _write(handle, size, start + b"%s %s %s\n" % (os.fsencode(name), kind.encode(), base64.b64encode(blob)))
                 self._refresh()
             return []
         finally:
@@ -390,6 +432,20 @@ def _decode(salt: bytes, digest: bytes) -> tuple[bytes, bytes]:
         return binascii.a2b_base64(salt), binascii.a2b_base64(digest)
     except binascii.Error:
         return b"", b""
+
+
+def _write(handle: int, size: int, text: bytes) -> None:
+    """Append a text whole, or nothing of it, to a file of that size.
+
+    Raises:
+        OSError: it does not fit.
+    """
+    written = os.write(handle, text)
+    if written < len(text):
+        # Half a line would be taken for another key of that host. Who heeds no lock may have written behind it.
+        if os.fstat(handle).st_size == size + written:
+            os.ftruncate(handle, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _lock_file(handle: int) -> None:

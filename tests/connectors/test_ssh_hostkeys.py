@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import hmac
 import multiprocessing
 import os
+import re
 import stat
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh import hostkeys
 from sshexec.connectors.ssh.connector import SshConnector
-from sshexec.connectors.ssh.hostkeys import HostKeys, Learned, fingerprint, known_name
+from sshexec.connectors.ssh.hostkeys import HostKeys, KnownHostsFile, Learned, fingerprint, known_name
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 from tests.testbed import Sshd, keygen
 
@@ -176,6 +180,79 @@ def test_a_change_of_the_file_is_noticed(tmp_path: Path) -> None:
     time.sleep(0.6)  # a known key is believed for half a second without another look
     with pytest.raises(UnknownHostKeyError):
         keys.check("web1", KIND, blob("a"), [str(file)], "strict")
+
+
+def test_a_lookup_while_the_file_is_read_again_sees_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text(line("web*", "w") + line("db1", "d"))
+    file = KnownHostsFile(str(path))
+    file.refresh()
+    seen: list[int] = []
+    compile_names = hostkeys._compile
+
+    def look(names: bytes) -> list[tuple[bool, re.Pattern[str]]]:
+        seen.append(len([*file.plain("db1"), *file.plain("web1")]))
+        return compile_names(names)
+
+    monkeypatch.setattr(hostkeys, "_compile", look)
+    (tmp_path / "new").write_text(line("web*", "w") + line("db1,db2", "d"))
+    (tmp_path / "new").rename(path)
+    file.refresh(now=True)
+    assert seen == [2]
+    assert len(list(file.plain("db2"))) == 1
+
+
+def test_an_answer_from_the_old_file_is_not_kept_for_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> None:
+        other = tmp_path / "new"
+        other.write_text(text)
+        subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(other)], check=True, capture_output=True)
+        other.rename(tmp_path / "known_hosts")
+
+    write(line("web1", "a"))
+    file = KnownHostsFile(str(tmp_path / "known_hosts"))
+    file.refresh()
+    digest = hmac.digest
+
+    def replace(*args: Any) -> bytes:
+        monkeypatch.undo()
+        write(line("web2", "b"))
+        file.refresh(now=True)
+        return digest(*args)
+
+    monkeypatch.setattr(hmac, "digest", replace)
+    assert file.hashed("web2") == []
+    assert len(file.hashed("web2")) == 1
+    with (tmp_path / "known_hosts").open("a") as more:
+        more.write((tmp_path / "known_hosts").read_text())
+    file.refresh(now=True)
+    assert len(file.hashed("web2")) == 2
+
+
+def test_a_file_that_is_written_anew_in_place_is_read_anew(tmp_path: Path) -> None:
+    path = tmp_path / "known_hosts"
+    path.write_text(line("web1", "a"))
+    keys = check(path, "web1", "a")
+    path.write_text(line("web2", "b") + line("web3", "c"))
+    for name in ("web2", "web3"):
+        keys.check(name, KIND, blob({"web2": "b", "web3": "c"}[name]), [str(path)], "strict")
+    with pytest.raises(UnknownHostKeyError):
+        keys.check("web1", KIND, blob("a"), [str(path)], "strict")
+
+
+def test_half_a_line_on_a_full_disk_is_taken_back(small_disk: Path) -> None:
+    path = small_disk / "known_hosts"
+    path.write_text(line("web1", "a") + "#" * 4000 + "\n")  # the next line would begin a second page
+    with contextlib.suppress(OSError), (small_disk / "big").open("wb", buffering=0) as big:
+        while big.write(bytes(4096)):
+            pass
+    before = path.read_bytes()
+    learned = HostKeys().check("web2", KIND, blob("b"), [str(path)], "accept-new")
+    assert learned is not None
+    assert learned.problem == f"{path}: No space left on device"
+    assert path.read_bytes() == before
 
 
 def test_the_known_types_are_told(tmp_path: Path) -> None:
