@@ -36,7 +36,6 @@ from sshexec.errors import (
     CommandTimeoutError,
     ConnectionLostError,
     HostError,
-    OptionError,
     TransferError,
 )
 from sshexec.secret import is_secret_name
@@ -54,12 +53,7 @@ _GRACE = 2.0
 class LocalOptions(ConnectorOptions):
     """Settings of the local connector."""
 
-    become: bool = option(False, "ansible_become", help="privilege escalation")
     shell: str = option("/bin/sh", "ansible_shell_executable", help="the shell that commands are handed to")
-
-    def __post_init__(self) -> None:
-        if self.become:
-            raise OptionError("ansible_become: privilege escalation is not available yet")
 
 
 class LocalConnector(Connector[LocalOptions, Context]):

@@ -77,7 +77,6 @@ class SshOptions(ConnectorOptions):
         Raises:
             OptionError: a value is wrong, or asks for something that can't be honoured.
         """
-        _refuse_become(variables, host)
         options = super().from_vars(variables, host)
         try:
             given = _given(tuple(_argument_text(variables.get(variable)) for variable in _ARGUMENTS))
@@ -128,15 +127,6 @@ def _local_user(host: str | None) -> str:
 
 def _unset(variables: Mapping[str, Any], name: str) -> bool:
     return all(variables.get(f"ansible_{prefix}{name}") is None for prefix in ("", "ssh_"))
-
-
-def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
-    """Refuse to run as the login user what was meant to run as another one."""
-    wanted = str(variables.get("ansible_become") or "").strip().lower()
-    if wanted not in ("", "no", "off", "false", "0", "n", "f", "none"):
-        raise OptionError(
-            f"{f'host {host}: ' if host else ''}ansible_become: privilege escalation is not available yet"
-        )
 
 
 class _Arguments:

@@ -16,7 +16,7 @@ import pytest
 from sshexec.connectors.base import Command, Context, Deadline, Timeouts
 from sshexec.connectors.local import LocalConnector, LocalOptions
 from sshexec.connectors.output import Output
-from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, OptionError, TransferError
+from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
 
 
 @pytest.fixture
@@ -192,12 +192,6 @@ def test_secrets_of_ours_are_not_handed_on(local: LocalConnector, monkeypatch: p
     local.execute(Command("env"), output, Deadline.after(30))
     assert b"hidden" not in output.stdout
     assert b"MY_OWN=kept" in output.stdout
-
-
-def test_become_is_refused() -> None:
-    with pytest.raises(OptionError, match="privilege escalation is not available yet"):
-        LocalOptions.from_vars({"ansible_become": "yes"}, "me")
-    assert LocalOptions.from_vars({"ansible_become": "no"}, "me").become is False
 
 
 def test_closed_and_open(local: LocalConnector) -> None:

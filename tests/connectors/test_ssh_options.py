@@ -106,17 +106,6 @@ def test_what_can_not_be_honoured_is_refused_by_name(text: str, named: str) -> N
             assert part in str(error.value)
 
 
-@pytest.mark.parametrize("value", [True, "yes", "true", 1, "on"])
-def test_privilege_escalation_is_refused(value: Any) -> None:
-    with pytest.raises(OptionError, match="privilege escalation is not available yet"):
-        read(ansible_become=value)
-
-
-@pytest.mark.parametrize("value", [False, "no", "", None, 0])
-def test_no_privilege_escalation_is_fine(value: Any) -> None:
-    assert read(ansible_become=value, ansible_become_user="root").address == "web1"
-
-
 @pytest.mark.parametrize(
     "variables", [{"ansible_port": 0}, {"ansible_port": "ssh"}, {"ansible_timeout": 0}, {"ansible_user": ["a"]}]
 )
