@@ -229,6 +229,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
 
         Raises:
             TransferError: the file is missing, unreadable or a directory.
+            OSError: the target's own, as it raised it, such as for a full disk here.
             CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
         """
 

@@ -151,7 +151,7 @@ class LocalConnector(Connector[LocalOptions, Context]):
             )
             try:
                 with os.fdopen(handle, "wb") as target, _reading(source) as reader:
-                    self._copy(reader, target, deadline, progress)
+                    self._copy(reader.read, target, deadline, progress)
                     if final is not None:
                         os.fchmod(target.fileno(), final)
                 os.replace(temporary, name)
@@ -175,10 +175,17 @@ class LocalConnector(Connector[LocalOptions, Context]):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
                 if not stat.S_ISREG(kind):
                     raise OSError(errno.EINVAL, "not a regular file", path)
-                with os.fdopen(handle, "rb", closefd=False) as reader:
-                    self._copy(reader, target, deadline, progress)
-            finally:
+            except BaseException:
                 os.close(handle)
+                raise
+
+        def read(size: int) -> bytes:
+            # What goes wrong with the target is none of this path's.
+            with self._translated(path):
+                return reader.read(size)
+
+        with os.fdopen(handle, "rb") as reader:
+            self._copy(read, target, deadline, progress)
 
     def cancel(self) -> None:
         """End the call in progress, or the next one, with CancelledError."""
@@ -201,10 +208,14 @@ class LocalConnector(Connector[LocalOptions, Context]):
             raise CancelledError("cancelled", host=self.host)
 
     def _copy(
-        self, reader: BinaryIO, target: BinaryIO, deadline: Deadline, progress: Callable[[int], None] | None
+        self,
+        read: Callable[[int], bytes],
+        target: BinaryIO,
+        deadline: Deadline,
+        progress: Callable[[int], None] | None,
     ) -> None:
         done = 0
-        while piece := reader.read(_PIECE):
+        while piece := read(_PIECE):
             self._check_cancelled()
             if deadline.expired:
                 raise CommandTimeoutError(
@@ -220,7 +231,9 @@ class LocalConnector(Connector[LocalOptions, Context]):
     def _translated(self, path: str) -> Iterator[None]:
         try:
             yield
-        except HostError:
+        except HostError as error:
+            error.host = error.host or self.host
+            error.phase = error.phase or Phase.TRANSFERRING
             raise
         except (OSError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) else None
@@ -435,7 +448,11 @@ def _reading(source: Source) -> Iterator[BinaryIO]:
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, Path):
-        with source.open("rb") as opened:
+        try:
+            opened = source.open("rb")
+        except OSError as error:
+            raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
+        with opened:
             yield opened
     else:
         yield source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import subprocess
@@ -192,6 +193,22 @@ def test_secrets_of_ours_are_not_handed_on(local: LocalConnector, monkeypatch: p
     local.execute(Command("env"), output, Deadline.after(30))
     assert b"hidden" not in output.stdout
     assert b"MY_OWN=kept" in output.stdout
+
+
+def test_a_full_disk_here_is_an_error_of_the_target(local: LocalConnector, tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "big").write_bytes(b"x" * 2_000_000)
+    with (small_disk / "got").open("wb", buffering=0) as target:
+        with pytest.raises(OSError, match="No space left") as caught:
+            local.get(str(tmp_path / "big"), target, Deadline.after(30))
+    assert type(caught.value) is OSError
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_source_that_can_not_be_read_is_named(local: LocalConnector, tmp_path: Path) -> None:
+    with pytest.raises(TransferError, match="none: No such file") as caught:
+        local.put(tmp_path / "none", str(tmp_path / "dest"), Deadline.after(30))
+    assert (caught.value.host, caught.value.path) == ("me", str(tmp_path / "none"))
+    assert os.listdir(tmp_path) == []
 
 
 def test_closed_and_open(local: LocalConnector) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,20 +151,6 @@ def test_refusals(ssh: SshConnector, tmp_path: Path, action, reason: str | None)
     assert (error.value.host, error.value.phase) == ("web1", "transferring")
     assert os.listdir(tmp_path) == []
     put(ssh, tmp_path / "next", b"works")
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    if os.geteuid():
-        pytest.skip("only root can mount a small file system")
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(folder)], capture_output=True).returncode:
-        pytest.skip("this machine mounts no tmpfs")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_named_and_nothing_is_left(ssh: SshConnector, small_disk: Path) -> None:
