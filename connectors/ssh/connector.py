@@ -33,7 +33,15 @@ from sshexec.errors import (
 )
 
 _NO_ROUTE = frozenset(
-    {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EACCES}
+    {
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.ENETDOWN,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,  # a route of the type "prohibit"
+        errno.EINVAL,  # a route of the type "blackhole"; a link-local address without an interface
+    }
 )
 
 

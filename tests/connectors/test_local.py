@@ -197,9 +197,9 @@ def test_secrets_of_ours_are_not_handed_on(local: LocalConnector, monkeypatch: p
 
 def test_a_full_disk_here_is_an_error_of_the_target(local: LocalConnector, tmp_path: Path, small_disk: Path) -> None:
     (tmp_path / "big").write_bytes(b"x" * 2_000_000)
-    with (small_disk / "got").open("wb", buffering=0) as target:
-        with pytest.raises(OSError, match="No space left") as caught:
-            local.get(str(tmp_path / "big"), target, Deadline.after(30))
+    full = pytest.raises(OSError, match="No space left")
+    with (small_disk / "got").open("wb", buffering=0) as target, full as caught:
+        local.get(str(tmp_path / "big"), target, Deadline.after(30))
     assert type(caught.value) is OSError
     assert caught.value.errno == errno.ENOSPC
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
 import os
 import socket
 import subprocess
@@ -26,6 +28,7 @@ from sshexec.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
     HostError,
+    NoRouteError,
     ProtocolError,
     RefusedError,
     ResolveError,
@@ -114,6 +117,49 @@ def test_refused() -> None:
         error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, RefusedError)
     assert str(error) == f"127.0.0.1 port {port} refused the connection"
     assert error.phase == "connecting"
+
+
+@pytest.mark.parametrize("number", [errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EINVAL])
+def test_no_route(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(sock: socket.socket, address: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    error = failure({"ansible_host": "192.0.2.1"}, NoRouteError)
+    assert str(error) == f"no route to 192.0.2.1 port 22: {os.strerror(number)}"
+    assert error.phase == "connecting"
+
+
+def test_each_way_of_not_getting_through_is_a_cause_of_its_own_in_the_results() -> None:
+    causes = {
+        "127.0.0.1": "refused",
+        "192.0.2.1": "no_route",  # a route that says unreachable
+        "192.0.2.2": "no_route",  # one that says blackhole
+        "192.0.2.3": "no_route",  # one that says prohibit
+        "198.51.100.1": "no_route",  # there is no route at all
+        "203.0.113.1": "connect_timeout",  # goes out and is lost
+    }
+    namespace = (
+        "set -e; ip link set lo up; ip route add unreachable 192.0.2.1; ip route add blackhole 192.0.2.2; "
+        "ip route add prohibit 192.0.2.3; ip route add 203.0.113.0/24 dev lo"
+    )
+    if (
+        os.geteuid()
+        or subprocess.run(["unshare", "-n", "sh", "-c", namespace], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no right to make a network namespace with routes of its own")
+    run = [sys.executable, "-m", "sshexec", "run", "all", "-i", ",".join(causes), "-T", "1", "--json", "-a", "true"]
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f'{namespace}; exec "$@"', "sh", *run],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 4, done.stderr
+    hosts = json.loads(done.stdout)["hosts"]
+    assert {name: host["cause"] for name, host in hosts.items()} == causes
+    assert {host["status"] for host in hosts.values()} == {"unreachable"}
 
 
 def test_a_name_that_does_not_resolve() -> None:
