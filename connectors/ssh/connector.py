@@ -22,6 +22,7 @@ from sshexec.errors import (
     AuthenticationError,
     BannerError,
     CancelledError,
+    CommandTimeoutError,
     ConnectionLostError,
     ConnectTimeoutError,
     HostError,
@@ -60,6 +61,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._link: Link | None = None
         self._files: Files | None = None
         self._cancelled = False
+        self._ending = False
+        """Whether the call in progress was cancelled, and ends."""
+        self._deadline = Deadline()
+        """That of the call in progress."""
         self._where = options.address or host
         self._known_as = options.host_key_alias or known_name(self._where, options.port)
 
@@ -78,7 +83,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self.close()
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
-            with self._errors():
+            # Its limits are looked at between the steps, none of which sends more than a socket has room for.
+            with self._errors(Deadline()):
                 self._socket = self._connect(limit)
                 link = self._negotiate(self._socket, limit)
                 self._check_host_key(link)
@@ -89,7 +95,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         """Run a command (see `Connector.execute`)."""
-        with self._errors():
+        with self._errors(deadline):
             self._ready()
             self.enter(Phase.RUNNING)
             return self._run(command, output, deadline)
@@ -115,14 +121,14 @@ class SshConnector(Connector[SshOptions, SshContext]):
         progress: Callable[[int], None] | None = None,
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
-        with self._errors():
+        with self._errors(deadline):
             self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
 
     def get(
         self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
     ) -> None:
         """Read a file (see `Connector.get`)."""
-        with self._errors():
+        with self._errors(deadline):
             self._transfer(deadline).get(path, target, deadline, progress=progress)
 
     def cancel(self) -> None:
@@ -147,7 +153,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _guard(self) -> None:
         if self._cancelled:
             self._cancelled = False
+            self._ending = True
             raise CancelledError("cancelled")
+
+    def _hurried(self) -> bool:
+        return self._cancelled or self._ending or self._deadline.expired
 
     def _ready(self) -> Link:
         self._guard()
@@ -165,10 +175,25 @@ class SshConnector(Connector[SshOptions, SshContext]):
         return self._files
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, deadline: Deadline) -> Iterator[None]:
         """Give every error of a host its name and phase."""
+        self._ending = False
+        self._deadline = deadline
         try:
-            yield
+            try:
+                yield
+            except ConnectionLostError:
+                link = self._link
+                if link is None or not link.packetizer.gave_up:
+                    raise
+                # The end of the connection was our own doing: what matters is why.
+                killed = False if self._phase is Phase.RUNNING else None
+                if self._cancelled:
+                    self._cancelled = False
+                    raise CancelledError("cancelled", killed=killed) from None
+                raise CommandTimeoutError(
+                    "the host takes no data any more, and the deadline passed", killed=killed
+                ) from None
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
@@ -228,6 +253,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
+        link.packetizer.hurried = self._hurried
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -33,6 +34,11 @@ _LONGEST_PACKET = 256 * 1024
 _READS_IN_A_ROW = 64
 _LONGEST_WAIT = 86_400.0
 _STALLED_WRITE_MS = 20_000
+_STALLED_LOOK = 0.25
+"""Seconds between two looks at whether a write that the host does not take is still worth the wait."""
+
+_STALLED_GRACE = 3.0
+"""Seconds that such a write is given once it is not: broken off in mid-packet, it costs the connection."""
 
 HOST_KEY_ALGORITHMS = {
     "ssh-ed25519": ("ssh-ed25519",),
@@ -84,6 +90,12 @@ class BufferedPacketizer(Packetizer):
         self._holding = False
         self._reads = 0
         self._pending_lock = threading.Lock()
+        self.hurried: Callable[[], bool] = _never
+        """Whether the caller has been cancelled, or its deadline has passed."""
+        self.stalled = 0
+        """Bytes of a write that wait for the host to take them."""
+        self.gave_up = False
+        """Whether a write was broken off because the caller was in a hurry."""
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.
@@ -152,9 +164,35 @@ class BufferedPacketizer(Packetizer):
         out = b"".join(self._pending)
         self._pending.clear()
         try:
-            self._socket.sendall(out)
+            # gevent's `send` and `sendall` wait whatever the flags say, its `sendmsg` does not.
+            sent = self._socket.sendmsg((out,), (), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
         except (OSError, ValueError):
             raise EOFError from None
+        if sent < len(out):
+            self._write_slowly(memoryview(out)[sent:])
+
+    def _write_slowly(self, out: memoryview) -> None:
+        """Send what the socket had no room for, in short waits that the caller's cancellation and deadline can end."""
+        give_up = Deadline()
+        try:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLOUT)
+            while out:
+                self.stalled = len(out)
+                if poll.poll(_STALLED_LOOK * 1000):
+                    with contextlib.suppress(BlockingIOError):
+                        out = out[self._socket.sendmsg((out,), (), socket.MSG_DONTWAIT) :]
+                if give_up.at is None and self.hurried():
+                    give_up = Deadline.after(_STALLED_GRACE)
+                if out and give_up.expired:
+                    self.gave_up = True
+                    raise EOFError
+        except (OSError, ValueError):
+            raise EOFError from None
+        finally:
+            self.stalled = 0
 
     def hold(self) -> None:
         """Keep packets back, so that those of one step leave in one segment."""
@@ -176,6 +214,10 @@ class BufferedPacketizer(Packetizer):
 
     def start_handshake(self, timeout: float) -> None:
         """Do nothing: the opener's deadline bounds the handshake, without a timer thread for each connection."""
+
+
+def _never() -> bool:
+    return False
 
 
 class Channels(dict[int, Channel]):
@@ -252,7 +294,7 @@ class Link(Transport):
         """What the host said when it closed the connection."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A write to a host that takes nothing any more fails then, instead of blocking for ever.
+            # A write to a host that takes nothing any more fails then, instead of waiting for ever.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_WRITE_MS)
 
     @property
@@ -434,6 +476,8 @@ class Link(Transport):
     def why(self) -> str:
         """Return why the connection ended, as far as it is known."""
         error = self.saved_exception
+        if self.packetizer.gave_up:
+            return "the host takes no data any more"
         if self.farewell:
             return f"the host closed it: {self.farewell}"
         if error is None or isinstance(error, EOFError):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from sshexec.connectors.ssh.context import SshContext
 from sshexec.errors import (
     BannerError,
     CancelledError,
+    CommandTimeoutError,
     ConnectionLostError,
     ConnectTimeoutError,
     HostError,
@@ -283,6 +286,101 @@ def test_cancel_ends_a_connect_that_hangs() -> None:
         with pytest.raises(CancelledError):
             one.open(Deadline.after(20))
         timer.join()
+
+
+class Endless(io.RawIOBase):
+    """Reads zeros for ever; the first read stops the process that is to get them.
+
+    Early, that is: what the host's system takes in its place is less than the channel's window then.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def read(self, size: int = -1) -> bytes:
+        if self._pid:
+            os.kill(self._pid, signal.SIGSTOP)
+            settle(lambda: Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")[2].startswith("T"))
+            self._pid = 0
+        return bytes(size)
+
+
+@contextlib.contextmanager
+def stalled(one: SshConnector, call: Callable[[Any], object]) -> Iterator[tuple[int, list[BaseException]]]:
+    """Make a call that sends without end, on a thread, to a host that takes nothing.
+
+    Yields, once it is stuck, the host's process and the list that gets the call's error; waits for its end afterwards.
+
+    Args:
+        one: an open connection.
+        call: gets what it has to send.
+    """
+    output = Output()
+    one.execute(Command("echo $PPID", verbatim=True), output, Deadline.after(20))
+    assert one._link is not None
+    one._link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    pid, packets = int(output.stdout), one._link.packetizer
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            call(Endless(pid))
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        seen = [-1]
+
+        def stuck() -> bool:
+            # Nothing was sent for some looks.
+            seen.append(packets.stalled or -len(seen))
+            return bool(errors) or (len(seen) > 10 and len(set(seen[-10:])) == 1)
+
+        settle(stuck)
+        yield pid, errors
+        thread.join(12)  # the system's own limit is 20 s
+        assert not thread.is_alive()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        thread.join(30)
+        one.close()
+
+
+def test_cancel_ends_a_transfer_to_a_host_that_takes_nothing(sshd: Sshd, tmp_path: Path) -> None:
+    one = connector(sshd.variables(ansible_host="127.0.7.3"))
+    one.open(Deadline.after(20))
+    with stalled(one, lambda data: one.put(data, str(tmp_path / "file"), Deadline(), mode=0o600)) as (_, errors):
+        one.cancel()
+    (error,) = errors
+    assert isinstance(error, CancelledError)
+    assert (error.host, error.phase, error.killed) == ("web1", "transferring", None)
+
+
+def test_a_deadline_ends_a_command_on_a_host_that_takes_nothing(sshd: Sshd) -> None:
+    one = connector(sshd.variables(ansible_host="127.0.7.4"))
+    one.open(Deadline.after(20))
+    limit = Deadline.after(3)
+    with stalled(one, lambda data: one.execute(Command("cat >/dev/null", stdin=data), Output(), limit)) as (_, errors):
+        pass
+    (error,) = errors
+    assert isinstance(error, CommandTimeoutError)
+    assert (error.host, error.phase, error.killed) == ("web1", "running", False)
+
+
+def test_a_cancel_during_a_write_that_the_host_takes_late_costs_no_connection(sshd: Sshd, tmp_path: Path) -> None:
+    one = connector(sshd.variables(ansible_host="127.0.7.5"))
+    one.open(Deadline.after(20))
+    with stalled(one, lambda data: one.put(data, str(tmp_path / "file"), Deadline(), mode=0o600)) as (pid, errors):
+        one.cancel()
+        os.kill(pid, signal.SIGCONT)
+        settle(lambda: bool(errors))
+        assert one.alive
+        assert one.execute(Command("true"), Output(), Deadline.after(20)).rc == 0
+    assert isinstance(errors[0], CancelledError)
+    assert os.listdir(tmp_path) == []
 
 
 def test_cancel_before_a_call_ends_that_call_and_no_other(sshd: Sshd) -> None:
