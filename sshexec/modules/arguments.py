@@ -42,6 +42,7 @@ class Parameter:
         aliases: other names for it.
         choices: the values allowed.
         inline: whether ``name=value`` is lifted out of a free-form text.
+        help: what it is for, in one line of Markdown; docs/modules.md shows it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Parameter:
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
     inline: bool = False
+    help: str = ""
 
 
 def parse(

@@ -23,15 +23,14 @@ from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.words import expanding
 
 _COMMON = (
-    Parameter(FREE_FORM),
-    Parameter("cmd"),
-    Parameter("chdir", "path", inline=True),
-    Parameter("creates", "path", inline=True),
-    Parameter("removes", "path", inline=True),
-    Parameter("executable", "path", inline=True),
-    Parameter("stdin", inline=True),
-    Parameter("stdin_add_newline", "bool", default=True, inline=True),
-    Parameter("strip_empty_ends", "bool", default=True, inline=True),
+    Parameter(FREE_FORM, help="the command: a text that is not `key=value`"),
+    Parameter("cmd", help="the command, under another name"),
+    Parameter("chdir", "path", inline=True, help="directory to change to first"),
+    Parameter("creates", "path", inline=True, help="do nothing where this path or glob exists; relative to `chdir`"),
+    Parameter("removes", "path", inline=True, help="do nothing where this path or glob does not exist; likewise"),
+    Parameter("stdin", inline=True, help="what the command reads; nothing unless given"),
+    Parameter("stdin_add_newline", "bool", default=True, inline=True, help="put a line end behind `stdin`"),
+    Parameter("strip_empty_ends", "bool", default=True, inline=True, help="leave line ends at the end of output out"),
 )
 
 _SEARCH = f"""
@@ -173,7 +172,12 @@ class Command(_Running):
     """Run a command without a shell; ``~`` and variables in its words are expanded all the same, as Ansible does."""
 
     name = "command"
-    parameters = (*_COMMON, Parameter("argv", "list"), Parameter("expand_argument_vars", "bool", default=True))
+    parameters = (
+        *_COMMON,
+        Parameter("argv", "list", help="the command as a list of words"),
+        Parameter("executable", "path", inline=True, help="not used any more; a warning says so"),
+        Parameter("expand_argument_vars", "bool", default=True, help="expand `~` and variables in the words"),
+    )
     uses_shell = False
 
     @functools.cached_property
@@ -226,7 +230,7 @@ class Shell(_Running):
     """Run a text by ``/bin/sh -c``, or by another shell."""
 
     name = "shell"
-    parameters = _COMMON
+    parameters = (*_COMMON, Parameter("executable", "path", inline=True, help="shell to use in place of `/bin/sh`"))
     uses_shell = True
 
     def running(self) -> str:

@@ -56,22 +56,22 @@ class Copy(Module):
 
     name = "copy"
     parameters = (
-        Parameter("src", "path"),
-        Parameter("content", "raw"),
-        Parameter("dest", "path"),
-        Parameter("backup", "bool", default=False),
-        Parameter("force", "bool", default=True),
-        Parameter("mode", "raw"),
-        Parameter("directory_mode", "raw"),
-        Parameter("owner"),
-        Parameter("group"),
-        Parameter("follow", "bool", default=False),
-        Parameter("local_follow", "bool", default=True),
-        Parameter("remote_src", "bool", default=False),
-        Parameter("checksum"),
-        Parameter("validate"),
-        Parameter("decrypt", "bool", default=True),
-        Parameter("unsafe_writes", "bool", default=False),
+        Parameter("src", "path", help="file or directory of this machine; `src/` means what is in it"),
+        Parameter("content", "raw", help="what the file shall hold, in place of `src`; a structure becomes JSON"),
+        Parameter("dest", "path", help="where to; a directory where it is one or ends in `/`; must be given"),
+        Parameter("backup", "bool", default=False, help="keep a file that is replaced under another name"),
+        Parameter("force", "bool", default=True, help="replace a file that differs; if not, only add missing ones"),
+        Parameter("mode", "raw", help="permissions of files: octal, symbolic (`u=rw,g=r`), or `preserve`"),
+        Parameter("directory_mode", "raw", help="permissions of directories that are made"),
+        Parameter("owner", help="owner, by name or number"),
+        Parameter("group", help="group, by name or number"),
+        Parameter("follow", "bool", default=False, help="write to what a link at `dest` points to, not over the link"),
+        Parameter("local_follow", "bool", default=True, help="follow links of this machine; `no` is not available yet"),
+        Parameter("remote_src", "bool", default=False, help="not available yet: copy within the host"),
+        Parameter("checksum", help="SHA-1 that the source must have"),
+        Parameter("validate", help="command that must accept the file, `%s`, before it takes its place"),
+        Parameter("decrypt", "bool", default=True, help="refuse a file that is encrypted with Ansible Vault"),
+        Parameter("unsafe_writes", "bool", default=False, help="not available yet: write where renaming is impossible"),
     )
     needs = Capability.POSIX | Capability.FILES
 

@@ -26,11 +26,13 @@ class Fetch(Module):
 
     name = "fetch"
     parameters = (
-        Parameter("src", "path"),
-        Parameter("dest", "path"),
-        Parameter("flat", "bool", default=False),
-        Parameter("fail_on_missing", "bool", default=True),
-        Parameter("validate_checksum", "bool", default=True),
+        Parameter("src", "path", help="file of the host; must be given"),
+        Parameter("dest", "path", help="directory of this machine, with `flat` the file itself; must be given"),
+        Parameter(
+            "flat", "bool", default=False, help="write `dest` itself, or the file's name below it where it ends in `/`"
+        ),
+        Parameter("fail_on_missing", "bool", default=True, help="fail where the host has no such file"),
+        Parameter("validate_checksum", "bool", default=True, help="compare the SHA-1 of what came with the host's"),
     )
     needs = Capability.POSIX | Capability.FILES
 

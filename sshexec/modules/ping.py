@@ -14,7 +14,7 @@ class Ping(Module):
     """Make one round trip through the host's shell and return ``data``; the data ``crash`` fails, as in Ansible."""
 
     name = "ping"
-    parameters = (Parameter("data", default="pong"),)
+    parameters = (Parameter("data", default="pong", help="what to answer; `crash` fails"),)
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Ask the host, in check mode too: nothing is changed."""

@@ -16,7 +16,10 @@ class Raw(Module):
     """Run a text as it is: no shell of ours around it, no clock, no environment."""
 
     name = "raw"
-    parameters = (Parameter(FREE_FORM), Parameter("executable", inline=True))
+    parameters = (
+        Parameter(FREE_FORM, help="what the login shell gets; must be given"),
+        Parameter("executable", inline=True, help="shell that the login shell starts for it, with `-c`"),
+    )
     free_form = True
     needs = Capability.NONE
 

@@ -1,0 +1,94 @@
+"""docs/modules.md says what the code accepts and answers; tests/test_docs.py runs its examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sshexec.modules.arguments import Parameter
+from sshexec.modules.registry import module_class, module_names
+
+PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
+MODULES = ("ping", "raw", "command", "shell", "script", "copy", "fetch")
+
+
+def section(module: str) -> str:
+    return PAGE.split(f"\n## {module}\n")[1].split("\n## ")[0]
+
+
+def table(module: str, heading: str) -> list[list[str]]:
+    """Return the cells below a heading, row by row."""
+    rows = section(module).split(f"| {heading} |", 1)[1].partition("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def row(parameter: Parameter) -> list[str]:
+    """Return what the page says about an argument."""
+    default = parameter.default
+    shown = "" if default is None else f"`{default if isinstance(default, str) else str(default).lower()}`"
+    names = ", ".join(f"`{name}`" for name in (parameter.name, *parameter.aliases))
+    return [f"{names} *" if parameter.inline else names, parameter.type, shown, parameter.help]
+
+
+def test_every_module_has_its_section_and_a_link_to_it() -> None:
+    assert set(MODULES) == set(module_names())
+    assert re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|", PAGE, re.MULTILINE) == [(name, name) for name in MODULES]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_arguments_are_those_of_the_code(module: str) -> None:
+    expected = [row(parameter) for parameter in module_class(module).parameters]
+    assert sorted(table(module, "argument")) == sorted(expected)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_an_example_of_each_kind(module: str) -> None:
+    assert re.search(rf"^\$ sshexec run .* -m {module} ?", section(module), re.MULTILINE)
+    assert f'", "{module}"' in section(module)
+
+
+CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
+    "ping": [("", {}), ("data=crash", {})],
+    "raw": [("true", {}), ("false", {"environment": {"A": "b"}}), ("true", {"check": True})],
+    "command": [
+        ("true executable=/bin/sh", {}),
+        ("false", {}),
+        ("true", {"check": True}),
+        ("nosuchprogram", {}),
+        ("true chdir=/nonexistent", {}),
+        ("true creates=/", {}),
+    ],
+    "shell": [("true", {}), ("true", {"check": True}), ("false", {}), ("true executable=/nonexistent", {})],
+    "script": [("f.txt executable=true", {}), ("f.txt creates=/", {}), ("nope", {})],
+    "copy": [
+        ("src=f.txt dest={folder}/g.txt", {}),
+        ("src=f.txt dest={folder}/g.txt", {}),
+        ("content=x dest={folder}/g.txt backup=yes", {}),
+        ("content=y dest={folder}/g.txt validate='false %s'", {}),
+        ("src=f.txt dest={folder}/g.txt checksum=0", {}),
+        ("src=. dest={folder}/tree", {}),
+        ("content=z dest={folder}/g.txt", {"check": True, "diff": True}),
+    ],
+    "fetch": [
+        ("src={folder}/f.txt dest=got", {}),
+        ("src={folder}/f.txt dest=got", {}),
+        ("src=/nonexistent dest=got", {}),
+        ("src=/nonexistent dest=got", {"check": True}),
+    ],
+}
+
+
+@pytest.mark.parametrize("connector", ["local"], indirect=True)
+@pytest.mark.parametrize("module", MODULES)
+def test_the_keys_of_results_are_those_on_the_page(module: str, run: Callable[..., Any], folder: Path) -> None:
+    named = {key for cells in table(module, "result") for key in re.findall(r"`(\w+)`", cells[0])}
+    seen: set[str] = set()
+    for args, more in CASES[module]:
+        seen |= run(module, args.format(folder=folder), **more).keys()
+    # Only a ping that no shell answers has an exit status, and every host of these tests has a shell.
+    assert named - seen == ({"rc"} if module == "ping" else set())
+    assert seen <= named
