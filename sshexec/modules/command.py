@@ -20,6 +20,7 @@ from sshexec.connectors.posix import NOTE, Frame, quote
 from sshexec.errors import ArgumentError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of
 from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, unmet
 from sshexec.modules.words import expanding
 
 _COMMON = (
@@ -32,16 +33,6 @@ _COMMON = (
     Parameter("stdin_add_newline", "bool", default=True, inline=True, help="put a line end behind `stdin`"),
     Parameter("strip_empty_ends", "bool", default=True, inline=True, help="leave line ends at the end of output out"),
 )
-
-_SEARCH = f"""
-have() {{ [ -e "$1" ] && {{ e=13; [ -x "$1" ] && [ ! -d "$1" ]; }}; }}
-e=2
-case $x in
-*/*) have "$x" ;;
-*) set -f; IFS=:; for d in ${{PATH-/bin:/usr/bin}}; do have "${{d:-.}}/$x" && break; done ;;
-esac || {{ {NOTE} "executable $e"; exit 127; }}
-"""
-"""Looks for the executable $x as execvp does; an errno is what Ansible reports as the exit status."""
 
 
 class _Running(Module):
@@ -84,7 +75,7 @@ class _Running(Module):
         arguments = self.arguments
         lines = []
         if arguments["chdir"]:
-            lines.append(f"CDPATH= cd -- {_path(arguments['chdir'])} >/dev/null 2>&1 || {{ {NOTE} chdir; exit 1; }}")
+            lines.append(f"x={_path(arguments['chdir'])}\n{DIRECTORY}")
         for name, unless in (("creates", ""), ("removes", "! ")):
             if arguments[name]:
                 pattern = expanding(arguments[name], glob=True)
@@ -124,9 +115,9 @@ class _Running(Module):
             "invocation": {"module_args": self._module_args()},
         }
         if note == "chdir":
-            result.update(failed=True, rc=None, msg="Unable to change directory before execution.")
+            result.update(failed=True, rc=None, msg=unmet(done.note, arguments["chdir"]))
         elif note == "executable":
-            result.update(failed=True, rc=int(errno), cmd=self._joined(), msg="Error executing command.")
+            result.update(failed=True, rc=int(errno), cmd=self._joined(), msg=unmet(done.note, self._program))
             for name in ("start", "end", "delta"):
                 del result[name]
         elif note in ("creates", "removes"):
@@ -158,8 +149,14 @@ class _Running(Module):
             ran.update(failed=True, msg="non-zero return code")
         return ran
 
+    @property
+    @abstractmethod
+    def _program(self) -> str:
+        """What is looked for before the command is started."""
+
+    @abstractmethod
     def _joined(self) -> str:
-        return self.text
+        """Return the command as the result shows it where its program was not found."""
 
     def _warnings(self) -> Result:
         return {}
@@ -209,7 +206,11 @@ class Command(_Running):
         """Return the search for the executable and its start."""
         write = expanding if self.arguments["expand_argument_vars"] else quote
         words = [write(word) for word in self._words or [""]]
-        return f"x={words[0]}{_SEARCH}exec {' '.join(words)}"
+        return f"x={words[0]}\n{PROGRAM}exec {' '.join(words)}"
+
+    @property
+    def _program(self) -> str:
+        return self._words[0]
 
     def _joined(self) -> str:
         return shlex.join(self._words)
@@ -239,10 +240,14 @@ class Shell(_Running):
         if not executable:
             return f"exec /bin/sh -c {quote(self.text)}"
         word = _path(executable)
-        return f"x={word}{_SEARCH}exec {word} -c {quote(self.text)}"
+        return f"x={word}\n{PROGRAM}exec {word} -c {quote(self.text)}"
+
+    @property
+    def _program(self) -> str:
+        return str(self.arguments["executable"])
 
     def _joined(self) -> str:
-        return shlex.join([self.arguments["executable"], "-c", self.text])
+        return shlex.join([self._program, "-c", self.text])
 
 
 def _path(path: str) -> str:

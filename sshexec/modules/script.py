@@ -17,6 +17,7 @@ from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.local_file import shared
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, unmet
 from sshexec.modules.raw import plain
 from sshexec.modules.words import expanding
 
@@ -32,6 +33,10 @@ trap 'exit 143' TERM
 f=$d/{name}
 cat >"$f" && chmod u+x "$f" && [ "$(wc -c <"$f")" -eq {size} ] || {{ {note} place; exit 1; }}
 """
+
+_PLAIN = re.compile(r"[A-Za-z0-9_./+@%,~-]+")
+"""A word that is the same in a command and in an assignment; ``~`` at its beginning is expanded in both."""
+_INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
 
 
 class Script(Module):
@@ -57,6 +62,7 @@ class Script(Module):
         text = str(arguments[FREE_FORM] or arguments["cmd"]).strip()
         path, self._rest = first_word(self.name, text)
         self._file = shared(path)
+        self._executable = (arguments["executable"] or "").strip()
         if arguments["chdir"] and not arguments["chdir"].startswith("/"):
             raise ArgumentError(
                 f"{self.name}: chdir {arguments['chdir']} must be an absolute path for a Unix-aware remote node"
@@ -72,7 +78,7 @@ class Script(Module):
             content = b"" if invocation.check else self._read()
         except HostError as error:
             return {"failed": True, "changed": False, "msg": error.message}
-        script = self._guards() + ("" if invocation.check else self._running(len(content)))
+        script = self._guards() + ("" if invocation.check else self._running(content))
         about = ("script", str(self._file.path), self._rest)
         command = Command(script, stdin=content, environment=invocation.environment, about=about)
         done = connector.execute(command, invocation.output, invocation.deadline)
@@ -86,6 +92,10 @@ class Script(Module):
         if done.note == "place":
             why = result["stderr"].strip() or "it did not arrive whole"
             result.update(changed=False, msg=f"the script could not be written to the host: {why}")
+        elif done.note.startswith("chdir"):
+            result.update(changed=False, msg=unmet(done.note, arguments["chdir"]))
+        elif done.note.startswith("executable"):
+            result.update(changed=False, msg=unmet(done.note, self._program(content)))
         return result
 
     def _read(self) -> bytes:
@@ -103,10 +113,25 @@ class Script(Module):
                 )
         return "".join(lines)
 
-    def _running(self, size: int) -> str:
+    def _program(self, content: bytes) -> str:
+        """Return the program that must be there for the script to start; "" where that is up to the shell."""
+        if self._executable:
+            word = self._executable.split()[0]
+            return word if _PLAIN.fullmatch(word) else ""
+        named = _INTERPRETER.match(content)
+        return named[1].decode("utf-8", "surrogateescape") if named else ""
+
+    def _running(self, content: bytes) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(self._file.path)).lstrip("-.") or "script"
-        place = _PLACE.format(token=secrets.token_hex(8), note=NOTE, name=name, size=size)
-        chdir, executable = self.arguments["chdir"], self.arguments["executable"]
-        line = f'{executable} "$0" {self._rest}' if executable else f'"$0" {self._rest}'
-        change = f"cd {quote(chdir)} || exit\n" if chdir else ""
-        return f'{place}{change}/bin/sh -c {quote(line)} "$f" </dev/null'
+        place = _PLACE.format(token=secrets.token_hex(8), note=NOTE, name=name, size=len(content))
+        chdir = self.arguments["chdir"]
+        line = f'{self._executable} "$0" {self._rest}'.lstrip()
+        change = f"x={quote(chdir)}\n{DIRECTORY}" if chdir else ""
+        program, search = self._program(content), ""
+        if program and self._executable:
+            # A name may be one of the shell's own commands too.
+            own = 'case $x in */*) false ;; *) command -v "$x" >/dev/null 2>&1 ;; esac'
+            search = f"x={program}\n{own} || {{\n{PROGRAM}}}\n"
+        elif program:
+            search = f"x={quote(program if '/' in program else f'./{program}')}\n{PROGRAM}"
+        return f'{place}{change}{search}/bin/sh -c {quote(line)} "$f" </dev/null'

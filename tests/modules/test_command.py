@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -83,10 +84,17 @@ def test_creates_is_relative_to_chdir_and_sees_dangling_links(run: Run, folder: 
     assert run("command", {"cmd": "pwd", "chdir": str(folder), "creates": "other"})["stdout"] == str(folder)
 
 
-def test_missing_directory(run: Run) -> None:
-    result = run("command", "ls chdir=/nope")
-    assert (result["failed"], result["rc"], result["start"]) == (True, None, None)
-    assert result["msg"] == "Unable to change directory before execution."
+@pytest.mark.parametrize("module", ["command", "shell"])
+@pytest.mark.parametrize("name", ["nope", "no pe/é", "f.txt", "f.txt/x", "link", "-"])
+def test_missing_directory(run: Run, folder: Path, module: str, name: str) -> None:
+    (folder / "link").symlink_to("nowhere")
+    args = {"cmd": "ls", "chdir": name if name == "-" else f"{folder}/{name}"}
+    result = run(module, args)
+    assert (result["failed"], result["changed"], result["rc"], result["start"]) == (True, False, None, None)
+    with pytest.raises(OSError, match="Errno") as caught:
+        os.chdir(os.fsencode(args["chdir"]))
+    assert result["msg"] == f"Unable to change directory before execution: {caught.value}"
+    assert result["stderr"] == ""
 
 
 @pytest.mark.parametrize("module", ["command", "shell"])
@@ -95,8 +103,25 @@ def test_missing_executable(run: Run, module: str) -> None:
     result = run(module, args)
     assert (result["failed"], result["changed"], result["rc"]) == (True, False, 2)
     shown = {"command": "nosuchexe a", "shell": "/nope/sh -c 'nosuchexe a'"}[module]
-    assert (result["cmd"], result["msg"]) == (shown, "Error executing command.")
+    name = {"command": "nosuchexe", "shell": "/nope/sh"}[module]
+    said = f"Error executing command: [Errno 2] No such file or directory: b'{name}'"
+    assert (result["cmd"], result["msg"]) == (shown, said)
     assert not {"start", "end", "delta"} & set(result)
+
+
+@pytest.mark.parametrize("name", ["", "nope", "f.txt", "f.txt/x", "link", "pipe", "sub/../né'", "f.txt/"])
+def test_a_program_that_can_t_be_started_is_named_with_the_reason(run: Run, folder: Path, name: str) -> None:
+    os.mkfifo(folder / "pipe", 0o755)
+    (folder / "sub").mkdir()
+    (folder / "link").symlink_to("nowhere")
+    path = f"{folder}/{name}"
+    with pytest.raises(OSError, match="Errno") as caught:
+        subprocess.run([os.fsencode(path)], check=True)
+    expected = (caught.value.errno, f"Error executing command: {caught.value}")
+    for module, args in (("command", {"argv": [path]}), ("shell", {"cmd": "echo", "executable": path})):
+        result = run(module, args)
+        assert (result["rc"], result["msg"]) == expected
+        assert (result["changed"], result["stderr"]) == (False, "")
 
 
 def test_a_command_that_says_127_itself_did_run(run: Run) -> None:

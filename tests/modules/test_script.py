@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,9 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def home(folder: Path) -> Path:
-    """The login directory on both connections."""
-    return Path(os.path.expanduser("~"))
+    """A home directory of this test's own, for the environment: others may run scripts in the real one."""
+    (folder / "home").mkdir()
+    return folder / "home"
 
 
 def write(folder: Path, text: str | bytes, name: str = "go.sh") -> Path:
@@ -36,14 +36,14 @@ def leftovers(home: Path) -> set[Path]:
 
 
 def test_script_runs_with_its_arguments_as_they_are(run: Run, folder: Path, home: Path) -> None:
-    before = leftovers(home)
     write(folder, '#!/bin/sh\nprintf "%s|" "$@"; echo err >&2; cat; exit 3\n')
-    result = run("script", "go.sh 'a  b'  $HOME x=1; echo more")
+    environment = {"HOME": str(home)}
+    result = run("script", "go.sh 'a  b'  $HOME x=1; echo more", environment=environment)
     assert result["stdout"] == f"a  b|{home}|x=1|more\n"
-    result = run("script", "go.sh 'a  b'")
+    result = run("script", "go.sh 'a  b'", environment=environment)
     assert set(result) == {"changed", "rc", "stdout", "stdout_lines", "stderr", "stderr_lines", "failed", "msg"}
     assert (result["rc"], result["stderr"], result["msg"]) == (3, "err\n", "non-zero return code")
-    assert leftovers(home) == before
+    assert leftovers(home) == set()
 
 
 def test_a_name_with_hostile_characters_and_binary_content(run: Run, folder: Path) -> None:
@@ -58,6 +58,45 @@ def test_executable_and_chdir(run: Run, folder: Path) -> None:
     result = run("script", f"go.sh chdir={folder} executable=/bin/bash")
     assert result["stdout_lines"][0] == str(folder)
     assert result["stdout_lines"][1]
+
+
+def test_a_missing_directory_or_interpreter_is_named(run: Run, folder: Path, home: Path) -> None:
+    write(folder, "#!/bin/sh\necho ran\n")
+    write(folder, "#! \t/nope/perl -w\n", "go.pl")
+    write(folder, b"#!/bin/sh\r\necho ran\r\n", "dos.sh")
+    write(folder, "#!sh\n", "relative")
+    directory = "Unable to change directory before execution: [Errno"
+    program = "Error executing command: [Errno"
+    for args, said in (
+        ("go.sh chdir=/nope", f"{directory} 2] No such file or directory: b'/nope'"),
+        (f"go.sh chdir={folder}/go.sh", f"{directory} 20] Not a directory: b'{folder}/go.sh'"),
+        ("go.sh executable=/nope/sh", f"{program} 2] No such file or directory: b'/nope/sh'"),
+        ("go.sh executable='nosuch -x'", f"{program} 2] No such file or directory: b'nosuch'"),
+        (f"go.sh executable={folder}/f.txt", f"{program} 13] Permission denied: b'{folder}/f.txt'"),
+        ("go.pl", f"{program} 2] No such file or directory: b'/nope/perl'"),
+        ("dos.sh", f"{program} 2] No such file or directory: b'/bin/sh\\r'"),
+        ("relative", f"{program} 2] No such file or directory: b'sh'"),
+    ):
+        result = run("script", args, environment={"HOME": str(home)})
+        assert (result["failed"], result["changed"], result["msg"]) == (True, False, said)
+        assert result["rc"] != 0
+        assert (result["stdout"], result["stderr"]) == ("", "")
+    assert leftovers(home) == set()
+
+
+@pytest.mark.parametrize(
+    "executable", ["sh", "/bin/sh -e", "env sh", "exec sh", ".", "A=b sh", '"/bin/sh"', " ", "~/x"]
+)
+def test_executable_is_the_shell_s_to_read(connector: Connector[Any, Any], folder: Path, executable: str) -> None:
+    write(folder, "#!/bin/sh\necho ran $#\n")
+    (folder / "x").symlink_to("/bin/sh")
+    module = module_class("script").from_args({"cmd": "go.sh a b", "executable": executable})
+    environment = {"HOME": str(folder)}
+    output = Output()
+    module.run(connector, Invocation("web1", output, Deadline.after(60), environment=environment))
+    # What a sourced script gets as its arguments is the shell's own business.
+    assert output.text("stdout").startswith("ran ")
+    assert output.text("stderr") == ""
 
 
 def test_environment(run: Run, folder: Path) -> None:
@@ -92,17 +131,18 @@ def test_vault_files_are_refused(run: Run, folder: Path) -> None:
 
 
 def test_deadline_removes_the_script(connector: Connector[Any, Any], folder: Path, home: Path) -> None:
-    before = leftovers(home)
     write(folder, "#!/bin/sh\necho begun; sleep 300\n")
     output = Output()
     with pytest.raises(CommandTimeoutError) as caught:
-        module_class("script").from_args("go.sh").run(connector, Invocation("web1", output, Deadline.after(1)))
+        module_class("script").from_args("go.sh").run(
+            connector, Invocation("web1", output, Deadline.after(1), environment={"HOME": str(home)})
+        )
     assert caught.value.killed is True
     assert output.text("stdout") == "begun\n"
     until = time.monotonic() + 10
-    while leftovers(home) != before and time.monotonic() < until:
+    while leftovers(home) != set() and time.monotonic() < until:
         time.sleep(0.05)
-    assert leftovers(home) == before
+    assert leftovers(home) == set()
 
 
 @pytest.mark.parametrize(
