@@ -88,3 +88,14 @@ class Module(ABC):
         Raises:
             HostError: unreachable, timed out, cancelled; the runtime makes the result, with the output so far.
         """
+
+    def _result(self, **values: Any) -> Result:
+        """Return a result that tells the arguments too, as most of Ansible's modules do."""
+        return {**values, "invocation": {"module_args": self._module_args()}}
+
+    def _failed(self, message: str, **values: Any) -> Result:
+        return self._result(failed=True, changed=False, msg=message, **values)
+
+    def _module_args(self) -> dict[str, Any]:
+        """Return the arguments as results show them."""
+        return dict(self.arguments)

@@ -16,11 +16,11 @@ from typing import Any
 from sshexec.connectors import base
 from sshexec.connectors.base import Completed, Connector
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import NOTE, Frame, quote
+from sshexec.connectors.posix import Frame, quote
 from sshexec.errors import ArgumentError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.preconditions import DIRECTORY, PROGRAM, unmet
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
 from sshexec.modules.words import expanding
 
 _COMMON = (
@@ -72,20 +72,9 @@ class _Running(Module):
         return f"{stdin}{newline}".encode("utf-8", "surrogateescape")
 
     def _script(self, check: bool) -> str:
-        arguments = self.arguments
-        lines = []
-        if arguments["chdir"]:
-            lines.append(f"x={_path(arguments['chdir'])}\n{DIRECTORY}")
-        for name, unless in (("creates", ""), ("removes", "! ")):
-            if arguments[name]:
-                pattern = expanding(arguments[name], glob=True)
-                lines.append(
-                    f"for f in {pattern}; do break; done\n"
-                    f'if {unless}{{ [ -e "$f" ] || [ -L "$f" ]; }}; then {NOTE} {name}; exit 0; fi'
-                )
-        if not check:
-            lines.append(self.running())
-        return "\n".join(lines)
+        chdir = self.arguments["chdir"]
+        change = f"x={_path(chdir)}\n{DIRECTORY}" if chdir else ""
+        return change + guards(self.arguments, glob=True) + ("" if check else self.running())
 
     @functools.cached_property
     def _full_script(self) -> str:
@@ -102,29 +91,19 @@ class _Running(Module):
     def _answer(self, invocation: Invocation, done: Completed) -> Result:
         note, _, errno = done.note.partition(" ")
         arguments = self.arguments
-        result: Result = {
-            "changed": False,
-            "cmd": self.shown,
-            "rc": 0,
-            "stdout": "",
-            "stderr": "",
-            "start": None,
-            "end": None,
-            "delta": None,
-            "msg": "",
-            "invocation": {"module_args": self._module_args()},
-        }
+        result = self._result(
+            changed=False, cmd=self.shown, rc=0, stdout="", stderr="", start=None, end=None, delta=None, msg=""
+        )
         if note == "chdir":
             result.update(failed=True, rc=None, msg=unmet(done.note, arguments["chdir"]))
         elif note == "executable":
             result.update(failed=True, rc=int(errno), cmd=self._joined(), msg=unmet(done.note, self._program))
             for name in ("start", "end", "delta"):
                 del result[name]
-        elif note in ("creates", "removes"):
-            state = "exists" if note == "creates" else "does not exist"
+        elif note in STATES:
             would = "Would not run" if invocation.check else "Did not run"
-            result["msg"] = f"{would} command since '{arguments[note]}' {state}"
-            result["stdout"] = f"skipped, since {arguments[note]} {state}"
+            result["msg"] = f"{would} command since '{arguments[note]}' {STATES[note]}"
+            result["stdout"] = f"skipped, since {arguments[note]} {STATES[note]}"
         elif invocation.check:
             result["msg"] = "Command would have run if not in check mode"
             if arguments["creates"] or arguments["removes"]:

@@ -338,12 +338,6 @@ class Copy(Module):
                 diff["after"] = after.decode("utf-8", "replace")
         return [diff]
 
-    def _result(self, **values: Any) -> Result:
-        return {**values, "invocation": {"module_args": self._module_args()}}
-
-    def _failed(self, message: str, **values: Any) -> Result:
-        return self._result(failed=True, changed=False, msg=message, **values)
-
     def _module_args(self) -> dict[str, Any]:
         shown_content = None if self._content is None else _HIDDEN
         return {**self.arguments, "content": shown_content}

@@ -113,12 +113,6 @@ class Fetch(Module):
         safe = host.replace("/", "_").replace("\0", "_")
         return Path(dest, "_" if safe in ("", ".", "..") else safe, *parts)
 
-    def _result(self, **values: Any) -> Result:
-        return {**values, "invocation": {"module_args": dict(self.arguments)}}
-
-    def _failed(self, message: str, **values: Any) -> Result:
-        return self._result(failed=True, changed=False, msg=message, **values)
-
 
 class _Digests:
     """A file that is hashed while it is written.

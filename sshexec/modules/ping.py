@@ -31,4 +31,4 @@ class Ping(Module):
                 "rc": done.rc,
                 "msg": f"the host's shell does not answer: {said or f'exit status {done.rc}'}",
             }
-        return {"changed": False, "ping": data, "invocation": {"module_args": {"data": data}}}
+        return self._result(changed=False, ping=data)

@@ -17,9 +17,8 @@ from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.local_file import shared
-from sshexec.modules.preconditions import DIRECTORY, PROGRAM, unmet
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
 from sshexec.modules.raw import plain
-from sshexec.modules.words import expanding
 
 # In the home directory first: /tmp is often mounted noexec. mkdir makes the directory or fails, so nobody else's is
 # used. A TERM or a lost connection ends the running script first, then the trap removes the directory.
@@ -78,13 +77,12 @@ class Script(Module):
             content = b"" if invocation.check else self._read()
         except HostError as error:
             return {"failed": True, "changed": False, "msg": error.message}
-        script = self._guards() + ("" if invocation.check else self._running(content))
+        script = guards(arguments, glob=False) + ("" if invocation.check else self._running(content))
         about = ("script", str(self._file.path), self._rest)
         command = Command(script, stdin=content, environment=invocation.environment, about=about)
         done = connector.execute(command, invocation.output, invocation.deadline)
-        if done.note in ("creates", "removes"):
-            state = "exists" if done.note == "creates" else "does not exist"
-            message = f"{arguments[done.note]} {state}, matching {done.note} option"
+        if done.note in STATES:
+            message = f"{arguments[done.note]} {STATES[done.note]}, matching {done.note} option"
             return {"changed": False, "skipped": True, "msg": message}
         if invocation.check:
             return {"changed": True}
@@ -103,15 +101,6 @@ class Script(Module):
         if self.arguments["decrypt"] and content.startswith(b"$ANSIBLE_VAULT;"):
             raise HostError(f"'{self._file.given}' is encrypted with Ansible Vault, which is not supported")
         return content
-
-    def _guards(self) -> str:
-        lines = []
-        for name, unless in (("creates", ""), ("removes", "! ")):
-            if self.arguments[name]:
-                lines.append(
-                    f'f={expanding(self.arguments[name])}\nif {unless}[ -e "$f" ]; then {NOTE} {name}; exit 0; fi\n'
-                )
-        return "".join(lines)
 
     def _program(self, content: bytes) -> str:
         """Return the program that must be there for the script to start; "" where that is up to the shell."""
