@@ -12,8 +12,8 @@ from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sshexec.errors import InventoryError
+from sshexec.inventory.members import MAX_DEPTH
 
-MAX_DEPTH = 100
 MAX_VALUES = 3_000_000
 """How many values a document may hold once its aliases are followed: the guard against a billion laughs."""
 

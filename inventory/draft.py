@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sshexec.errors import InventoryError
-from sshexec.inventory.members import Group, Host, Scope
+from sshexec.inventory.members import MAX_DEPTH, Group, Host, Scope, is_too_deep
 
 PRIORITY = "ansible_group_priority"
 
@@ -29,6 +29,31 @@ class Draft:
         self.source: str | None = None
         """Its absolute path, where it is a file."""
         self.adopt(self.group("all"), self.group("ungrouped"))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return a flat state, for `pickle` and `copy`: the objects would lead them from each to the next, too deep."""
+        hosts = [(h.name, h.vars, h.origins, list(h.groups), h.source) for h in self.hosts.values()]
+        groups = [
+            (g.name, g.vars, g.origins, list(g.hosts), list(g.children), list(g.parents), g.priority, g.depth)
+            for g in self.groups.values()
+        ]
+        return self.__dict__ | {"hosts": hosts, "groups": groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make hosts and groups again, and tie them together by their names."""
+        self.__dict__.update(state)
+        self.hosts = {name: Host(name) for name, *_ in state["hosts"]}
+        self.groups = {name: Group(name) for name, *_ in state["groups"]}
+        for name, variables, origins, groups, source in state["hosts"]:
+            host = self.hosts[name]
+            host.vars, host.origins, host.source = variables, origins, source
+            host.groups = {each: self.groups[each] for each in groups}
+        for name, variables, origins, hosts, children, parents, priority, depth in state["groups"]:
+            group = self.groups[name]
+            group.vars, group.origins, group.priority, group.depth = variables, origins, priority, depth
+            group.hosts = {each: self.hosts[each] for each in hosts}
+            group.children = {each: self.groups[each] for each in children}
+            group.parents = {each: self.groups[each] for each in parents}
 
     def error(self, message: str) -> InventoryError:
         """Return an error at the place that is being read."""
@@ -90,7 +115,7 @@ class Draft:
             lines: the line of each name, where it is not the current one.
 
         Raises:
-            InventoryError: a name is no text, or the priority of a group is no number.
+            InventoryError: a name is no text, a value is nested too deeply, or a group's priority is no number.
         """
         if not variables:
             return
@@ -100,6 +125,8 @@ class Draft:
                 self.line = lines.get(name)
             if not isinstance(name, str):
                 raise self.error(f"the variable name {name!r} of {scope.kind} {scope.name!r} is not text; quote it")
+            if is_too_deep(value):
+                raise self.error(f"{name!r} of {scope.kind} {scope.name!r} is nested deeper than {MAX_DEPTH} levels")
             if name == PRIORITY and isinstance(scope, Group):
                 scope.priority = self._priority(scope, value)
                 continue
@@ -139,7 +166,7 @@ class Draft:
     def _priority(self, group: Group, value: Any) -> int:
         try:
             return int(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise self.error(f"{PRIORITY} of group {group.name!r} must be a whole number, not {value!r}") from None
 
     def _check_name(self, kind: str, name: Any) -> None:

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 Origin = tuple["str | None", "int | None"]
 """The file (or other source) and the line, counted from 1, that set a variable."""
+
+
+MAX_DEPTH = 100
+"""How deep lists and mappings in a variable may be nested: what copies, templates or prints them recurses."""
+
+
+def is_too_deep(value: Any) -> bool:
+    """Return whether the value of a variable is nested deeper than `MAX_DEPTH`."""
+    level = [value] if isinstance(value, (dict, list, tuple)) else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        inner = [each for outer in level for each in (outer.values() if isinstance(outer, dict) else outer)]
+        # Each once, however many aliases it has.
+        level = list({id(each): each for each in inner if isinstance(each, (dict, list, tuple))}.values())
+    return bool(level)
 
 
 class Scope:
@@ -90,15 +106,30 @@ class Group(Scope):
 
     def all_hosts(self) -> list[Host]:
         """Return the hosts of this group and of all below it, each once, in the order of the sources."""
-        found: dict[str, Host] = {}
-        for group in self.descendants():
+        return list(hosts_below([self]).values())
+
+
+def hosts_below(groups: Iterable[Group]) -> dict[str, Host]:
+    """Return the hosts of some groups and of all below them by name, in the order of the groups and sources.
+
+    A group that several of them have in common is walked once: ``*`` over a long chain of groups would take for ever.
+    """
+    walked: dict[str, Group] = {}
+    found: dict[str, Host] = {}
+    for start in groups:
+        for group in _walk(start, "children", walked):
             for name, host in group.hosts.items():
                 found.setdefault(name, host)
-        return list(found.values())
+    return found
 
 
-def _walk(start: Group, relation: str) -> list[Group]:
-    found = {start.name: start}
+def _walk(start: Group, relation: str, found: dict[str, Group] | None = None) -> list[Group]:
+    """Return a group and its relatives level by level, without those found already; level by level needs no stack."""
+    found = {} if found is None else found
+    if start.name in found:
+        return []
+    found[start.name] = start
+    walk = [start]
     level = [start]
     while level:
         following: list[Group] = []
@@ -109,4 +140,5 @@ def _walk(start: Group, relation: str) -> list[Group]:
                     found[name] = relative
                     following.append(relative)
         level = following
-    return list(found.values())
+        walk.extend(level)
+    return walk

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sshexec.errors import InventoryError, PatternError
 from sshexec.inventory.files import read_text
-from sshexec.inventory.members import Group, Host
+from sshexec.inventory.members import Group, Host, hosts_below
 from sshexec.inventory.ranges import split_port
 
 LOCALHOST = ("127.0.0.1", "localhost", "::1")
 """What means this machine where no source names it."""
 
 _PART = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
-_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]+)|([0-9]+)([:-])([0-9]*))\]", re.DOTALL)
+_SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]{1,18})|([0-9]{1,18})([:-])([0-9]{0,18}))\]", re.DOTALL)
 _RANGE = re.compile(r"\[\w+:\w+(?::\d+)?\]")
 
 
@@ -116,7 +116,7 @@ class Selector:
         """Return the hosts of the groups that match; hosts by their own names only if no group does, or for globs."""
         matches = _matcher(expression)
         groups = [group for name, group in self._groups.items() if matches(name)]
-        hosts = {host.name: host for group in groups for host in group.all_hosts()}
+        hosts = hosts_below(groups)
         if not groups or expression[0] == "~" or any(special in expression for special in ".?*["):
             hosts.update((name, host) for name, host in self._hosts.items() if name not in hosts and matches(name))
         if not hosts and not groups:

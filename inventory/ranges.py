@@ -10,7 +10,7 @@ MAX_NAMES = 1_000_000
 
 _BRACKETED_PORT = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]:(\d+)")
 _PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):(\d+)")
-_RANGE = re.compile(r"\[([^\]]*)\]")
+_RANGE = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"\d+", re.ASCII)
 
 

@@ -60,7 +60,9 @@ def read_script(draft: Draft, path: str) -> None:
         output = _run(draft, [path, *arguments], deadline)
         try:
             return json.loads(output) if output.strip() else {}
-        except (ValueError, RecursionError) as error:
+        except RecursionError:
+            raise draft.error(f"its answer to {' '.join(arguments)} is nested too deeply") from None
+        except ValueError as error:
             raise draft.error(f"its answer to {' '.join(arguments)} is not JSON: {error}") from None
 
     listing = ask("--list")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sshexec.errors import InventoryError
 from sshexec.inventory.document import Document, read_json, read_yaml
 from sshexec.inventory.files import read_text
-from sshexec.inventory.members import Scope
+from sshexec.inventory.members import MAX_DEPTH, Scope, is_too_deep
 
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 _MAX_DEPTH = 20
@@ -109,6 +109,8 @@ def _read(path: str, shown: str) -> FileScope:
             raise InventoryError(
                 f"the variable name {name!r} is not text; put it into quotes", path=shown, line=lines[name]
             )
+        if is_too_deep(value):
+            raise InventoryError(f"{name!r} is nested deeper than {MAX_DEPTH} levels", path=shown, line=lines.get(name))
         scope.vars[name] = value
         scope.origins[name] = (shown, lines.get(name))
     return scope

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from sshexec.errors import InventoryError
 from sshexec.inventory import files
-from sshexec.inventory.model import Inventory
+from sshexec.inventory.model import Host, Inventory
 from tests.inventory.conftest import Write
 
 
@@ -190,6 +192,61 @@ def test_groups_nested_beyond_measure_are_refused(write: Write, depth: int, fine
         assert Inventory.load(path).groups[f"g{depth - 1}"].depth == depth
     else:
         assert refused(path) == "deep.json: is nested too deeply"
+
+
+DEEP = {depth: "[" * depth + "]" * depth for depth in (100, 101, 900)}
+ALIASED = "x0: &x0 [1]\n" + "".join(f"x{n}: &x{n} [*x{n - 1}]\n" for n in range(1, 101))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("h.json", f'{{"all": {{"hosts": {{"h": {{"v": {DEEP[101]}}}}}}}}}', "h.json: 'v' of host 'h'"),
+        (
+            "h.json",
+            f'{{"_meta": {{"hostvars": {{"h": {{"v": {DEEP[900]}}}}}}}, "g": ["h"]}}',
+            "h.json: 'v' of host 'h'",
+        ),
+        ("h.yml", "all:\n  vars:\n" + textwrap.indent(ALIASED, "    "), "h.yml:103: 'x100' of group 'all'"),
+    ],
+)
+def test_variables_nested_beyond_measure_are_refused(write: Write, name: str, text: str, place: str) -> None:
+    assert refused(write(name, text)) == f"{place} is nested deeper than 100 levels"
+
+
+def test_variables_may_be_nested(write: Write) -> None:
+    path = write("h.json", f'{{"all": {{"hosts": {{"h": {{"v": {DEEP[100]}}}}}}}}}')
+    assert Inventory.load(path).variables("h")["v"] == json.loads(DEEP[100])
+    value: list[object] = []
+    value.append(value)
+    with pytest.raises(InventoryError, match=r"^'v' of host 'h' is nested deeper"):
+        Inventory.from_hosts([Host("h", {"v": value})])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [("h.json", f'{{"v": {DEEP[900]}}}', "h.json: 'v'"), ("h.yml", ALIASED, "h.yml:101: 'x100'")],
+)
+def test_variable_files_nested_beyond_measure_are_refused(write: Write, name: str, text: str, place: str) -> None:
+    inventory = Inventory.load(write("hosts", "h\n"))
+    write(f"host_vars/{name}", text)
+    with pytest.raises(InventoryError) as caught:
+        inventory.variables("h")
+    assert str(caught.value) == f"host_vars/{place} is nested deeper than 100 levels"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("h.yml", "".join(f"{' ' * n}a:\n" for n in range(2000))),
+        ("h.yml", "- " * 10_000 + "x"),
+        ("h.yml", "all: {hosts: {h: {v: " + "{a: " * 10_000 + "1" + "}" * 10_003),
+        ("h.json", '{"a": ' * 10_000 + "1" + "}" * 10_000),
+        ("h.ini", "[g]\nh" + "[" * 10_000),
+    ],
+)
+def test_documents_nested_beyond_measure_are_refused(write: Write, name: str, text: str) -> None:
+    assert refused(write(name, text)).startswith(name)
 
 
 def test_a_list_of_hosts_loads_no_library() -> None:

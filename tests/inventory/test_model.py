@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -290,6 +292,81 @@ def test_errors_survive_a_pipe(write: Write) -> None:
         Inventory.load(write("hosts", "[web]\nh a\n"))
     again = pickle.loads(pickle.dumps(caught.value))
     assert str(again) == str(caught.value)
+
+
+COPIES: dict[str, Callable[[Inventory], Inventory]] = {
+    "pickle": lambda inventory: pickle.loads(pickle.dumps(inventory)),
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_a_copy_says_what_the_inventory_says(write: Write, duplicate: Callable[[Inventory], Inventory]) -> None:
+    write("inv/10.yml", "web: {hosts: {b: {x: 1}, a: {}}, children: {sub: {hosts: {a: {}}, vars: {w: [1]}}}}\n")
+    write("inv/20.ini", "lone\n[last]\na\n[last:vars]\nansible_group_priority=7\nw=2\n[odd:children]\nsub\n")
+    write("inv/group_vars/web.yml", "v: 1\n")
+    write("inv/z.yml", "web: {wrong: 1}\n")
+    inventory = Inventory.load("inv")
+    again = duplicate(inventory)
+    assert again.to_ansible() == inventory.to_ansible()
+    assert again.warnings == inventory.warnings != []
+    assert list(again.graph()) != []
+    for each in ("web", "sub", "last", "odd", "all"):
+        assert [host.name for host in again.select(each)] == [host.name for host in inventory.select(each)]
+        ours, theirs = again.groups[each], inventory.groups[each]
+        assert (ours.depth, ours.priority, list(ours.parents)) == (theirs.depth, theirs.priority, list(theirs.parents))
+    for name, host in inventory.hosts.items():
+        assert again.variables(name) == inventory.variables(name)
+        assert again.origins(name) == inventory.origins(name)
+        assert list(again.hosts[name].groups) == list(host.groups)
+        assert all(again.groups[group.name] is group for group in again.hosts[name].groups.values())
+
+
+def test_a_deep_copy_has_variables_of_its_own() -> None:
+    inventory = Inventory.from_hosts([Host("a", {"x": [1]})])
+    copy.deepcopy(inventory).hosts["a"].vars["x"].append(2)
+    assert inventory.variables("a")["x"] == [1]
+
+
+@pytest.fixture(scope="module")
+def chain() -> Inventory:
+    """Return an inventory of 10,000 groups, each the child of the one before, and a host in the last."""
+    groups: dict[str, dict[str, object]] = {f"g{n}": {"children": [f"g{n + 1}"]} for n in range(9999)}
+    groups["g0"]["vars"] = {"top": 1}
+    return Inventory.from_hosts(["h"], groups | {"g9999": {"hosts": ["h"], "vars": {"low": 1}}})
+
+
+@pytest.mark.parametrize("duplicate", COPIES.values(), ids=COPIES)
+def test_a_long_chain_of_groups_can_be_copied(chain: Inventory, duplicate: Callable[[Inventory], Inventory]) -> None:
+    again = duplicate(chain)
+    assert again.groups["g9999"].depth == 10_000
+    assert plain(again, "h") == {"top": 1, "low": 1}
+
+
+def test_a_long_chain_of_groups_can_be_walked(chain: Inventory) -> None:
+    assert len(chain.groups["g0"].descendants()) == len(chain.groups["g9999"].ancestors()) - 1 == 10_000
+    assert max(depth for depth, _ in chain.graph()) == 10_001
+    assert len(chain.variables("h")["group_names"]) == 10_000
+    assert chain.origins("h")["top"] == "group g0"
+    assert len(chain.to_ansible()) == 10_002
+
+
+@pytest.mark.parametrize("pattern", ["g*", "*", "~g.*", "all:&g*"])
+def test_a_pattern_walks_what_its_groups_have_in_common_once(
+    chain: Inventory, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    seen: list[str] = []
+
+    class Counted(dict[str, Group]):
+        def items(self):
+            seen.extend(self)
+            return super().items()
+
+    for group in chain.groups.values():
+        monkeypatch.setattr(group, "children", Counted(group.children))
+    assert [host.name for host in chain.select(pattern)] == ["h"]
+    assert 9_999 <= len(seen) <= 30_010
 
 
 def test_an_inventory_can_be_handed_to_another_process() -> None:

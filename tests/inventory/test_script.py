@@ -79,6 +79,7 @@ def test_variable_files_lie_next_to_a_script(write: Write) -> None:
         ("echo no cloud >&2; echo today >&2; exit 3", "ended with exit code 3 on --list: no cloud today"),
         ("kill -9 $$", "was killed by SIGKILL on --list"),
         ("echo hello", "its answer to --list is not JSON"),
+        ("""head -c 10000 /dev/zero | tr '\\0' '['""", "its answer to --list is nested too deeply"),
         ("true", "its answer to --list is empty"),
         ("echo '[1]'", "must be an object of groups, not list"),
         ("echo '{\"web\": 5}'", "group 'web' must be an object or a list, not int"),
