@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from sshexec.errors import OptionError
+from sshexec.scalars import boolean, whole_number
 from sshexec.secret import HIDDEN, Secret
 
 T = TypeVar("T", bound="ConnectorOptions")
@@ -23,9 +24,6 @@ Fields = tuple[tuple["dataclasses.Field[Any]", type], ...]
 
 _DECLARED: dict[type, Fields] = {}
 """The fields of each options class with their types; resolving annotations is slow."""
-
-_TRUE = frozenset({"yes", "on", "true", "1", "y", "t"})
-_FALSE = frozenset({"no", "off", "false", "0", "n", "f"})
 
 
 def option(
@@ -119,10 +117,10 @@ def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: An
             raise wrong("a text")
         return Secret(str(value))
     if kind is bool:
-        word = str(value).strip().lower()
-        if word in _TRUE or word in _FALSE:
-            return word in _TRUE
-        raise wrong("yes or no")
+        try:
+            return boolean(value)
+        except ValueError:
+            raise wrong("yes or no") from None
     if kind in (int, float):
         return _number(field, kind, value, wrong)
     if isinstance(value, (dict, list, tuple)):
@@ -141,10 +139,10 @@ def _number(field: dataclasses.Field[Any], kind: type, value: Any, wrong: Any) -
     bounds = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
     expected = ("a whole number" if kind is int else "a number") + bounds
     try:
-        if isinstance(value, bool) or (kind is int and isinstance(value, float) and not value.is_integer()):
+        if isinstance(value, bool):
             raise ValueError
-        number: int | float = int(value) if kind is int else float(value)
-    except (TypeError, ValueError):
+        number: int | float = whole_number(value) if kind is int else float(value)
+    except (TypeError, ValueError, OverflowError):
         raise wrong(expected) from None
     if (low is not None and not number >= low) or (high is not None and not number <= high):
         raise wrong(expected)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sshexec.errors import InventoryError
 from sshexec.inventory.members import MAX_DEPTH, Group, Host, Scope, is_too_deep
+from sshexec.scalars import whole_number
 
 PRIORITY = "ansible_group_priority"
 
@@ -165,8 +166,8 @@ class Draft:
 
     def _priority(self, group: Group, value: Any) -> int:
         try:
-            return int(value)
-        except (TypeError, ValueError, OverflowError):
+            return whole_number(value)
+        except ValueError:
             raise self.error(f"{PRIORITY} of group {group.name!r} must be a whole number, not {value!r}") from None
 
     def _check_name(self, kind: str, name: Any) -> None:

@@ -8,8 +8,8 @@ import string
 MAX_NAMES = 1_000_000
 """How many names one text may stand for; a slip of the finger must not fill the memory."""
 
-_BRACKETED_PORT = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]:(\d+)")
-_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):(\d+)")
+_BRACKETED_PORT = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]:(\d+)", re.ASCII)
+_PORT = re.compile(r"((?:[^:\[\]]|\[[^\]]*\])*):(\d+)", re.ASCII)
 _RANGE = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"\d+", re.ASCII)
 

@@ -92,11 +92,11 @@ def test_every_room_has_its_place_in_the_picture():
 
 
 def test_the_ground_floor_stands_on_nothing():
-    assert MAY_IMPORT["errors"] == MAY_IMPORT["secret"] == set()
+    assert MAY_IMPORT["errors"] == MAY_IMPORT["secret"] == MAY_IMPORT["scalars"] == set()
     assert MAY_IMPORT["expect"] == {"errors"}
-    assert MAY_IMPORT["connectors"] == {"expect", "errors", "secret"}
-    assert MAY_IMPORT["inventory"] == {"errors", "secret"}
-    assert MAY_IMPORT["modules"] == {"connectors", "errors", "secret"}
+    assert MAY_IMPORT["connectors"] == {"expect", "errors", "scalars", "secret"}
+    assert MAY_IMPORT["inventory"] == {"errors", "scalars", "secret"}
+    assert MAY_IMPORT["modules"] == {"connectors", "errors", "scalars", "secret"}
     assert MAY_IMPORT["runtime"].isdisjoint({"inventory", "engine", "run", "cli", "demo", "sshexec"})
 
 

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sshexec.errors import ArgumentError
+from sshexec.scalars import boolean, whole_number
 
 Type = Literal["str", "bool", "int", "list", "path", "raw"]
 
 FREE_FORM = "_raw_params"
 """Name of the argument that holds a free-form text."""
 
-_TRUE = ("y", "yes", "on", "1", "true", "t", "1.0")
-_FALSE = ("n", "no", "off", "0", "false", "f", "0.0")
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\'\"abfnrtv])")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _EQUALS = re.compile(r"(?<!\\)=")
@@ -241,18 +240,18 @@ def _text(value: Any) -> str:
 
 
 def _bool(value: Any) -> bool:
-    word = str(value).strip().lower() if isinstance(value, (str, bool, int, float)) else ""
-    if word in _TRUE or word in _FALSE:
-        return word in _TRUE
-    raise TypeError(f"The value {value!r} is not a valid boolean. Valid booleans include: yes, no, true, false, 1, 0")
+    try:
+        return boolean(value)
+    except ValueError:
+        known = "yes, no, true, false, 1, 0"
+        raise TypeError(f"The value {value!r} is not a valid boolean. Valid booleans include: {known}") from None
 
 
 def _int(value: Any) -> int:
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
-        raise TypeError(f"{value!r} cannot be converted to an int")
-    return int(value)
+    try:
+        return whole_number(value)
+    except ValueError:
+        raise TypeError(f"{value!r} cannot be converted to an int") from None
 
 
 def _list(value: Any) -> list[str]:

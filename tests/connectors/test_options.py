@@ -68,6 +68,8 @@ def test_a_secret_stays_the_object_it_was():
         ("ansible_port", 22.5, "a whole number from 1 to 65535, got 22.5"),
         ("ansible_port", True, "a whole number from 1 to 65535, got True"),
         ("ansible_port", [22], "a whole number from 1 to 65535, got [22]"),
+        ("ansible_port", "٢٢", "a whole number from 1 to 65535, got '٢٢'"),
+        ("ansible_timeout", 10**400, f"a number, got {10**400}"),
         ("ansible_timeout", "soon", "a number, got 'soon'"),
         ("ansible_host_key_checking", "maybe", "yes or no, got 'maybe'"),
         ("ansible_host", ["a"], "a text, got ['a']"),

@@ -192,6 +192,7 @@ def test_comments_and_quotes(write: Write) -> None:
         ("[a:children]\na\n", 2, "a group can't hold itself"),
         ("[a]\n[a:children]\nall\n", 3, "'all' can't be a child of 'a'"),
         ("[a]\n[a:vars]\nansible_group_priority=high\n", 3, "must be a whole number, not 'high'"),
+        ("[a]\n[a:vars]\nansible_group_priority=1.5\n", 3, "must be a whole number, not 1.5"),
         ("[a]\n[a:vars]\nansible_group_priority=1e999\n", 3, "must be a whole number, not inf"),
         ("web\x07\n", 1, "can't be printed"),
     ],

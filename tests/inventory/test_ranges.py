@@ -101,6 +101,7 @@ def test_any_text_expands_or_is_refused_with_a_reason(text: str) -> None:
         ("2001:db8::1", "2001:db8::1", None),
         ("::1", "::1", None),
         ("web:ssh", "web:ssh", None),
+        ("web:٢٢", "web:٢٢", None),
     ],
 )
 def test_a_port_stands_behind_the_last_colon(text: str, host: str, port: int | None) -> None:

@@ -93,6 +93,7 @@ def test_every_parameter_is_there_and_none_is_not_given() -> None:
         ({"qqq": 1, "aaa": 2}, r"module: aaa, qqq\. .*stdin\.$"),
         ({"force": "maybe"}, "argument 'force' is of type str and we were unable to convert to bool"),
         ({"count": "1.5"}, "unable to convert to int"),
+        ({"count": "٣"}, "'٣' cannot be converted to an int"),
         ({"count": True}, "unable to convert to int"),
         ({"count": float("inf")}, "unable to convert to int"),
         ({"names": {"a": 1}}, "unable to convert to list"),
