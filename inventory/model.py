@@ -43,6 +43,10 @@ class Inventory:
         self._merged: dict[frozenset[str], tuple[dict[str, Any], list[str]]] = {}
         self._selector = Selector(self.hosts, self.groups, self._this_machine)
 
+    def __repr__(self) -> str:
+        hosts, groups = len(self.hosts), len(self.groups)
+        return f"<Inventory {hosts} host{'s'[hosts == 1 :]}, {groups} group{'s'[groups == 1 :]}>"
+
     def __reduce__(self) -> tuple[type[Inventory], tuple[Draft]]:
         # For processes that get their inventory from another one (multiprocessing).
         return type(self), (self._draft,)

@@ -276,9 +276,13 @@ def test_an_ansible_listing_loads_as_the_same_hosts(tmp_path_factory: pytest.Tem
         )
 
 
-def test_members_show_no_variables() -> None:
-    host = Host("web1", {"ansible_password": "hunter2"})
-    assert repr(host) == "Host('web1')"
+def test_an_inventory_and_its_members_show_no_variables() -> None:
+    groups = {"web": {"hosts": ["web1"], "vars": {"ansible_password": "hunter2"}}}
+    inventory = Inventory.from_hosts([Host("web1", {"ansible_password": "hunter2"})], groups)
+    assert repr(inventory) == "<Inventory 1 host, 3 groups>"
+    assert repr(inventory.hosts["web1"]) == "Host('web1')"
+    assert repr(inventory.groups["web"]) == "Group('web')"
+    assert repr(Inventory.load("h[1:300],")) == "<Inventory 300 hosts, 2 groups>"
 
 
 def test_a_host_named_like_a_group_is_warned_of() -> None:
