@@ -8,6 +8,7 @@ import io
 import os
 import secrets
 import selectors
+import shutil
 import signal
 import stat
 import subprocess
@@ -36,7 +37,9 @@ from sshexec.errors import (
     CommandTimeoutError,
     ConnectionLostError,
     HostError,
+    OptionError,
     TransferError,
+    UnreachableError,
 )
 from sshexec.secret import is_secret_name
 
@@ -56,22 +59,48 @@ class LocalOptions(ConnectorOptions):
     shell: str = option("/bin/sh", "ansible_shell_executable", help="the shell that commands are handed to")
 
 
-class LocalConnector(Connector[LocalOptions, Context]):
+class LocalContext(Context):
+    """What the local connections of one engine share: nothing but what was found out about their shells."""
+
+    def __init__(self) -> None:
+        self._programs: set[str] = set()
+
+    def check(self, options: ConnectorOptions) -> None:
+        """Check that the shell is a program.
+
+        Raises:
+            OptionError: it is not.
+        """
+        if isinstance(options, LocalOptions) and options.shell not in self._programs:
+            if shutil.which(options.shell) is None:
+                raise OptionError(f"ansible_shell_executable: there is no program {options.shell}")
+            self._programs.add(options.shell)
+
+
+class LocalConnector(Connector[LocalOptions, LocalContext]):
     """Run commands on this machine; relative paths are relative to the current directory."""
 
     name = "local"
     capabilities = Capability.FILES | Capability.POSIX
     Options = LocalOptions
+    Context = LocalContext
 
-    def __init__(self, host: str, options: LocalOptions, context: Context, timeouts: Timeouts) -> None:
+    def __init__(self, host: str, options: LocalOptions, context: LocalContext, timeouts: Timeouts) -> None:
         super().__init__(host, options, context, timeouts)
         self._wake: tuple[int, int] | None = None
         self._cancelled = False
 
     def open(self, deadline: Deadline) -> None:
-        """Make the pipe by which `cancel` wakes a call in progress."""
+        """Make the pipe by which `cancel` wakes a call in progress.
+
+        Raises:
+            UnreachableError: too many files are open.
+        """
         if self._wake is None:
-            self._wake = os.pipe()
+            try:
+                self._wake = os.pipe()
+            except OSError as error:
+                raise UnreachableError(f"can't make a pipe: {error.strerror}", host=self.host) from error
             for end in self._wake:
                 os.set_blocking(end, False)
         self._check_cancelled()
@@ -90,22 +119,34 @@ class LocalConnector(Connector[LocalOptions, Context]):
         frame = Frame(command, output)
         line = frame.line()
         output.last = time.monotonic()
-        process = subprocess.Popen(
-            [self.options.shell, "-c", line],
-            stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=_environment(),
-            bufsize=0,
-            start_new_session=True,
-        )
-        child = _Child(process, command, frame, self._wake[0])
+        child = self._start(line, command, frame, self._wake[0])
         try:
             self._pump(child, output, deadline)
             return frame.finish(child.wait())
         finally:
             # Whatever way the call ends, nothing of an unfinished command is left behind.
             child.close()
+
+    def _start(self, line: bytes, command: Command, frame: Frame, wake: int) -> _Child:
+        process: subprocess.Popen[bytes] | None = None
+        try:
+            process = subprocess.Popen(
+                [self.options.shell, "-c", line],
+                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=_environment(),
+                bufsize=0,
+                start_new_session=True,
+            )
+            return _Child(process, command, frame, wake)
+        except OSError as error:
+            if process is not None:
+                with process, contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+            raise UnreachableError(
+                f"can't start a process here: {error.strerror}", host=self.host, phase=Phase.RUNNING
+            ) from error
 
     def _pump(self, child: _Child, output: Output, deadline: Deadline) -> None:
         idle = self.timeouts.idle

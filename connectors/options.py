@@ -82,11 +82,16 @@ class ConnectorOptions:
 
 def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
     """Refuse to run as the login user what was meant to run as another one."""
-    wanted = str(variables.get("ansible_become") or "").strip().lower()
-    if wanted and wanted != "none" and wanted not in _FALSE:
-        raise OptionError(
-            f"{f'host {host}: ' if host else ''}ansible_become: privilege escalation is not available yet"
-        )
+    value = variables.get("ansible_become")
+    if value is None or value == "":
+        return
+    where = f"{f'host {host}: ' if host else ''}ansible_become"
+    try:
+        wanted = boolean(value)
+    except ValueError:
+        raise OptionError(f"{where}: expected yes or no, got {value!r}") from None
+    if wanted:
+        raise OptionError(f"{where}: privilege escalation is not available yet")
 
 
 def _declared(cls: type[ConnectorOptions]) -> Fields:

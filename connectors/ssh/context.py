@@ -22,6 +22,10 @@ _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _RESOLVED_FOR = 60.0
 """Seconds for which a resolved name is used again."""
 
+_LONG_AGO = float("-inf")
+_MOST_NAMES = 10_000
+"""Names that are remembered before the old ones are dropped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -44,6 +48,11 @@ class _Lookup:
     found: list[tuple[int, str, int]] = field(default_factory=list)
     error: str = ""
     at: float = 0.0
+
+    @property
+    def old(self) -> bool:
+        """Whether the name has to be looked up anew; one that did not resolve always has."""
+        return self.done.is_set() and time.monotonic() - self.at > _RESOLVED_FOR
 
 
 class Resolver:
@@ -72,10 +81,8 @@ class Resolver:
             raise ResolveError(f"{host!a} does not resolve: it is not a host name") from None
         with self._lock:
             lookup = self._lookups.get(host)
-            if lookup is None or (lookup.done.is_set() and time.monotonic() - lookup.at > _RESOLVED_FOR):
-                lookup = self._lookups[host] = _Lookup()
-                # getaddrinfo can't be interrupted: it gets a thread of its own, which nobody has to wait for.
-                threading.Thread(target=self._look_up, args=(host, lookup), daemon=True).start()
+            if lookup is None or lookup.old:
+                lookup = self._begin(host)
         while not lookup.done.wait(deadline.remaining(0.5)):
             guard()
             if deadline.expired:
@@ -84,19 +91,31 @@ class Resolver:
             raise ResolveError(f"{host} does not resolve: {lookup.error}")
         return [_address(family, literal, scope, port) for family, literal, scope in lookup.found]
 
+    def _begin(self, host: str) -> _Lookup:
+        if len(self._lookups) >= _MOST_NAMES:
+            self._lookups = {name: lookup for name, lookup in self._lookups.items() if not lookup.old}
+        lookup = _Lookup()
+        # getaddrinfo can't be interrupted: it gets a thread of its own, which nobody has to wait for.
+        try:
+            threading.Thread(target=self._look_up, args=(host, lookup), daemon=True).start()
+        except RuntimeError as error:
+            raise ResolveError(f"{host} can't be looked up: {error}") from error
+        self._lookups[host] = lookup
+        return lookup
+
     def _look_up(self, host: str, lookup: _Lookup) -> None:
         try:
             answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             lookup.found = [(int(a[0]), str(a[4][0]), int(a[4][3]) if len(a[4]) > 3 else 0) for a in answers]
+            lookup.error = "" if lookup.found else "it has no address"
         except OSError as error:
             lookup.error = error.strerror or str(error)
-        if not lookup.found:
-            lookup.error = lookup.error or "it has no address"
-            with self._lock:
-                if self._lookups.get(host) is lookup:
-                    del self._lookups[host]
-        lookup.at = time.monotonic()
-        lookup.done.set()
+        except Exception as error:  # noqa: BLE001 - handed on
+            # Whatever a resolver of the system's raises: those who wait must hear of it.
+            lookup.error = str(error) or type(error).__name__
+        finally:
+            lookup.at = time.monotonic() if lookup.found else _LONG_AGO
+            lookup.done.set()
 
 
 def _address(family: int, literal: str, scope: int, port: int) -> Address:

@@ -14,15 +14,22 @@ from typing import Any
 
 import pytest
 
-from sshexec.connectors.base import Command, Context, Deadline, Timeouts
-from sshexec.connectors.local import LocalConnector, LocalOptions
+from sshexec.connectors.base import Command, Deadline, Timeouts
+from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.output import Output
-from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
+from sshexec.errors import (
+    CancelledError,
+    CommandTimeoutError,
+    ConnectionLostError,
+    OptionError,
+    TransferError,
+    UnreachableError,
+)
 
 
 @pytest.fixture
 def local() -> Iterator[LocalConnector]:
-    connector = LocalConnector("me", LocalOptions(), Context(), Timeouts())
+    connector = LocalConnector("me", LocalOptions(), LocalContext(), Timeouts())
     connector.open(Deadline.after(10))
     yield connector
     connector.close()
@@ -76,7 +83,7 @@ def test_background_children_are_not_waited_for_and_live_on(local: LocalConnecto
 @pytest.mark.parametrize("stubborn", [False, True])
 def test_the_whole_process_group_dies(tmp_path: Path, how: str, stubborn: bool) -> None:
     timeouts = Timeouts(idle=0.5 if how == "idle" else None)
-    connector = LocalConnector("me", LocalOptions(), Context(), timeouts)
+    connector = LocalConnector("me", LocalOptions(), LocalContext(), timeouts)
     connector.open(Deadline.after(10))
     before = descriptors()
     trap = "trap '' TERM; " if stubborn else ""
@@ -226,7 +233,7 @@ def test_from_many_threads_at_once() -> None:
     results: list[tuple[int, bytes]] = []
 
     def work(number: int) -> None:
-        connector = LocalConnector(f"h{number}", LocalOptions(), Context(), Timeouts())
+        connector = LocalConnector(f"h{number}", LocalOptions(), LocalContext(), Timeouts())
         connector.open(Deadline.after(10))
         output = Output()
         connector.execute(Command(f"sleep 0.2; echo {number}"), output, Deadline.after(60))
@@ -246,15 +253,15 @@ def test_from_many_threads_at_once() -> None:
 PATCHED = """
 from gevent import monkey; monkey.patch_all()
 import gevent, io
-from sshexec.connectors.base import Command, Context, Deadline, Timeouts
-from sshexec.connectors.local import LocalConnector, LocalOptions
+from sshexec.connectors.base import Command, Deadline, Timeouts
+from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.output import Output
 from sshexec.errors import CancelledError, CommandTimeoutError
 
 running = most = 0
 def work(number):
     global running, most
-    connector = LocalConnector("h", LocalOptions(), Context(), Timeouts()); connector.open(Deadline())
+    connector = LocalConnector("h", LocalOptions(), LocalContext(), Timeouts()); connector.open(Deadline())
     output = Output()
     running += 1; most = max(most, running)
     done = connector.execute(Command("sleep 0.5; cat", stdin=b"x" * 200_000), output, Deadline.after(60))
@@ -283,3 +290,34 @@ print(most)
 def test_under_gevent_all_run_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", PATCHED], capture_output=True, text=True, timeout=90, check=False)
     assert (done.stdout, done.returncode) == ("10\n", 0), done.stderr
+
+
+def test_a_shell_that_does_not_exist_is_bad_input() -> None:
+    context = LocalContext()
+    context.check(LocalOptions())
+    with pytest.raises(OptionError, match="ansible_shell_executable: there is no program /nonexistent/sh"):
+        context.check(LocalOptions(shell="/nonexistent/sh"))
+
+
+@pytest.mark.parametrize("what", ["subprocess.Popen", "selectors.DefaultSelector"])
+def test_what_the_system_refuses_is_a_host_that_was_not_reached(
+    local: LocalConnector, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    started: list[Any] = []
+    start = subprocess.Popen
+
+    def note(*args: Any, **options: Any) -> Any:
+        started.append(start(*args, **options))
+        return started[-1]
+
+    def refuse(*args: Any, **options: Any) -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr("subprocess.Popen", note)
+    monkeypatch.setattr(what, refuse)
+    before = descriptors()
+    with pytest.raises(UnreachableError, match="can't start a process here: Too many open files") as error:
+        local.execute(Command("sleep 600"), Output(), Deadline.after(30))
+    assert (error.value.host, error.value.phase) == ("me", "running")
+    assert descriptors() == before
+    assert [process.returncode for process in started] == ([] if what.startswith("sub") else [-9])

@@ -202,6 +202,16 @@ def test_a_name_is_resolved_once_for_many(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(calls) == 1
 
 
+def test_a_resolver_that_fails_in_its_own_way_lets_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **more: Any) -> Any:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    for _ in range(2):
+        with pytest.raises(ResolveError, match="web1 does not resolve: no room"):
+            SshContext().resolver.resolve("web1", 22, Deadline(), lambda: None)
+
+
 def test_a_full_backlog_is_a_time_out() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
