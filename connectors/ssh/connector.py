@@ -182,12 +182,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         try:
             try:
                 yield
-            except ConnectionLostError:
+            except ConnectionLostError as error:
                 link = self._link
-                if link is None or not link.packetizer.gave_up:
+                if link is None or not link.packetizer.gave_up or not self._hurried():
                     raise
                 # The end of the connection was our own doing: what matters is why.
-                killed = False if self._phase is Phase.RUNNING else None
+                killed = False if error.started and self._phase is Phase.RUNNING else None
                 if self._cancelled:
                     self._cancelled = False
                     raise CancelledError("cancelled", killed=killed) from None

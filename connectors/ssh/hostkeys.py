@@ -361,7 +361,8 @@ class HostKeys:
             return None
         known += [key for file in files for key in file.hashed(name)]
         if known:
-            return _compare(name, kind, blob, known)
+            _compare(name, kind, blob, known)
+            return None
         if policy == "strict":
             raise UnknownHostKeyError(
                 f"the host key of {name} is not known ({shown}): compare the fingerprint and add the key to "
@@ -378,14 +379,16 @@ class HostKeys:
                 problem = f"{files[0].path}: {error.strerror or error}"
             else:
                 if known:
-                    return _compare(name, kind, blob, known)
+                    _compare(name, kind, blob, known)
+                    return None
                 return Learned(name, kind, fingerprint(blob), files[0].path)
         with self._lock:
             known = self._session.get(name, [])
             if not known:
                 self._session[name] = [KnownKey(kind, base64.b64encode(blob), "this run", 0)]
         if known:
-            return _compare(name, kind, blob, known)
+            _compare(name, kind, blob, known)
+            return None
         return Learned(name, kind, fingerprint(blob), None, problem)
 
 

@@ -90,7 +90,7 @@ class BufferedPacketizer(Packetizer):
         self._holding = False
         self._reads = 0
         self._pending_lock = threading.Lock()
-        self.hurried: Callable[[], bool] = _never
+        self.hurried: Callable[[], bool] = lambda: False
         """Whether the caller has been cancelled, or its deadline has passed."""
         self.stalled = 0
         """Bytes of a write that wait for the host to take them."""
@@ -214,10 +214,6 @@ class BufferedPacketizer(Packetizer):
 
     def start_handshake(self, timeout: float) -> None:
         """Do nothing: the opener's deadline bounds the handshake, without a timer thread for each connection."""
-
-
-def _never() -> bool:
-    return False
 
 
 class Channels(dict[int, Channel]):

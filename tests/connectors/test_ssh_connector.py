@@ -374,7 +374,10 @@ def test_a_deadline_ends_a_command_on_a_host_that_takes_nothing(sshd: Sshd) -> N
     one.open(Deadline.after(20))
     limit = Deadline.after(3)
     with stalled(one, lambda data: one.execute(Command("cat >/dev/null", stdin=data), Output(), limit)) as (_, errors):
-        pass
+        settle(lambda: bool(errors))
+        with pytest.raises(ConnectionLostError) as lost:
+            one.execute(Command("true"), Output(), Deadline.after(20))
+        assert not lost.value.started
     (error,) = errors
     assert isinstance(error, CommandTimeoutError)
     assert (error.host, error.phase, error.killed) == ("web1", "running", False)
