@@ -1,6 +1,6 @@
 """Connection settings as frozen, typed dataclasses made from host variables.
 
-Validation, ``--explain`` and the documentation all come from the fields::
+Validation and documentation come from the fields::
 
     @dataclass(frozen=True)
     class FakeOptions(ConnectorOptions):

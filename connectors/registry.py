@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import importlib
-from importlib import metadata
 from typing import Any
 
 from sshexec.connectors.base import Connector
 from sshexec.errors import OptionError
+from sshexec.plugins import attribute, plugins
 
 GROUP = "sshexec.connectors"
 
@@ -30,23 +29,22 @@ def connector_class(name: str) -> type[Connector[Any, Any]]:
     """
     short = name.removeprefix("ansible.builtin.")
     short = _ALIASES.get(short, short)
+    found: type[Connector[Any, Any]]
     if short in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[short].partition(":")
-        found: type[Connector[Any, Any]] = getattr(importlib.import_module(module), attribute)
+        found = attribute(_BUILT_IN[short])
         return found
-    for entry in metadata.entry_points(group=GROUP):
-        if entry.name == short:
-            try:
-                loaded: type[Connector[Any, Any]] = entry.load()
-            except Exception as error:
-                owner = entry.dist.name if entry.dist else "an unknown distribution"
-                raise OptionError(
-                    f"ansible_connection: connector {short!r} of {owner} does not load: {error}"
-                ) from error
-            return loaded
-    raise OptionError(f"ansible_connection: no connector named {name!r} (there are: {', '.join(connector_names())})")
+    plugin = plugins(GROUP).get(short)
+    if plugin is None:
+        known = ", ".join(connector_names())
+        raise OptionError(f"ansible_connection: no connector named {name!r} (there are: {known})")
+    try:
+        found = plugin.load()
+    except Exception as error:
+        text = f"ansible_connection: connector {short!r} of {plugin.owner} does not load: {error}"
+        raise OptionError(text) from error
+    return found
 
 
 def connector_names() -> list[str]:
     """Return the names of all connectors."""
-    return sorted({*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
+    return sorted({*_BUILT_IN, *plugins(GROUP)})

@@ -12,6 +12,7 @@ import re
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.listing import read_listing
+from sshexec.plugins import plugins
 
 GROUP = "sshexec.inventories"
 
@@ -30,24 +31,22 @@ def read_plugin(draft: Draft, source: str) -> bool:
     found = _SCHEME.match(source)
     if not found:
         return False
-    # Takes 20 ms to import, and few sources have this form.
-    from importlib import metadata
-
     name = found[1]
-    entries = list(metadata.entry_points(group=GROUP))
-    entry = next((entry for entry in entries if entry.name == name), None)
-    if entry is None:
+    installed = plugins(GROUP)
+    plugin = installed.get(name)
+    if plugin is None:
         if not found[2]:
             return False
-        known = ", ".join(sorted({entry.name for entry in entries})) or "none is installed"
+        known = ", ".join(sorted(installed)) or "none is installed"
         raise InventoryError(f"no inventory plugin is named {name!r} (there are: {known})")
-    owner = entry.dist.name if entry.dist else "an unknown distribution"
     try:
-        listing = entry.load()(source)
+        listing = plugin.load()(source)
     except InventoryError:
         raise
     except Exception as error:
-        raise InventoryError(f"inventory plugin {name!r} of {owner} failed: {error or type(error).__name__}") from error
-    draft.path = f"plugin {name!r} of {owner}"
+        raise InventoryError(
+            f"inventory plugin {name!r} of {plugin.owner} failed: {error or type(error).__name__}"
+        ) from error
+    draft.path = f"plugin {name!r} of {plugin.owner}"
     read_listing(draft, listing)
     return True

@@ -39,8 +39,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 }
 """A library, and the only places that import it."""
 
-MAX_MODULE_LINES = 600
-MAX_FUNCTION_LINES = 90
+MAX_MODULE_LINES = 500
+MAX_FUNCTION_LINES = 60
 VAGUE = re.compile(r"_?(utils?|helpers?|common|misc|stuff|tools?|managers?|core|base_?classes)")
 
 
@@ -92,11 +92,12 @@ def test_every_room_has_its_place_in_the_picture():
 
 
 def test_the_ground_floor_stands_on_nothing():
-    assert MAY_IMPORT["errors"] == MAY_IMPORT["secret"] == MAY_IMPORT["scalars"] == set()
+    ground = {"errors", "plugins", "scalars", "secret"}
+    assert [room for room in ground if MAY_IMPORT[room]] == []
     assert MAY_IMPORT["expect"] == {"errors"}
-    assert MAY_IMPORT["connectors"] == {"expect", "errors", "scalars", "secret"}
-    assert MAY_IMPORT["inventory"] == {"errors", "scalars", "secret"}
-    assert MAY_IMPORT["modules"] == {"connectors", "errors", "scalars", "secret"}
+    assert MAY_IMPORT["connectors"] == ground | {"expect"}
+    assert MAY_IMPORT["inventory"] == ground
+    assert MAY_IMPORT["modules"] == ground | {"connectors"}
     assert MAY_IMPORT["runtime"].isdisjoint({"inventory", "engine", "run", "cli", "demo", "sshexec"})
 
 
@@ -141,12 +142,19 @@ def test_imports_are_absolute_and_by_the_installed_name(module):
     assert not wrong, "\n".join(wrong)
 
 
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count a function's lines without its docstring."""
+    first = function.body[0]
+    described = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return (function.end_lineno or 0) - function.lineno + 1 - (first.end_lineno - first.lineno + 1 if described else 0)
+
+
 @EVERY_MODULE
 def test_a_module_holds_one_noun(module):
     assert not VAGUE.fullmatch(module.path.stem)
     assert module.text.count("\n") <= MAX_MODULE_LINES
     functions = [node for node in ast.walk(module.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
-    long = [f.name for f in functions if (f.end_lineno or f.lineno) - f.lineno >= MAX_FUNCTION_LINES]
+    long = [f.name for f in functions if lines_of(f) > MAX_FUNCTION_LINES]
     assert not long
 
 

@@ -41,8 +41,7 @@ _STILL_ALIVE = 1
 # Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
 # but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
 # awk can tell them: `timeout` and `setsid` start groups of their own. Each group gets TERM once: a second one would
-# kill what cleans up after the first. Ends with 0 when all are gone, 1 when some are
-# not, 2 when there was none.
+# kill what cleans up after the first. Ends with 0 when all are gone, 1 when some are not, 2 when there was none.
 _KILLER = """LC_ALL=C; export LC_ALL; g=$1
 [ -n "$g" ] || g=$(ps -A -o pid= -o ppid= -o args= 2>/dev/null | while read -r p q a; do
 [ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp-server|*sftp-server" -"*|sshd*@internal-sftp*) ;;

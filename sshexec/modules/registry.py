@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import difflib
 import functools
-import importlib
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from sshexec.errors import UnknownModuleError
+from sshexec.plugins import attribute, plugins
 
 if TYPE_CHECKING:
     from sshexec.modules.base import Module
@@ -37,18 +36,17 @@ def module_class(name: str) -> type[Module]:
     short = name
     for prefix in _PREFIXES:
         short = short.removeprefix(prefix)
+    found: type[Module]
     if short in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[short].partition(":")
-        found: type[Module] = getattr(importlib.import_module(module), attribute)
+        found = attribute(_BUILT_IN[short])
         return found
-    for entry in metadata.entry_points(group=GROUP):
-        if entry.name == name:
-            try:
-                loaded: type[Module] = entry.load()
-            except Exception as error:
-                owner = entry.dist.name if entry.dist else "an unknown distribution"
-                raise UnknownModuleError(f"module {name!r} of {owner} does not load: {error}") from error
-            return loaded
+    plugin = plugins(GROUP).get(name)
+    if plugin is not None:
+        try:
+            found = plugin.load()
+        except Exception as error:
+            raise UnknownModuleError(f"module {name!r} of {plugin.owner} does not load: {error}") from error
+        return found
     names = module_names()
     close = difflib.get_close_matches(short, names, 1)
     guess = f"; did you mean {close[0]}?" if close else ""
@@ -57,4 +55,4 @@ def module_class(name: str) -> type[Module]:
 
 def module_names() -> list[str]:
     """Return the names of all modules."""
-    return sorted({*_BUILT_IN, *(entry.name for entry in metadata.entry_points(group=GROUP))})
+    return sorted({*_BUILT_IN, *plugins(GROUP)})
