@@ -150,7 +150,9 @@ class Draft:
                 del host.groups["ungrouped"]
                 del ungrouped.hosts[host.name]
         for name in self.hosts.keys() & self.groups.keys():
-            self.warn(f"{name!r} is both a host and a group; as a pattern it means the host")
+            self.warn(
+                f"{name!r} is both a host and a group; as a pattern it means the host, behind '&' and '!' the group"
+            )
         self._measure_depths(top)
 
     def _measure_depths(self, top: Group) -> None:

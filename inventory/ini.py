@@ -40,9 +40,9 @@ class _Reader:
         self.draft = draft
         self.group: str = "ungrouped"
         self.kind = "hosts"
-        # What was said about groups before they were defined.
+        # What was said about groups before they were defined, and on which line.
         self.parents: dict[str, list[tuple[Group, int | None]]] = {}
-        self.variables: dict[str, list[tuple[str, Any, int | None]]] = {}
+        self.undefined: dict[str, int | None] = {}
 
     def read(self, line: str) -> None:
         if line[0] == "[":
@@ -63,8 +63,8 @@ class _Reader:
         for name, parents in self.parents.items():
             parent, self.draft.line = parents[0]
             raise self.draft.error(f"section [{parent.name}:children] names the undefined group {name!r}")
-        for name, variables in self.variables.items():
-            self.draft.line = variables[0][2]
+        for name, line in self.undefined.items():
+            self.draft.line = line
             raise self.draft.error(f"section [{name}:vars] is about the undefined group {name!r}")
 
     def _open(self, name: str, kind: str) -> None:
@@ -73,17 +73,16 @@ class _Reader:
         self.group, self.kind = name, kind
         if kind == "vars":
             if name not in self.draft.groups:
-                self.variables.setdefault(name, []).append(("", None, self.draft.line))
+                self.undefined[name] = self.draft.line
+                # From here on it has its place among the groups, as in Ansible: the order of the hosts hangs on it.
+                self.draft.group(name)
             return
         group = self.draft.group(name)
+        self.undefined.pop(name, None)
         here = self.draft.line
         for parent, line in self.parents.pop(name, ()):
             self.draft.line = line
             self.draft.adopt(parent, group)
-        for variable, value, line in self.variables.pop(name, ()):
-            self.draft.line = line
-            if variable:
-                self.draft.assign(group, {variable: value})
         self.draft.line = here
 
     def _host(self, line: str) -> None:
@@ -117,10 +116,7 @@ class _Reader:
         name = name.strip()
         if not equals or not name:
             raise self.draft.error(f"this is no key=value, which section [{self.group}:vars] wants")
-        if self.group in self.variables:
-            self.variables[self.group].append((name, literal(value.strip()), self.draft.line))
-        else:
-            self.draft.assign(self.draft.groups[self.group], {name: literal(value.strip())})
+        self.draft.assign(self.draft.groups[self.group], {name: literal(value.strip())})
 
     def _child(self, line: str) -> None:
         found = _GROUP_NAME.fullmatch(line)
@@ -155,13 +151,17 @@ def literal(text: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON knows it; tuples and sets become lists, as in what Ansible prints.
+    """Return a value as JSON knows it; tuples and sets become lists, bytes and complex numbers texts, as in Ansible.
 
     Raises:
         ValueError: JSON knows no such value.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    if isinstance(value, complex) or value is ...:
+        return "..." if value is ... else str(value)
+    if isinstance(value, bytes):
+        return value.decode()
     if isinstance(value, dict):
         return {_plain(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (set, frozenset)):

@@ -73,7 +73,8 @@ class Selector:
         plain = [part for part in parts if part[0] not in "&!"] or ["all"]
         found: dict[str, Host] = {}
         for part in plain:
-            for host in self._part(part):
+            # Of a host and a group of one name Ansible takes the host, but the group behind "&" and "!".
+            for host in (self._hosts[part],) if part in self._hosts else self._part(part):
                 found.setdefault(host.name, host)
         for part in required:
             wanted = {host.name for host in self._part(part[1:])}
@@ -101,7 +102,7 @@ class Selector:
             raise PatternError("a host pattern has an '&' or '!' with nothing behind it")
         if part == "~":
             raise PatternError("a host pattern has a '~' with no regular expression behind it; 'all' means every host")
-        if part in self._hosts:
+        if part in self._hosts and part not in self._groups:
             return (self._hosts[part],)
         found = _SUBSCRIPT.fullmatch(part) if part[0] != "~" else None
         if found is None:

@@ -83,12 +83,15 @@ def test_variables_of_a_group_are_literals_too(write: Write) -> None:
         ("--5", "--5"),
         ("1+2", "1+2"),
         ("5j", "5j"),
+        ("1+2j", "(1+2j)"),
+        ("[1j, ..., b'x']", ["1j", "...", "x"]),
         ("...", "..."),
         ("1.2.3.4", "1.2.3.4"),
         ("~/x", "~/x"),
         ("{1,2}", [1, 2]),
         ("[(1, {2}), {'k': (3,)}]", [[1, [2]], {"k": [3]}]),
-        ("b'x'", "b'x'"),
+        ("b'x'", "x"),
+        ("b'\\xff'", "b'\\xff'"),
         ("'\\d'", "\\d"),
         ("1or", "1or"),
         ("[" * 5000, "[" * 5000),
@@ -150,6 +153,14 @@ def test_groups_may_be_named_before_they_are_defined(write: Write) -> None:
     assert own(inventory) == {"h2": {"x": 1}}
 
 
+def test_a_group_has_its_place_where_its_variables_stand_first(write: Write) -> None:
+    inventory = load(write, "[b:vars]\nx=1\n[p:children]\nc\nb\n[c]\nh1\n[b]\nh2\n[b:vars]\ny=2\n")
+    assert list(inventory.groups) == ["all", "ungrouped", "b", "p", "c"]
+    assert [host.name for host in inventory.select("p")] == ["h2", "h1"]
+    assert own(inventory) == {"h2": {"x": 1, "y": 2}}
+    assert inventory.origins("h2")["x"] == "hosts.ini:2"
+
+
 def test_hosts_keep_their_order_and_leave_ungrouped_for_a_group(write: Write) -> None:
     inventory = load(write, "[z]\nh3\nh1\n[a]\nh2\nh1\n[all]\nh9\n[ungrouped]\nh0\nh1\n")
     assert [host.name for host in inventory.select("z")] == ["h3", "h1"]
@@ -185,6 +196,8 @@ def test_comments_and_quotes(write: Write) -> None:
         ("[we b]\n", 1, "is no section"),
         ("[a:b:c]\n", 1, "is no section"),
         ("[web]\nh\n[nope:vars]\na=1\n", 3, "about the undefined group 'nope'"),
+        ("[nope:vars]\na=1\n[p:children]\nnope\n", 1, "about the undefined group 'nope'"),
+        ("[p:children]\nnope\n[nope:vars]\na=1\n", 2, "names the undefined group 'nope'"),
         ("[p:children]\nweb\nc\n[web]\n", 3, "names the undefined group 'c'"),
         ("[web]\n[web:vars]\nfoo\n", 3, "no key=value, which section [web:vars] wants"),
         ("[p:children]\na b\n", 2, "expected a group's name"),

@@ -287,8 +287,13 @@ def test_an_inventory_and_its_members_show_no_variables() -> None:
 
 def test_a_host_named_like_a_group_is_warned_of() -> None:
     inventory = Inventory.from_hosts(["web", "a"], groups={"web": ["a"]})
-    assert inventory.warnings == ["'web' is both a host and a group; as a pattern it means the host"]
+    assert inventory.warnings == [
+        "'web' is both a host and a group; as a pattern it means the host, behind '&' and '!' the group"
+    ]
+    # As ansible-core 2.19.14 answers.
     assert [host.name for host in inventory.select("web")] == ["web"]
+    assert [host.name for host in inventory.select("all:!web")] == ["web"]
+    assert [host.name for host in inventory.select("all:&web")] == ["a"]
 
 
 def test_errors_survive_a_pipe(write: Write) -> None:
