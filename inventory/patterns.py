@@ -65,6 +65,14 @@ class Selector:
         Raises:
             PatternError: the pattern is wrong, or it or a part of it matches nothing.
         """
+        try:
+            return self._select(pattern)
+        except PatternError as error:
+            if "::" in pattern and "," not in pattern and not _is_address(pattern):
+                error.message += "; an IPv6 address among other parts needs commas between them"
+            raise
+
+    def _select(self, pattern: str) -> list[Host]:
         parts = list(self._unfold(split_pattern(pattern)))
         if not parts:
             raise PatternError("the host pattern is empty; 'all' means every host")
