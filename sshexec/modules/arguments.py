@@ -26,6 +26,7 @@ _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v
 _EQUALS = re.compile(r"(?<!\\)=")
 _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """What neither UTF-8 nor `surrogateescape` can write."""
+_LONGEST_SHOWN = 200
 _BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
@@ -70,7 +71,7 @@ def parse(
     """
     given = args if isinstance(args, Mapping) else split(module, parameters, args or "", free_form=free_form)
     names = {name: parameter for parameter in parameters for name in (parameter.name, *parameter.aliases)}
-    unknown = [str(name) for name in given if name not in names]
+    unknown = [readable(name) for name in given if name not in names]
     if unknown:
         raise ArgumentError(_unsupported(module, parameters, unknown))
     values = {parameter.name: parameter.default for parameter in parameters}
@@ -106,7 +107,7 @@ def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form:
             rest.append(text[kept_to:start].rstrip())
             kept_to = end
         elif not free_form:
-            raise ArgumentError(f"{module}: expected key=value, got {text[start:end]!r}")
+            raise ArgumentError(f"{module}: expected key=value, got {quoted(text[start:end])}")
     rest.append(text[kept_to:])
     left = "".join(rest).strip()
     if free_form and left:
@@ -121,8 +122,31 @@ def first_word(module: str, text: str) -> tuple[str, str]:
         ArgumentError: a quote is not closed.
     """
     for start, end in _words(module, text):
-        return " ".join(shlex.split(text[start:end])), text[end:].strip()
+        try:
+            return " ".join(shlex.split(text[start:end])), text[end:].strip()
+        except ValueError as error:
+            raise ArgumentError(f"{module}: {error}: {quoted(text)}") from None
     return "", ""
+
+
+def readable(value: object) -> str:
+    """Return a value for a message, on one line and not endless; a text that is plain stands without quotes."""
+    plain = isinstance(value, str) and value.isprintable() and value.strip() == value != ""
+    return _cut(str(value)) if plain else quoted(value)
+
+
+def quoted(value: object) -> str:
+    """Return a value for a message as Python writes it, on one line and not endless."""
+    try:
+        # Cut before it is written out: a text may be as long as memory is.
+        text = repr(value[: _LONGEST_SHOWN + 1]) if isinstance(value, (str, bytes)) else repr(value)
+    except Exception:  # noqa: BLE001 - a caller's object may do anything
+        text = f"<{type(value).__name__}>"
+    return _cut(text if text.isprintable() else ascii(text))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
 
 
 def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
@@ -176,7 +200,7 @@ def _words(module: str, text: str) -> Iterator[tuple[int, int]]:
         at += 1
     if closing:
         raise ArgumentError(
-            f"{module}: failed at splitting arguments, either an unbalanced jinja2 block or quotes: {text!r}"
+            f"{module}: failed at splitting arguments, either an unbalanced jinja2 block or quotes: {quoted(text)}"
             f" (a mapping with {FREE_FORM} takes the text as it is)"
         )
     if start is not None:
@@ -222,9 +246,8 @@ def _convert(module: str, parameter: Parameter, value: Any) -> Any:
             f"to {kind}: {error}"
         ) from None
     if parameter.choices and converted not in parameter.choices:
-        raise ArgumentError(
-            f"{module}: value of {parameter.name} must be one of: {', '.join(parameter.choices)}, got: {value}"
-        )
+        choices = ", ".join(parameter.choices)
+        raise ArgumentError(f"{module}: value of {parameter.name} must be one of: {choices}, got: {readable(value)}")
     return converted
 
 
@@ -236,7 +259,7 @@ def _text(value: Any) -> str:
         if _HALF.search(text):
             raise ValueError("it holds half a surrogate pair, which no text does")
         return text
-    raise TypeError(f"'{value!r}' is not a string and conversion is not allowed")
+    raise TypeError(f"{quoted(value)} is not a string and conversion is not allowed")
 
 
 def _bool(value: Any) -> bool:
@@ -244,24 +267,24 @@ def _bool(value: Any) -> bool:
         return boolean(value)
     except ValueError:
         known = "yes, no, true, false, 1, 0"
-        raise TypeError(f"The value {value!r} is not a valid boolean. Valid booleans include: {known}") from None
+        raise TypeError(f"The value {quoted(value)} is not a valid boolean. Valid booleans include: {known}") from None
 
 
 def _int(value: Any) -> int:
     try:
         return whole_number(value)
     except ValueError:
-        raise TypeError(f"{value!r} cannot be converted to an int") from None
+        raise TypeError(f"{quoted(value)} cannot be converted to an int") from None
 
 
 def _list(value: Any) -> list[str]:
     if isinstance(value, str):
-        return value.split(",")
+        return _text(value).split(",")
     if isinstance(value, (list, tuple)):
         return [_text(item) for item in value]
     if isinstance(value, (int, float)):
         return [_text(value)]
-    raise TypeError(f"{value!r} cannot be converted to a list")
+    raise TypeError(f"{quoted(value)} cannot be converted to a list")
 
 
 def _raw(value: Any) -> Any:

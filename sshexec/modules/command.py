@@ -18,7 +18,7 @@ from sshexec.connectors.base import Completed, Connector
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, quote
 from sshexec.errors import ArgumentError
-from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of
+from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of, quoted
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
 from sshexec.modules.words import expanding
@@ -176,7 +176,7 @@ class Command(_Running):
         try:
             words = self._words
         except ValueError as error:
-            raise ArgumentError(f"{self.name}: {error}: {self.text!r}") from None
+            raise ArgumentError(f"{self.name}: {error}: {quoted(self.text)}") from None
         super().check_arguments()
         if not words or not words[0]:
             raise ArgumentError(f"{self.name}: no command given")

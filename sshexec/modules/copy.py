@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import secrets
+import shlex
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 from sshexec.connectors.base import Capability, Connector, Source
 from sshexec.connectors.files import Found
 from sshexec.errors import ArgumentError, HostError, TransferError
-from sshexec.modules.arguments import Parameter
+from sshexec.modules.arguments import Parameter, quoted, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.destination import Answer, InvalidError, Question, Wish, ask, discard, settle, shown
 from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of, shared
@@ -87,8 +88,7 @@ class Copy(Module):
             raise self._wrong("src and content are mutually exclusive")
         if content is not None and dest.endswith("/"):
             raise self._wrong("can not use content with a dir as dest")
-        if arguments["validate"] and "%s" not in arguments["validate"]:
-            raise self._wrong(f"validate must contain %s: {arguments['validate']}")
+        self._check_validate()
         for name in _NOT_YET:
             if arguments[name]:
                 raise self._wrong(f"{name} is not available yet")
@@ -100,8 +100,21 @@ class Copy(Module):
             self._content = None if content is None else _content(content)
         except UnicodeEncodeError:
             raise self._wrong("content holds half a surrogate pair, which no text does") from None
+        except (TypeError, ValueError, RecursionError) as error:
+            raise self._wrong(f"content is neither a text nor what JSON can hold: {error}") from None
         self._file = shared(src) if src else None
         self._tree = Tree(src) if src else None
+
+    def _check_validate(self) -> None:
+        validate = self.arguments["validate"]
+        if not validate:
+            return
+        if "%s" not in validate:
+            raise self._wrong(f"validate must contain %s: {readable(validate)}")
+        try:
+            shlex.split(validate)
+        except ValueError as error:
+            raise self._wrong(f"validate: {error}: {quoted(validate)}") from None
 
     def _wrong(self, message: str) -> ArgumentError:
         return ArgumentError(f"{self.name}: {message}")
@@ -111,7 +124,7 @@ class Copy(Module):
         try:
             return None if value is None else Mode(value)
         except ValueError as error:
-            raise self._wrong(f"{name}: {error}, got {value!r}") from None
+            raise self._wrong(f"{name}: {error}, got {quoted(value)}") from None
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Bring it there, or in check mode say what would change."""

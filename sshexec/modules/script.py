@@ -12,9 +12,10 @@ import secrets
 from typing import Any
 
 from sshexec.connectors.base import Command, Connector
-from sshexec.connectors.posix import NOTE, quote
+from sshexec.connectors.output import Output
+from sshexec.connectors.posix import NOTE, Frame, quote
 from sshexec.errors import ArgumentError, HostError
-from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of
+from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.local_file import shared
 from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
@@ -35,7 +36,7 @@ cat >"$f" && chmod u+x "$f" && [ "$(wc -c <"$f")" -eq {size} ] || {{ {note} plac
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+@%,~-]+")
 """A word that is the same in a command and in an assignment; ``~`` at its beginning is expanded in both."""
-_INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]+)")
+_INTERPRETER = re.compile(rb"#![ \t]*([^ \t\n\0]{1,255})")
 
 
 class Script(Module):
@@ -54,18 +55,25 @@ class Script(Module):
     free_form = True
 
     def check_arguments(self) -> None:
-        """Check that there is a script, and that ``chdir`` is absolute."""
+        """Check that there is a script, that ``chdir`` is absolute, and that all of it can be put to a host."""
         arguments = self.arguments
         exclusive(self.name, arguments, FREE_FORM, "cmd")
         one_of(self.name, {name: arguments[name] or None for name in (FREE_FORM, "cmd")}, FREE_FORM, "cmd")
         text = str(arguments[FREE_FORM] or arguments["cmd"]).strip()
         path, self._rest = first_word(self.name, text)
+        if not path:
+            raise ArgumentError(f"{self.name}: no script given")
         self._file = shared(path)
         self._executable = (arguments["executable"] or "").strip()
-        if arguments["chdir"] and not arguments["chdir"].startswith("/"):
+        chdir = arguments["chdir"]
+        if chdir and not chdir.startswith("/"):
             raise ArgumentError(
-                f"{self.name}: chdir {arguments['chdir']} must be an absolute path for a Unix-aware remote node"
+                f"{self.name}: chdir {readable(chdir)} must be an absolute path for a Unix-aware remote node"
             )
+        try:
+            Frame(Command(guards(arguments, glob=False) + self._running(b"")), Output()).line()
+        except ArgumentError as error:
+            raise ArgumentError(f"{self.name}: {error.message.removesuffix(': use the script module')}") from None
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Send and run the script; check mode tests ``creates`` and ``removes`` only."""
