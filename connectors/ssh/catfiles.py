@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable
@@ -10,20 +11,30 @@ from typing import BinaryIO
 from sshexec.connectors.base import Command, Completed, Deadline
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
-from sshexec.errors import TransferError
+from sshexec.errors import HostError, TransferError
 
 Execute = Callable[[Command, Output, Deadline], Completed]
 
 _DIRECTORY = 21
 """Exit status of our scripts for a path that is a directory (EISDIR)."""
 
+_CLEANUP = 3.0
+"""Seconds for removing a temporary file after a failure."""
+
+# In two steps: `cat` can't tell the end of the file from that of a client which has died, so it must not be what puts
+# the file in its place.
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
 set -C
-if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && mv -f -- "$t" "$f"
+if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && trap - EXIT
 """
+_MOVE = """LC_ALL=C; export LC_ALL
+mv -f -- "$1" "$2" && exit
+r=$?; rm -f -- "$1"; exit $r
+"""
+_REMOVE = 'rm -f -- "$1"'
 _GET = """LC_ALL=C; export LC_ALL
 [ -d "$1" ] && exit 21
 exec cat <"$1"
@@ -56,6 +67,14 @@ class CatFiles:
         command = _command(_PUT, path, temporary, "" if mode is None else f"{mode & 0o7777:o}")
         source = file if progress is None else _Counted(file, progress)
         self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
+        try:
+            move = Command(_command(_MOVE, temporary, path), verbatim=True)
+            self._run(move, Output(4096), path, deadline)
+        except BaseException:
+            with contextlib.suppress(HostError):
+                remove = Command(_command(_REMOVE, temporary), verbatim=True)
+                self._execute(remove, Output(4096), Deadline.after(_CLEANUP))
+            raise
 
     def get(
         self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None

@@ -12,7 +12,7 @@ from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError
-from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, UnreachableError
+from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, UnreachableError
 
 _PIECE = 32 * 1024
 _DRAIN = 0.2
@@ -170,6 +170,12 @@ class Execution:
             raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke while the command ran: {error}") from None
+        except HostError:
+            raise
+        except BaseException:
+            # What the command reads or its output goes to has failed, here: it must not take that for the end.
+            self._stop(channel)
+            raise
         finally:
             close_channel(channel)
 

@@ -221,8 +221,7 @@ def discard(connector: Connector[Any, Any], path: str) -> None:
     Raises:
         HostError: the host does not answer.
     """
-    script = f"rm -f -- {quote(path)}\n".encode("utf-8", "surrogateescape")
-    connector.execute(Command("exec /bin/sh", stdin=script, about=("discard", path)), Output(), Deadline.after(5))
+    connector.execute(_command(f"rm -f -- {quote(path)}", ("discard", path)), Output(), Deadline.after(5))
 
 
 def shown(path: str) -> str:
@@ -234,8 +233,14 @@ def _run(
     connector: Connector[Any, Any], invocation: Invocation, script: str, about: tuple[str, ...]
 ) -> tuple[int, Output]:
     output = Output()
-    command = Command("exec /bin/sh", stdin=script.encode("utf-8", "surrogateescape"), about=about)
-    return connector.execute(command, output, invocation.deadline).rc, output
+    return connector.execute(_command(script, about), output, invocation.deadline).rc, output
+
+
+def _command(script: str, about: tuple[str, ...]) -> Command:
+    """Return what runs a script, of any length; none of it where not all of it arrives."""
+    # A shell reads to the closing brace before it does anything.
+    whole = f"{{\n{script}\n}}\n".encode("utf-8", "surrogateescape")
+    return Command("exec /bin/sh", stdin=whole, about=about)
 
 
 def _said(output: Output) -> str:

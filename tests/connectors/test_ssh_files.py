@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -210,6 +213,58 @@ def test_a_source_that_fails_leaves_nothing(ssh: SshConnector, tmp_path: Path) -
         ssh.put(Endless(fail), str(tmp_path / "file"), Deadline.after(SOON))
     assert os.listdir(tmp_path) == []
     put(ssh, tmp_path / "next", b"works")
+    # Neither now nor once the host has noticed that nothing more comes.
+    ssh.execute(Command("sleep 0.5"), Output(), Deadline.after(SOON))
+    assert os.listdir(tmp_path) == ["next"]
+
+
+DIES = """
+import io, sys, time
+from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.ssh.connector import SshConnector
+from sshexec.connectors.ssh.context import SshContext
+class Source(io.RawIOBase):
+    sent = 0
+    def read(self, size):
+        if self.sent > 3_000_000:
+            print(flush=True)
+            time.sleep(60)
+        self.sent += size
+        return b"x" * size
+options = SshConnector.Options.from_vars(eval(sys.argv[1]), "web1")
+connector = SshConnector("web1", options, SshContext(), Timeouts())
+connector.open(Deadline.after(30))
+connector.put(Source(), sys.argv[2], Deadline.after(60))
+"""
+
+
+def is_open(path: Path) -> bool:
+    """Whether some process has a file open."""
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if os.readlink(link) == str(path):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_a_client_that_dies_in_mid_transfer_changes_nothing(server: Sshd, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    variables = repr(dict(server.variables(ansible_host="127.0.4.1")))
+    with subprocess.Popen([sys.executable, "-c", DIES, variables, str(path)], stdout=subprocess.PIPE) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline()
+        (temporary,) = (entry for entry in tmp_path.iterdir() if entry != path)
+        assert is_open(temporary)
+        client.kill()
+    limit = time.monotonic() + SOON
+    while is_open(temporary):
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+    time.sleep(0.3)  # what comes after the last byte
+    assert path.read_bytes() == b"old"
 
 
 def test_a_connection_that_breaks_in_mid_transfer(ssh: SshConnector, tmp_path: Path) -> None:

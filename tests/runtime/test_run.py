@@ -325,7 +325,7 @@ def test_reprs_are_short_and_hold_no_output(engine: Engine) -> None:
     assert repr(result) == "<RunResult of shell: 2 failed>"
     assert repr(result["l0"]) == "<HostResult l0: failed rc=3>"
     assert repr(engine).startswith("<Engine of <")
-    assert repr(engine).endswith(": 0 runs in progress>")
+    wait_for(lambda: repr(engine).endswith(": 0 runs in progress>"))
 
 
 def test_a_secret_is_refused_in_the_environment(engine: Engine) -> None:
