@@ -33,10 +33,26 @@ class _Unpickler(pickle.Unpickler):
         return Secret(pid)
 
 
+def pack(value: object) -> bytes:
+    """Return a value as bytes, to be unpacked by the other end at a moment of its own choosing.
+
+    Raises:
+        one of `UNSENDABLE`: it can't be sent at all.
+    """
+    buffer = io.BytesIO()
+    _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
+    return buffer.getvalue()
+
+
+def unpack(data: bytes) -> Any:
+    """Return what was packed; whatever the classes in it raise comes out."""
+    return _Unpickler(io.BytesIO(data)).load()
+
+
 def sendable(value: object) -> bool:
     """Return whether a value can be sent at all."""
     try:
-        _Pickler(io.BytesIO(), pickle.HIGHEST_PROTOCOL).dump(value)
+        pack(value)
     except UNSENDABLE:
         return False
     return True

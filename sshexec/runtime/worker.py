@@ -16,16 +16,16 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import gevent
 from gevent.queue import Queue
 
-from sshexec.errors import InputError
+from sshexec.errors import ArgumentError, InputError
 from sshexec.events import Event
 from sshexec.runtime import descriptors
+from sshexec.runtime.job import Job
 from sshexec.runtime.pool import PoolExecutor
-from sshexec.runtime.wire import Wire
+from sshexec.runtime.wire import Wire, unpack
 
 QUEUED = 1000
 """Batches of events that may wait for the parent; then the hosts' output waits too (back-pressure)."""
@@ -69,13 +69,13 @@ class Worker:
         self._outbox.put(None)
         sender.join(FLUSH_LIMIT)
 
-    def _prepare(self, job: Any) -> None:
+    def _prepare(self, job_id: str, packed: bytes) -> None:
         problem: InputError | None = None
         try:
-            self._executor.prepare(job, lambda events: self._outbox.put((job.id, events)))
+            self._executor.prepare(_unpacked(packed), lambda events: self._outbox.put((job_id, events)))
         except InputError as error:
             problem = error
-        self._wire.send(("prepared", job.id, problem))
+        self._wire.send(("prepared", job_id, problem))
 
     def _send_events(self) -> None:
         item = self._outbox.get()
@@ -96,6 +96,21 @@ class Worker:
                 return  # the parent is gone; `serve` sees it too
             if item is not None:
                 item = self._outbox.get()
+
+
+def _unpacked(packed: bytes) -> Job:
+    """Return a job.
+
+    Raises:
+        ArgumentError: a class of the caller's in it can't be loaded here (one of his main script, say).
+    """
+    try:
+        job: Job = unpack(packed)
+    except Exception as error:
+        raise ArgumentError(
+            f"a value of the task or of a variable can't be loaded by a worker process: {error}"
+        ) from error
+    return job
 
 
 class _ParentsLog(logging.Handler):

@@ -25,7 +25,7 @@ from sshexec.errors import ArgumentError, InputError, SshexecError, WorkerLostEr
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
 from sshexec.runtime.job import Emit, Job, Stop
-from sshexec.runtime.wire import UNSENDABLE, Wire, sendable
+from sshexec.runtime.wire import UNSENDABLE, Wire, pack, sendable
 
 START_LIMIT = 60.0
 """Seconds that a worker has to start and to check a job."""
@@ -202,9 +202,10 @@ class _Worker:
         with self._changed:
             self._outstanding[job.id] = (emit, set())
         try:
-            self.tell("prepare", job)
+            packed = pack(job)
         except UNSENDABLE as error:
             raise ArgumentError(_unsendable(job, error)) from None
+        self.tell("prepare", job.id, packed)
 
     def wait_prepared(self, job_id: str, limit: float) -> None:
         """Wait for the answer to `ask`.

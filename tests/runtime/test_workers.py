@@ -206,6 +206,26 @@ def test_what_cannot_be_sent_to_a_worker_is_named(local: Inventory) -> None:
         assert engine.run("all", "ping").stats == {"ok": 6}
 
 
+MINE = """
+from sshexec import Engine, Host, Inventory, errors
+class Mine: pass
+with Engine(Inventory.from_hosts([Host("h", {"ansible_connection": "local"})])) as engine:
+    going_on = engine.start("h", "raw", "sleep 1; echo unharmed")
+    try:
+        engine.run("h", "ping", variables={"mine": Mine()})
+    except errors.ArgumentError as error:
+        print(error)
+    print(going_on.wait(30)["h"].stdout)
+"""
+
+
+def test_a_class_that_a_worker_cannot_load_harms_no_other_run() -> None:
+    done = subprocess.run([sys.executable, "-c", MINE], capture_output=True, text=True, timeout=60)
+    said, output = done.stdout.split("\n", 1)
+    assert said.startswith("a value of the task or of a variable can't be loaded by a worker process: Can't get")
+    assert output.strip() == "unharmed"
+
+
 def test_a_refused_job_leaves_nothing_behind(local: Inventory) -> None:
     with Engine(local, processes=2) as engine:
         for _ in range(3):
@@ -213,7 +233,8 @@ def test_a_refused_job_leaves_nothing_behind(local: Inventory) -> None:
                 engine.run("all", "ping", variables={"ansible_connection": "{{ 'local' if number % 2 else 'telnet' }}"})
         engine.run("all", "ping")
         executor: Any = engine._executor
-        assert [(worker._answers, worker._outstanding) for worker in executor._slots] == [({}, {})] * 2
+        left = [(worker._answers, worker._outstanding) for worker in executor._slots]
+        wait_for(lambda: left == [({}, {})] * 2)
 
 
 def test_a_worker_that_never_starts_is_told_as_such(local: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
