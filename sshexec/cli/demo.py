@@ -10,6 +10,7 @@ import click
 
 from sshexec.cli.foreground import follow
 from sshexec.cli.interrupt import InterruptedBySignal
+from sshexec.cli.program import calling
 from sshexec.cli.report import Folded
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
@@ -85,12 +86,12 @@ def _tour(fleet: Fleet) -> int:
         ("A script, with each host's own variables as arguments", "script", check),
         ("A file", "copy", f'src={shlex.quote(str(motd))} dest="{{{{ home }}}}/motd" mode=0644'),
     )
-    where = shlex.quote(str(fleet.inventory))
+    run_all = f"{calling()} run all -i {shlex.quote(str(fleet.inventory))}"
     stdout = Stdout()
     worst = 0
     with Engine(Inventory.load([str(fleet.inventory)])) as engine:
         for title, module, arguments in tasks:
-            tell(f"\n{title}:\n  $ sshexec run all -i {where} -m {module} -a {shlex.quote(arguments)} --fold")
+            tell(f"\n{title}:\n  $ {run_all} -m {module} -a {shlex.quote(arguments)} --fold")
             run = engine.start("all", module, arguments, output=False)
             code = follow(run, Folded(terminal=stdout.terminal), stdout)
             if code not in (0, 2, 4):
@@ -100,16 +101,19 @@ def _tour(fleet: Fleet) -> int:
 
 
 def _suggest(fleet: Fleet, keep: bool) -> None:
+    program = calling(anywhere=keep)
     where = shlex.quote(str(fleet.inventory)) if keep else "HOSTS"
     first = (
-        "From another terminal:" if keep else "Try next: keep the hosts with `sshexec demo --keep`, or take your own."
+        "From another terminal:"
+        if keep
+        else f"Try next: keep the hosts with `{program} demo --keep`, or take your own."
     )
     tell(
         f"\n{first}\n"
-        f"  sshexec run all -i {where} -a uptime\n"
-        f"  sshexec run 'demo0*:!db' -i {where} -m shell -a 'echo $(({{{{ number }}}} % 3))' --fold\n"
-        f"  sshexec run demo01 -i {where} -a 'sleep 30' --task-timeout 3\n"
-        f"  sshexec hosts -i {where} --graph"
+        f"  {program} run all -i {where} -a uptime\n"
+        f"  {program} run 'demo0*:!db' -i {where} -m shell -a 'echo $(({{{{ number }}}} % 3))' --fold\n"
+        f"  {program} run demo01 -i {where} -a 'sleep 30' --task-timeout 3\n"
+        f"  {program} hosts -i {where} --graph"
     )
 
 
