@@ -366,7 +366,8 @@ class HostKeys:
         if policy == "strict":
             raise UnknownHostKeyError(
                 f"the host key of {name} is not known ({shown}): compare the fingerprint and add the key to "
-                f"{paths[0] if paths else 'a known_hosts file'}, or allow StrictHostKeyChecking=accept-new"
+                f"{paths[0] if paths else 'a known_hosts file'}, or allow "
+                "StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)"
             )
         return self._learn(name, kind, blob, files)
 

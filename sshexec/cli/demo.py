@@ -14,6 +14,7 @@ from sshexec.cli.program import calling
 from sshexec.cli.report import Folded
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
+from sshexec.cli.values import count_up_to
 
 if TYPE_CHECKING:
     from sshexec.demo.fleet import Fleet
@@ -37,7 +38,9 @@ _MOTD = "This host belongs to the sshexec demo.\n"
     show_default=True,
     help="What answers: OpenSSH's sshd, or a server of our own; auto takes OpenSSH where it works.",
 )
-@click.option("--hosts", "count", type=click.IntRange(1, 99), default=20, show_default=True, help="How many hosts.")
+@click.option(
+    "--hosts", "count", type=count_up_to(99), metavar="N", default="20", show_default=True, help="How many hosts."
+)
 @click.option("--keep", is_flag=True, help="Leave the hosts running until Ctrl-C, to try commands of your own.")
 def command(server: str, count: int, keep: bool) -> int:
     """Bring up hosts on 127.0.1.1 and up, and run a command, a script and a copy on all of them.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import os
+import shlex
 from collections.abc import Sequence
 
 import click
@@ -32,6 +34,25 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return their names in the order of the help text."""
         return list(_COMMANDS)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read what stands before the command; an option of the command's own gets a hint."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = "options stand behind the command, as in `sshexec run all -i ...`"
+            raise click.UsageError(f"No such option {error.option_name!r} here: {hint}", ctx) from None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; where the word is none, it is the pattern, as Ansible orders its words."""
+        word = args[0]
+        if word not in _COMMANDS:
+            close = difflib.get_close_matches(word, _COMMANDS, 1)
+            meant = close[0] if close else f"run {shlex.quote(word)} ..."
+            raise click.UsageError(f"No such command {word!r}: did you mean `sshexec {meant}`?", ctx)
+        return super().resolve_command(ctx, args)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""

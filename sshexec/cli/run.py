@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,11 +12,24 @@ from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
-from sshexec.cli.values import SECONDS, serial, size
+from sshexec.cli.values import count, percentage, seconds, serial, size
 from sshexec.cli.variables import ask_password, extra_variables
-from sshexec.errors import ArgumentError
+from sshexec.errors import ArgumentError, InputError
+from sshexec.modules.arguments import FREE_FORM
+
+if TYPE_CHECKING:
+    from sshexec.engine import Engine
+    from sshexec.run import Run
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
+
+_BECOME = {
+    "become": "-b/--become",
+    "ask_become_pass": "-K/--ask-become-pass",
+    "become_user": "--become-user",
+    "become_method": "--become-method",
+}
+"""Options that are known, so that whoever comes from Ansible is told what is missing."""
 
 _EPILOG = """\b
 Examples:
@@ -39,7 +52,7 @@ once."""
 @inventory_option
 @click.option("-m", "--module-name", "module", default="command", show_default=True, help="Module to run.")
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
-@click.option("-f", "--forks", type=click.IntRange(min=1), default=100, show_default=True, help="Hosts at once.")
+@click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
 @click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
 @click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
@@ -54,14 +67,18 @@ once."""
     type=click.Choice(["yes", "accept-new", "no"]),
     help="Unknown host keys: refuse (the default), learn, or check none.",
 )
-@click.option("-T", "--timeout", type=SECONDS, help="Seconds for connecting (default 10).")
-@click.option("--task-timeout", type=SECONDS, help="Seconds for the task on one host, once it is connected.")
-@click.option("--run-timeout", type=SECONDS, help="Seconds for the whole run.")
+@click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10).")
+@click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
+@click.option("--run-timeout", type=seconds, help="Seconds for the whole run.")
 @click.option(
     "--serial", type=serial, metavar="SIZES", help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%."
 )
-@click.option("--max-fail-percentage", type=click.FloatRange(0, 100), help="Give up once more of a batch have failed.")
-@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Use this many processor cores.")
+@click.option("--max-fail-percentage", type=percentage, metavar="N", help="Give up once more of a batch have failed.")
+@click.option("--processes", type=count, metavar="N", help="Use this many processor cores.")
+@click.option("-b", "--become", is_flag=True, hidden=True)
+@click.option("-K", "--ask-become-pass", is_flag=True, hidden=True)
+@click.option("--become-user", hidden=True)
+@click.option("--become-method", hidden=True)
 @click.option("-o", "--one-line", is_flag=True, help="Print one line for each host.")
 @click.option("-F", "--fold", is_flag=True, help="Print equal answers once, at the end.")
 @click.option("--json", is_flag=True, help="Print one JSON object for the run, at the end.")
@@ -89,7 +106,10 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     chosen = [flag for name, flag in _FORMATS.items() if options[name]]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
-    inventory = load_inventory(sources)
+    for name, flag in _BECOME.items():
+        if options[name]:
+            raise InputError(f"{flag}: privilege escalation is not available yet")
+    inventory = load_inventory(sources, pattern)
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     if options["list_hosts"]:
         return _list_hosts(hosts)
@@ -106,7 +126,14 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         variables=variables,
         keep=0,
     ) as engine:
-        run = engine.start(
+        run = _start(engine, hosts, options)
+        verbose = options["verbose"] > 0 and not options["jsonl"]
+        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], verbose=verbose)
+
+
+def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
+    try:
+        return engine.start(
             hosts,
             options["module"],
             _arguments(options["arguments"]),
@@ -120,8 +147,13 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
             spill=options["spill"],
             output=options["jsonl"],
         )
-        verbose = options["verbose"] > 0 and not options["jsonl"]
-        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], verbose=verbose)
+    except ArgumentError as error:
+        module = options["module"].rpartition(".")[2]
+        if not error.message.startswith(f"{module}: "):
+            raise
+        # The name that a mapping has for it says nothing to whoever types a text.
+        message = error.message.replace(FREE_FORM, "a free text")
+        raise ArgumentError(message if options["arguments"] else f"{message} (give it with -a)") from None
 
 
 def _list_hosts(hosts: list[str]) -> int:

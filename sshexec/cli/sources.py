@@ -30,18 +30,22 @@ def inventory_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def load_inventory(sources: Sequence[str]) -> Inventory:
+def load_inventory(sources: Sequence[str], pattern: str | None = None) -> Inventory:
     """Load the inventory and show its warnings on standard error.
 
     Args:
         sources: what ``-i`` named.
+        pattern: which hosts are wanted; "localhost" alone needs no inventory, as with Ansible.
 
     Raises:
         InputError: there is none, or one is unreadable or wrong.
     """
     from sshexec.inventory.model import Inventory
+    from sshexec.inventory.patterns import LOCALHOST
 
     chosen = list(sources) or [source for source in [os.environ.get(VARIABLE)] if source]
+    if not chosen and pattern in LOCALHOST:
+        return Inventory.from_hosts([])
     if not chosen:
         raise InputError(f"no inventory: name one with -i (a file, or 'host1,host2,'), or set {VARIABLE}")
     inventory = Inventory.load(chosen)

@@ -2,12 +2,53 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 
 import click
 
-SECONDS = click.FloatRange(min=0, min_open=True)
-"""A number of seconds above 0."""
+
+def count(text: str) -> int:
+    """Return a whole number above 0.
+
+    Raises:
+        click.BadParameter: it is something else.
+    """
+    return _whole(text, None)
+
+
+def count_up_to(most: int) -> Callable[[str], int]:
+    """Return a type for whole numbers from 1 to that many."""
+
+    def count(text: str) -> int:
+        return _whole(text, most)
+
+    return count
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds above 0.
+
+    Raises:
+        click.BadParameter: it is something else.
+    """
+    value = _number(text)
+    if value is None or value <= 0:
+        raise click.BadParameter(f"expected a number of seconds above 0, got {text!r}")
+    return value
+
+
+def percentage(text: str) -> float:
+    """Return a number from 0 to 100.
+
+    Raises:
+        click.BadParameter: it is something else.
+    """
+    value = _number(text)
+    if value is None or not 0 <= value <= 100:
+        raise click.BadParameter(f"expected a number from 0 to 100, got {text!r}")
+    return value
 
 
 def size(text: str) -> int:
@@ -32,3 +73,19 @@ def serial(text: str) -> list[int | str]:
     if not all(re.fullmatch(r"[0-9]+|[0-9]+(\.[0-9]+)?%", word) for word in words):
         raise click.BadParameter(f"expected hosts or percentages such as 5, 20% or 1,10,50%, got {text!r}")
     return [word if word.endswith("%") else int(word) for word in words]
+
+
+def _whole(text: str, most: int | None) -> int:
+    value = int(text) if re.fullmatch(r"[0-9]{1,9}", text.strip()) else 0
+    if value < 1 or (most is not None and value > most):
+        bounds = "above 0" if most is None else f"from 1 to {most}"
+        raise click.BadParameter(f"expected a whole number {bounds}, got {text!r}")
+    return value
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

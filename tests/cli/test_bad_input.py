@@ -34,7 +34,17 @@ def assert_one_line(done: Any, *parts: str) -> None:
         (("all", *HOST, "-m", "nope"), ("'nope'", "command")),
         (("all", *HOST, "-m", "copy", "-a", "src=x dest=y nope=1"), ("nope", "copy")),
         (("all", *HOST, "-m", "copy", "-a", "src=/etc/hostname"), ("dest",)),
-        (("all", *HOST), ("command",)),
+        (("all", *HOST), ("command: one of the following is required: a free text, cmd, argv (give it with -a)",)),
+        (("all", *HOST, "-m", "raw"), ("raw: ", "(give it with -a)")),
+        (("all", *HOST, "-a", "chdir=/"), ("required: a free text, cmd, argv\n",)),
+        (
+            ("all", *HOST, "--serial", "0"),
+            ("serial: expected a number of hosts or a percentage such as '20%', got 0\n",),
+        ),
+        (("all", *HOST, "-a", "true", "-b"), ("-b/--become: privilege escalation is not available yet",)),
+        (("all", *HOST, "-a", "true", "-K"), ("-K/--ask-become-pass: privilege escalation is not available yet",)),
+        (("all", *HOST, "-a", "true", "--become-user", "x"), ("--become-user: privilege escalation is not",)),
+        (("all", *HOST, "-a", "true", "--become-method=su"), ("--become-method: privilege escalation is not",)),
         (("nope", *HOST, "-a", "true"), ("'nope'",)),
         (("all", *HOST, "-l", "nope", "-a", "true"), ("'nope'",)),
         (("all", "-i", "/nonexistent/hosts.yml", "-a", "true"), ("/nonexistent/hosts.yml",)),
@@ -52,7 +62,11 @@ def assert_one_line(done: Any, *parts: str) -> None:
         (("all", *HOST, "--serial", "x", "-a", "true"), ("--serial", "'x'")),
         (("all", *HOST, "--serial", "0", "-a", "true"), ("serial",)),
         (("all", *HOST, "--output-limit", "lots", "-a", "true"), ("--output-limit", "'lots'")),
-        (("all", *HOST, "-f", "0", "-a", "true"), ("--forks",)),
+        (("all", *HOST, "-f", "0", "-a", "true"), ("--forks", "expected a whole number above 0, got '0'")),
+        (("all", *HOST, "-f", "x", "-a", "true"), ("--forks", "expected a whole number above 0, got 'x'")),
+        (("all", *HOST, "-T", "nan", "-a", "true"), ("--timeout", "expected a number of seconds above 0, got 'nan'")),
+        (("all", *HOST, "--task-timeout", "0", "-a", "true"), ("expected a number of seconds above 0, got '0'",)),
+        (("all", *HOST, "--max-fail-percentage", "101", "-a", "true"), ("expected a number from 0 to 100, got '101'",)),
         (("all", *HOST, "-o", "--json", "-a", "true"), ("-o and --json",)),
         (("all", *HOST, "-a", "{{ undefined_thing }}"), ("undefined_thing",)),
     ],
@@ -86,8 +100,22 @@ def test_passwords_are_not_repeated_in_messages() -> None:
     assert "hunter" not in done.stderr
 
 
-def test_unknown_command() -> None:
-    assert_one_line(sshexec("nope"), "'nope'")
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("all", "-m", "ping"), "No such command 'all': did you mean `sshexec run all ...`?"),
+        (("web:!db", "-a", "true"), "did you mean `sshexec run 'web:!db' ...`?"),
+        (("host", "-i", "h1,"), "did you mean `sshexec hosts`?"),
+        (("-i", "h1,", "all", "-m", "ping"), "No such option '-i' here: options stand behind the command"),
+        (("demo", "--hosts", "100"), "expected a whole number from 1 to 99, got '100'"),
+    ],
+)
+def test_ansibles_order_of_words_and_other_slips(args: tuple[str, ...], hint: str) -> None:
+    assert_one_line(sshexec(*args), hint)
+
+
+def test_become_is_not_shown_as_if_it_worked() -> None:
+    assert "become" not in sshexec("run", "--help").stdout
 
 
 def test_without_a_command_the_help_is_shown() -> None:

@@ -122,6 +122,11 @@ def test_inventory_from_the_environment() -> None:
     assert done.stdout == "h1\nh2\n"
 
 
+def test_localhost_needs_no_inventory() -> None:
+    done = sshexec("run", "localhost", "-a", "echo here", "-o")
+    assert (done.returncode, done.stdout) == (0, "localhost | CHANGED | rc=0 | (stdout) here\n")
+
+
 def test_extra_variables_in_all_forms_win_over_the_inventory(tmp_path: Path, inventory: Write) -> None:
     path = inventory({"h1": {**LOCAL, "a": "inventory", "b": "inventory", "c": "inventory"}})
     (tmp_path / "vars.yml").write_text("c: yaml\n")
@@ -137,6 +142,10 @@ def test_unknown_host_key_is_refused_or_learned(sshd: Sshd, tmp_path: Path, inve
     refused = sshexec("run", "all", "-i", path, "-a", "true")
     assert refused.returncode == 4
     assert "h1 | UNREACHABLE | host_key_unknown >>" in refused.stdout
+    for shown in (refused.stdout, refused.stderr):
+        assert (
+            "or allow StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)" in shown
+        )
     assert sshexec("run", "all", "-i", path, "-a", "true", "--host-key-checking", "accept-new").returncode == 0
     assert "127.0.1.1" in known.read_text()
     assert sshexec("run", "all", "-i", path, "-a", "true").returncode == 0
