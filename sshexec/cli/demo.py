@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sshexec.cli.alike import Names
 from sshexec.cli.foreground import follow
 from sshexec.cli.interrupt import InterruptedBySignal
 from sshexec.cli.program import calling
@@ -92,11 +93,13 @@ def _tour(fleet: Fleet) -> int:
     run_all = f"{calling()} run all -i {shlex.quote(str(fleet.inventory))}"
     stdout = Stdout()
     worst = 0
-    with Engine(Inventory.load([str(fleet.inventory)])) as engine:
+    inventory = Inventory.load([str(fleet.inventory)])
+    names = Names(inventory)
+    with Engine(inventory) as engine:
         for title, module, arguments in tasks:
             tell(f"\n{title}:\n  $ {run_all} -m {module} -a {shlex.quote(arguments)} --fold")
             run = engine.start("all", module, arguments, output=False)
-            code = follow(run, Folded(terminal=stdout.terminal), stdout)
+            code = follow(run, Folded(names, terminal=stdout.terminal), stdout, names)
             if code not in (0, 2, 4):
                 return code
             worst = max(worst, code)

@@ -6,6 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from sshexec.cli.alike import Names
 from sshexec.cli.display import Display, Lines, LiveDisplay
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.report import Report, summary
@@ -19,13 +20,16 @@ if TYPE_CHECKING:
     from sshexec.run import Run
 
 
-def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, verbose: bool = False) -> int:
+def follow(
+    run: Run, report: Report, stdout: Stdout, names: Names, *, quiet: bool = False, verbose: bool = False
+) -> int:
     """See a run through to its end and return the exit code.
 
     Args:
         run: started just now; its events are read here.
         report: makes the text for standard output.
         stdout: where that goes.
+        names: how the hosts are called, for the summary.
         quiet: show neither progress nor summary.
         verbose: print on standard error when a host enters another phase, and what its connection has to say.
 
@@ -50,7 +54,7 @@ def follow(run: Run, report: Report, stdout: Stdout, *, quiet: bool = False, ver
             run.wait()
             raise
         if not quiet:
-            _summarise(result)
+            tell("\n".join(summary(result, names)))
         return interrupts.exit_code or result.exit_code
 
 
@@ -74,7 +78,3 @@ def _display(run: Run, stdout: Stdout, quiet: bool) -> Display:
         return Display(run, stdout)
     drawable = os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb"
     return LiveDisplay(run, stdout) if drawable else Lines(run, stdout)
-
-
-def _summarise(result: RunResult) -> None:
-    tell("\n".join(summary(result)))

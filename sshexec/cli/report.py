@@ -5,14 +5,14 @@ A report turns events into text; it neither waits nor writes.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
+from sshexec.cli.alike import Names, groups
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
 from sshexec.events import Event, HostFinished
-from sshexec.results import Group, HostResult, RunResult
+from sshexec.results import HostResult, RunResult
 
 COLOURS = {
     "ok": "green",
@@ -26,6 +26,9 @@ COLOURS = {
 
 _TITLES = {"ok": "SUCCESS"}
 """Ansible's word where it is not the status itself."""
+
+_REASONS = 3
+"""Different reasons for one status and cause that the summary gives; of more it gives an example."""
 
 _PROBLEMS = {"host_key_learned": "new host key not saved"}
 """What a notice's problem means, by the notice's word."""
@@ -140,7 +143,16 @@ class OneLine(Text):
 
 
 class Folded(Text):
-    """A block for each different answer at the end, the most frequent first."""
+    """A block for each different answer at the end, the most frequent first.
+
+    Args:
+        names: how hosts are called; messages that differ in that alone are no different answers.
+        **looks: as `Text`.
+    """
+
+    def __init__(self, names: Names | None = None, **looks: bool) -> None:
+        super().__init__(**looks)
+        self._names = names or Names()
 
     def event(self, event: Event) -> str:
         """Return nothing: answers are compared when all are there."""
@@ -148,26 +160,45 @@ class Folded(Text):
 
     def end(self, result: RunResult) -> str:
         """Return the blocks."""
-        return "\n".join(self._group(group) for group in result.groups())
-
-    def _group(self, group: Group) -> str:
-        # What differs from host to host, such as a path, is nobody's answer here.
-        return self.block(_counted(group.hosts), dataclasses.replace(group.result, data=group.common))
+        return "\n".join(self.block(_counted(group.hosts), group.result) for group in groups(result, self._names))
 
 
-def summary(result: RunResult) -> list[str]:
-    """Return the lines that tell an operator how a run ended: counts, and who did not end well and why."""
+def summary(result: RunResult, names: Names | None = None) -> list[str]:
+    """Return the lines that tell an operator how a run ended: counts, and who did not end well and why.
+
+    Args:
+        result: the run's.
+        names: how hosts are called; reasons that differ in that alone are given once.
+    """
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.stats.items(), key=_by_status))
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
-    alike: dict[tuple[str, str], list[str]] = {}
+    return lines + _bad(result, names or Names()) + _problems(result)
+
+
+def _bad(result: RunResult, names: Names) -> list[str]:
+    """Return who did not end well, by status and cause, and by reason where there are few."""
+    labels: dict[str, dict[str, list[HostResult]]] = {}
     for name, host in result.items():
         if not host.good:
-            alike.setdefault((_label(host), _reason(host, name)), []).append(name)
-    for (label, reason), names in sorted(alike.items(), key=lambda item: -len(item[1])):
-        lines.append(f"  {label}: {harmless(_counted(names))}" + (f": {reason}" if reason else ""))
-    return lines + _problems(result)
+            reason = names.hide(_reason(host), name)
+            labels.setdefault(_label(host), {}).setdefault(reason, []).append(host)
+    lines: list[tuple[str, list[HostResult]]] = []
+    for label, reasons in labels.items():
+        alike = list(reasons.values())
+        if len(alike) > _REASONS:
+            alike = [[host for hosts in alike for host in hosts]]
+        lines += [(label, hosts) for hosts in alike]
+    return [_bad_line(label, hosts) for label, hosts in sorted(lines, key=lambda line: -len(line[1]))]
+
+
+def _bad_line(label: str, hosts: list[HostResult]) -> str:
+    reasons = {_reason(host) for host in hosts}
+    first = _reason(hosts[0])
+    such_as = f", such as {hosts[0].host}" if len(reasons) > 1 else ""
+    line = f"{label}: {_counted([host.host for host in hosts])}{such_as}" + (f": {first}" if first else "")
+    return f"  {harmless(line)}"
 
 
 def _problems(result: RunResult) -> list[str]:
@@ -198,11 +229,11 @@ def _label(result: HostResult) -> str:
     return result.status if result.cause in (None, result.status) else f"{result.status}, {result.cause}"
 
 
-def _reason(result: HostResult, name: str) -> str:
+def _reason(result: HostResult) -> str:
     """Return the first line of why; the last line on standard error says more than "non-zero return code"."""
     said = result.stderr.strip().splitlines() if result.rc is not None else []
     text = said[-1] if said else (result.msg.strip().splitlines() or [""])[0]
-    return harmless(text.removeprefix(f"{name}: "))[:300]
+    return text.removeprefix(f"{result.host}: ")[:500]
 
 
 def _on_one_line(text: str) -> str:

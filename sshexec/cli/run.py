@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshexec.cli.alike import Names
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
@@ -119,6 +120,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     from sshexec.engine import Engine
 
     stdout = Stdout()
+    names = Names(inventory, variables)
     with Engine(
         inventory,
         concurrency=options["forks"],
@@ -128,7 +130,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     ) as engine:
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
-        return follow(run, _report(options, stdout), stdout, quiet=options["quiet"], verbose=verbose)
+        return follow(run, _report(options, stdout, names), stdout, names, quiet=options["quiet"], verbose=verbose)
 
 
 def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
@@ -195,11 +197,13 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
 
 
-def _report(options: dict[str, Any], stdout: Stdout) -> Report:
+def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:
     if options["json"]:
         return Json()
     if options["jsonl"]:
         return JsonLines()
-    kind = OneLine if options["one_line"] else Folded if options["fold"] else Text
     colour = stdout.terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM", "dumb") != "dumb"
-    return kind(terminal=stdout.terminal, colour=colour, verbose=bool(options["verbose"]))
+    looks = {"terminal": stdout.terminal, "colour": colour, "verbose": bool(options["verbose"])}
+    if options["fold"]:
+        return Folded(names, **looks)
+    return OneLine(**looks) if options["one_line"] else Text(**looks)

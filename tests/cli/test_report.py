@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from sshexec.cli.report import Text, summary
+from sshexec.cli.alike import Names
+from sshexec.cli.report import Folded, Text, summary
 from sshexec.cli.untrusted import harmless
+from sshexec.inventory.model import Host, Inventory
 from sshexec.results import HostResult, RunResult
 
 REFUSED = {"unreachable": True, "changed": False, "msg": "connection refused"}
@@ -55,3 +57,71 @@ def test_what_only_programs_read_is_left_out_unless_asked_for() -> None:
 def test_harmless_keeps_text_and_line_ends() -> None:
     assert harmless("tab\there\r\nnext\näöü 漢字") == "tab\there\nnext\näöü 漢字"
     assert harmless("over\rwrite \x1b[31m \x9b \udcff") == r"over\x0dwrite \x1b[31m \x9b \udcff"
+
+
+def refused(host: str, address: str) -> HostResult:
+    msg = f"{address} port 22 refused the connection"
+    return HostResult(host, "unreachable", {**REFUSED, "msg": msg}, cause="refused")
+
+
+def fleet(count: int) -> tuple[RunResult, Names]:
+    """Return a run in which every host refuses, each under an address of its own, and one under its name."""
+    addresses = {f"h{n}": f"10.0.0.{n}" for n in range(1, count)} | {f"h{count}": "{{ inventory_hostname }}.example"}
+    inventory = Inventory.from_hosts([Host(name, {"ansible_host": address}) for name, address in addresses.items()])
+    return (
+        result(
+            *(refused(name, address.replace("{{ inventory_hostname }}", name)) for name, address in addresses.items())
+        ),
+        Names(inventory),
+    )
+
+
+def test_failures_that_differ_in_the_hosts_own_address_fold() -> None:
+    run, names = fleet(12)
+    assert Folded(names).end(run) == (
+        "h[1-12] (12) | UNREACHABLE | refused >>\nh1: 10.0.0.1 port 22 refused the connection\n"
+    )
+    assert summary(run, names)[1:] == [
+        "  unreachable, refused: h[1-12] (12), such as h1: 10.0.0.1 port 22 refused the connection"
+    ]
+    assert [len(group.hosts) for group in run.groups()] == [1] * 12, "results stay as they are"
+
+
+def test_an_address_from_extra_variables_is_a_hosts_own_too() -> None:
+    inventory = Inventory.from_hosts([Host("h1", {}), Host("h2", {})])
+    run = result(refused("h1", "h1.example"), refused("h2", "h2.example"))
+    names = Names(inventory, {"ansible_host": "{{ inventory_hostname }}.example"})
+    assert len(summary(run, names)) == 2
+    assert len(summary(run, Names(inventory, {"ansible_host": "{{ undefined }}"}))) == 3
+
+
+def test_only_whole_names_are_a_hosts_own() -> None:
+    names = Names(Inventory.from_hosts([Host("h1", {"ansible_host": "fe80::1"})]))
+    assert names.hide("h10 h1.example h1: [H1] fe80::1 x-h1 root@h1.", "h1") == (
+        "h10 h1.example \0: [\0] \0 x-h1 root@\0."
+    )
+
+
+def test_what_ended_well_folds_only_where_it_is_equal() -> None:
+    run = result(*(HostResult(name, "ok", {"msg": f"{name} is well"}) for name in ("h1", "h2")))
+    assert Folded().end(run).count("SUCCESS") == 2
+
+
+def test_many_reasons_of_one_kind_are_one_line_with_an_example() -> None:
+    hosts = [
+        HostResult(f"h{n}", "failed", {"rc": 1, "msg": "non-zero return code", "stderr": f"no such file: /{n}"})
+        for n in range(1, 7)
+    ]
+    assert summary(result(*hosts))[1:] == ["  failed, rc=1: h[1-6] (6), such as h1: no such file: /1"]
+    assert len(summary(result(*hosts[:3]))) == 4
+
+
+def test_cancelled_hosts_fold_whether_or_not_their_shell_says_terminated() -> None:
+    said = ["begun\n", "begun\nTerminated\n", "begun\nsh: line 1:  4711 Terminated              sleep 600\n"]
+    hosts = [
+        HostResult(f"h{n}", "cancelled", {"msg": "the run was cancelled", "stderr": text, "stdout": ""})
+        for n, text in enumerate(said)
+    ]
+    assert Folded().end(result(*hosts)) == "h[0-2] (3) | CANCELLED >>\nbegun\nthe run was cancelled\n"
+    other = HostResult("h9", "cancelled", {"msg": "the run was cancelled", "stderr": "other\n"})
+    assert Folded().end(result(*hosts, other)).count("CANCELLED") == 2
