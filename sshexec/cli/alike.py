@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sshexec.cli.difference import contents
 from sshexec.errors import InputError
 from sshexec.results import HostResult, RunResult
 from sshexec.templating import render
@@ -73,13 +74,14 @@ class Alike:
 def groups(result: RunResult, names: Names) -> list[Alike]:
     """Fold the hosts by equal answer, the largest group first.
 
-    As `RunResult.groups`, except that messages of failures may differ in the host's own name, and that it does not
-    count whether a shell has told that its command was killed.
+    As `RunResult.groups`, except that messages of failures may differ in the host's own name, that it does not count
+    whether a shell has told that its command was killed, and that differences in files (``--diff``) must be equal.
     """
     folded: dict[tuple[Any, ...], list[HostResult]] = {}
     for name, host in result.items():
         msg = host.msg if host.good else names.hide(host.msg, name)
-        key = (host.status, host.rc, msg, host.stdout, _stderr(host), host.cause)
+        changes = repr(contents(host.data.get("diff")))
+        key = (host.status, host.rc, msg, host.stdout, _stderr(host), host.cause, changes)
         folded.setdefault(key, []).append(host)
     return [_alike(results) for results in sorted(folded.values(), key=len, reverse=True)]
 
@@ -93,6 +95,8 @@ def _alike(results: list[HostResult]) -> Alike:
         data["msg"] = f"{first.host}: {first.msg}"
     if "stderr" in first.data and "stderr" not in data:
         data["stderr"] = _stderr(first)
+    if "diff" in first.data and "diff" not in data:
+        data["diff"] = first.data["diff"]  # it names each host's own path
     return Alike(tuple(one.host for one in results), dataclasses.replace(first, data=data))
 
 

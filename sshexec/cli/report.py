@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from sshexec.cli.alike import Names, groups
+from sshexec.cli.difference import unified
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
 from sshexec.events import Event, HostFinished
@@ -26,6 +27,9 @@ COLOURS = {
 
 _TITLES = {"ok": "SUCCESS"}
 """Ansible's word where it is not the status itself."""
+
+_LINE_COLOURS = {"-": "red", "+": "green", "@": "cyan"}
+"""Colours of a difference's lines, by their first character."""
 
 _REASONS = 3
 """Different reasons for one status and cause that the summary gives; of more it gives an example."""
@@ -86,8 +90,13 @@ class Text(Report):
             parts = (result.stdout, result.stderr, "" if result.good else result.msg)
             body = "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part)
             return self._heading(name, result, " >>") + self.safe(body) + self._spilled(result)
-        body = json.dumps(self._data(result), indent=4, ensure_ascii=False, default=str)
-        return self._heading(name, result, " => ").removesuffix("\n") + self.safe(body) + "\n" + self._spilled(result)
+        data = self._data(result)
+        lines = unified(data.get("diff"))
+        if lines and not self._verbose:
+            del data["diff"]
+        body = json.dumps(data, indent=4, ensure_ascii=False, default=str)
+        heading = self._heading(name, result, " => ").removesuffix("\n")
+        return f"{heading}{self.safe(body)}\n{self._difference(lines)}{self._spilled(result)}"
 
     def safe(self, text: str) -> str:
         """Return the text as it may go to where this report goes."""
@@ -105,11 +114,14 @@ class Text(Report):
 
     def paint(self, text: str, result: HostResult) -> str:
         """Return the text in the colour of the result's status, where colours are wanted."""
-        if not self._colour:
+        return self._coloured(text, COLOURS[result.status])
+
+    def _coloured(self, text: str, colour: str | None) -> str:
+        if not self._colour or colour is None:
             return text
         import click
 
-        return click.style(text, fg=COLOURS[result.status])
+        return click.style(text, fg=colour)
 
     def _heading(self, name: str, result: HostResult, arrow: str) -> str:
         return self.paint(self.title(name, result) + arrow, result) + "\n"
@@ -121,6 +133,9 @@ class Text(Report):
             for key in [key for key in data if key == "invocation" or key.startswith("_ansible_")]:
                 del data[key]
         return data
+
+    def _difference(self, lines: list[str]) -> str:
+        return "".join(f"{self._coloured(self.safe(line), _LINE_COLOURS.get(line[:1]))}\n" for line in lines)
 
     def _spilled(self, result: HostResult) -> str:
         return "".join(f"(whole {stream}: {path})\n" for stream, path in result.spilled.items())

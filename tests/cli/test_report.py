@@ -125,3 +125,41 @@ def test_cancelled_hosts_fold_whether_or_not_their_shell_says_terminated() -> No
     assert Folded().end(result(*hosts)) == "h[0-2] (3) | CANCELLED >>\nbegun\nthe run was cancelled\n"
     other = HostResult("h9", "cancelled", {"msg": "the run was cancelled", "stderr": "other\n"})
     assert Folded().end(result(*hosts, other)).count("CANCELLED") == 2
+
+
+CHANGE = {"before_header": "/etc/motd", "before": "one\ntwo\n", "after_header": "motd", "after": "one\n2\x1b[2J"}
+LINES = "--- before: /etc/motd\n+++ after: motd\n@@ -1,2 +1,2 @@\n one\n-two\n"
+
+
+def changed(host: str, diff: object) -> HostResult:
+    return HostResult(host, "changed", {"changed": True, "diff": diff})
+
+
+def test_a_difference_is_printed_as_lines() -> None:
+    block = Text(terminal=True).block("h1", changed("h1", [CHANGE]))
+    assert block == (
+        'h1 | CHANGED => {\n    "changed": true\n}\n' + LINES + "+2\\x1b[2J\n\\ No newline at end of file\n"
+    )
+    coloured = Text(colour=True).block("h1", changed("h1", [CHANGE]))
+    assert "\x1b[31m-two\x1b[0m\n\x1b[32m+2" in coloured
+    assert "\x1b[36m@@" in coloured
+
+
+def test_a_difference_in_mode_or_of_a_new_or_binary_file() -> None:
+    mode = {"before": {"mode": "0600", "path": "/x"}, "after": {"mode": "0644", "path": "/x"}}
+    assert '\n-    "mode": "0600",\n+    "mode": "0644",\n' in Text().block("h1", changed("h1", mode))
+    new = {"before": "", "after": "one\n", "after_header": "motd"}
+    assert "--- before\n+++ after: motd\n@@ -0,0 +1 @@\n+one\n" in Text().block("h1", changed("h1", [new]))
+    binary = Text().block("h1", changed("h1", [{"dst_binary": 1, "src_larger": 104448}]))
+    assert "}\nthe file on the host is binary: no difference is shown\nthe new file is larger than 104448 " in binary
+    assert '"diff": "?"' in Text().block("h1", changed("h1", "?"))
+    assert '"diff": []' in Text().block("h1", changed("h1", []))
+
+
+def test_hosts_with_different_differences_do_not_fold() -> None:
+    other = {**CHANGE, "before_header": "/home/h2/motd"}
+    folded = Folded().end(result(changed("h1", [CHANGE]), changed("h2", [other])))
+    assert folded.startswith("h[1-2] (2) | CHANGED => {")
+    assert LINES in folded
+    worse = {**CHANGE, "before": "other\n"}
+    assert Folded().end(result(changed("h1", [CHANGE]), changed("h2", [worse]))).count("CHANGED") == 2
