@@ -44,6 +44,7 @@ class Display:
         self.stdout = stdout
         self.counts: dict[str, int] = {}
         self.started = time.time()
+        self._stopping: float | None = None
         self._ticker: gevent.Greenlet[[], None] | None = None
 
     def write(self, text: str) -> None:
@@ -66,6 +67,15 @@ class Display:
     def finished(self) -> int:
         """How many hosts have their result."""
         return sum(self.counts.values())
+
+    def stopping(self) -> None:
+        """Show from now on that the hosts are being stopped."""
+        self._stopping = time.time()
+
+    def activity(self, state: HostState) -> str:
+        """Return what a host is busy with at this moment."""
+        now = time.time()
+        return activity(state, now) if self._stopping is None else f"stopping for {now - self._stopping:.0f} s"
 
     def tick(self) -> None:
         """Show how far the run is."""
@@ -106,7 +116,7 @@ class Lines(Display):
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         line = f"{self.finished} of {len(self.run.hosts)} hosts after {time.time() - self.started:.0f} s"
         slowest = self.run.snapshot()[:1]
-        waits = "".join(f"; {harmless(state.host)}: {activity(state, time.time())}" for state in slowest)
+        waits = "".join(f"; {harmless(state.host)}: {self.activity(state)}" for state in slowest)
         self.say(f"sshexec: {line}{f': {counts}' if counts else ''}{waits}")
 
 
@@ -217,14 +227,14 @@ class LiveDisplay(Display):
         head = Table.grid(padding=(0, 1))
         head.add_row(ProgressBar(total=total, completed=self.finished, width=28), text)
         table = Table.grid(padding=(0, 2))
-        for host, doing in self._slowest(states, now):
+        for host, doing in self._slowest(states):
             table.add_row(Text(f"  {host}", no_wrap=True), Text(doing, style="dim", no_wrap=True))
         return Group(head, table)
 
-    def _slowest(self, states: list[HostState], now: float) -> Iterator[tuple[str, str]]:
+    def _slowest(self, states: list[HostState]) -> Iterator[tuple[str, str]]:
         height = self._console.height if self._console is not None else self.rows
         for state in states[: max(0, min(self.rows, height - 3))]:
-            yield harmless(state.host)[:60], activity(state, now)
+            yield harmless(state.host)[:60], self.activity(state)
 
 
 def activity(state: HostState, now: float) -> str:

@@ -39,6 +39,7 @@ def follow(
     display = _display(run, stdout, quiet)
 
     def cancel() -> None:
+        display.stopping()
         run.cancel()
         display.say("sshexec: stopping the hosts; once more stops at once")
 

@@ -47,6 +47,7 @@ def test_second_interrupt_restores_the_cursor() -> None:
     terminal.until("2 at work")
     terminal.type("\x03")
     terminal.until("stopping the hosts")
+    terminal.until("stopping for ")
     terminal.type("\x03")
     assert terminal.end() == 130
     assert "CANCELLED" not in terminal.seen
