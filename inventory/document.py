@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,8 @@ MAX_VALUES = 3_000_000
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STR, _INT, _NULL, _MERGE = f"{_TAG}str", f"{_TAG}int", f"{_TAG}null", f"{_TAG}merge"
+_BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+"""What ends a line in YAML 1.1."""
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -57,7 +60,8 @@ def read_json(text: str, path: str) -> Document:
     try:
         return Document(json.loads(text, object_pairs_hook=unique))
     except json.JSONDecodeError as error:
-        raise InventoryError(f"is not valid JSON: {error.msg}", path=path, line=error.lineno) from None
+        line = _last_line(text, error.lineno)
+        raise InventoryError(f"is not valid JSON: {error.msg}", path=path, line=line) from None
     except RecursionError:
         raise InventoryError("is nested too deeply", path=path) from None
     except ValueError as error:
@@ -84,7 +88,7 @@ def read_yaml(text: str, path: str) -> Document:
         raise _syntax_error(error, text, path) from None
     except yaml.YAMLError as error:
         position = getattr(error, "position", 0)
-        line = text.count("\n", 0, position) + 1
+        line = _last_line(text, text.count("\n", 0, position) + 1)
         raise InventoryError(f"is not valid YAML: {getattr(error, 'reason', error)}", path=path, line=line) from None
     except RecursionError:
         raise InventoryError("is nested too deeply", path=path) from None
@@ -96,7 +100,7 @@ def read_yaml(text: str, path: str) -> Document:
 
 def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> InventoryError:
     mark = error.problem_mark or error.context_mark
-    line = mark.line + 1 if mark else None
+    line = None
     problem = ": ".join(part for part in (error.context, error.problem) if part)
     if "undefined alias" in problem:
         # Without its name: it may be a password.
@@ -106,7 +110,13 @@ def _syntax_error(error: yaml.MarkedYAMLError, text: str, path: str) -> Inventor
         source = lines[mark.line] if mark.line < len(lines) else ""
         if "\t" in source[: len(source) - len(source.lstrip())]:
             problem = "a tab indents this line; YAML wants spaces"
+        line = _last_line(text, mark.line + 1)
     return InventoryError(f"is not valid YAML: {problem}", path=path, line=line)
+
+
+def _last_line(text: str, line: int) -> int:
+    """Return the line, or the last one that has text where what is missing was looked for behind that."""
+    return min(line, len(_BREAK.findall(text.rstrip())) + 1)
 
 
 class _Builder:

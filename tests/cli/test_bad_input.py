@@ -59,6 +59,7 @@ def assert_one_line(done: Any, *parts: str) -> None:
         (("all", *HOST, "-e", "{a: " + "9" * 5000 + "}", "-a", "true"), ("-e",)),
         (("all", *HOST, "-a", '{"a":' * 20_000), ("-a", "nested too deeply")),
         (("all", *HOST, "-e", "{a: b: c}", "-a", "true"), ("-e:1: is not valid YAML",)),
+        (("all", *HOST, "-e", "{bad", "-a", "true"), ("-e:1: is not valid YAML",)),
         (("all", *HOST, "--serial", "x", "-a", "true"), ("--serial", "'x'")),
         (("all", *HOST, "--serial", "0", "-a", "true"), ("serial",)),
         (("all", *HOST, "--output-limit", "lots", "-a", "true"), ("--output-limit", "'lots'")),

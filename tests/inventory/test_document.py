@@ -48,6 +48,10 @@ def test_each_key_has_its_line(monkeypatch: pytest.MonkeyPatch, loader: str) -> 
     [
         ("a:\n  b: 1\n  b: 2\n", 3, "the key 'b' stands twice, first on line 2"),
         ("a:\n\tb: 1\n", 2, "a tab indents this line"),
+        ("a:\n  b: [1,\n\n\n", 2, "is not valid YAML"),
+        ("{bad", 1, "is not valid YAML"),
+        ("a: 1\rb: [1,\r", 2, "is not valid YAML"),
+        ("a: 1\nb: x: y\n\n", 2, "is not valid YAML"),
         ("a: [1,\nb: 2\n", None, "is not valid YAML"),
         ("a: b: c\n", 1, "mapping values are not allowed"),
         ("a: 'x\n", None, "is not valid YAML"),
@@ -112,6 +116,7 @@ def test_an_alias_is_one_value_twice() -> None:
     [
         ('{"a": 1,\n}', None, "is not valid JSON"),
         ('{\n"a": x}', 2, "is not valid JSON"),
+        ('{\n"a": 1\n\n', 2, "is not valid JSON"),
         ('{"a": 1, "a": 2}', None, "the key 'a' stands twice"),
         ("[" * 200_000, None, "is nested too deeply"),
         ("9" * 10_000, None, "is not valid JSON"),
