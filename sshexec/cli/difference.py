@@ -46,8 +46,9 @@ def _lines(part: Mapping[str, Any]) -> Iterator[str]:
         if key in part:
             yield text.format(part[key])
     if "before" in part and "after" in part:
-        names = [f"{when}: {part[f'{when}_header']}" if f"{when}_header" in part else when for when in _WHEN]
-        for line in difflib.unified_diff(*(_text_lines(part[when]) for when in _WHEN), *names):
+        before, after = (_text_lines(part[when]) for when in _WHEN)
+        old, new = (f"{when}: {part[f'{when}_header']}" if f"{when}_header" in part else when for when in _WHEN)
+        for line in difflib.unified_diff(before, after, old, new):
             yield from line.removesuffix("\n").split("\n")
     if isinstance(part.get("prepared"), str):
         yield from part["prepared"].removesuffix("\n").split("\n")
