@@ -12,13 +12,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from sshexec import expect
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.output import Output
+from sshexec.connectors.source import Source
 
 __all__ = ["Capability", "Command", "Completed", "Connector", "Context", "Deadline", "Phase", "Source", "Timeouts"]
 
@@ -128,9 +128,6 @@ class Context:
     def close(self) -> None:
         """Release what is shared."""
 
-
-Source = bytes | Path | BinaryIO
-"""What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
 
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
 ContextT = TypeVar("ContextT", bound=Context)

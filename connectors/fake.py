@@ -35,10 +35,11 @@ from typing import Any, BinaryIO
 
 from sshexec import errors
 from sshexec.connectors import base
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Source, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
 from sshexec.connectors.files import Found
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
+from sshexec.connectors.source import Source
 
 _AT_OPEN: dict[str, tuple[type[errors.UnreachableError], Phase]] = {
     "resolve": (errors.ResolveError, Phase.RESOLVING),

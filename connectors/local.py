@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import secrets
-import selectors
 import shutil
 import signal
 import stat
@@ -15,8 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from sshexec.connectors.base import (
     Capability,
@@ -26,12 +23,13 @@ from sshexec.connectors.base import (
     Context,
     Deadline,
     Phase,
-    Source,
     Timeouts,
 )
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
+from sshexec.connectors.process import Process
+from sshexec.connectors.source import Source, opened
 from sshexec.errors import (
     CancelledError,
     CommandTimeoutError,
@@ -44,12 +42,6 @@ from sshexec.errors import (
 from sshexec.secret import is_secret_name
 
 _PIECE = 2**16
-_TICK = 0.1
-"""Seconds between looks at the child, where the system has no pidfd to wait on."""
-_LEFTOVER = 2**20
-"""Bytes read from a pipe after the command has ended; what it wrote itself fits into the pipe."""
-_GRACE = 2.0
-"""Seconds a process group has to obey TERM, and to be gone after KILL."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             # Whatever way the call ends, nothing of an unfinished command is left behind.
             child.close()
 
-    def _start(self, line: bytes, command: Command, frame: Frame, wake: int) -> _Child:
+    def _start(self, line: bytes, command: Command, frame: Frame, wake: int) -> Process:
         process: subprocess.Popen[bytes] | None = None
         try:
             process = subprocess.Popen(
@@ -139,7 +131,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 bufsize=0,
                 start_new_session=True,
             )
-            return _Child(process, command, frame, wake)
+            return Process(process, command, frame, wake)
         except OSError as error:
             if process is not None:
                 with process, contextlib.suppress(ProcessLookupError):
@@ -148,7 +140,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 f"can't start a process here: {error.strerror}", host=self.host, phase=Phase.RUNNING
             ) from error
 
-    def _pump(self, child: _Child, output: Output, deadline: Deadline) -> None:
+    def _pump(self, child: Process, output: Output, deadline: Deadline) -> None:
         idle = self.timeouts.idle
         while not child.finished:
             if self._cancelled:
@@ -191,7 +183,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if final is None else 0o600
             )
             try:
-                with os.fdopen(handle, "wb") as target, _reading(source) as reader:
+                with os.fdopen(handle, "wb") as target, opened(source) as reader:
                     self._copy(reader.read, target, deadline, progress)
                     if final is not None:
                         os.fchmod(target.fileno(), final)
@@ -288,139 +280,6 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             ) from error
 
 
-class _Child:
-    """A child process with its pipes, none of which ever blocks.
-
-    Args:
-        process: the child.
-        command: what it reads.
-        frame: where its output goes.
-        wake: a descriptor that becomes readable when the wait shall end.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], command: Command, frame: Frame, wake: int) -> None:
-        self._process = process
-        self._frame = frame
-        self._wake = wake
-        self._selector = selectors.DefaultSelector()
-        self._input = io.BytesIO(command.stdin) if isinstance(command.stdin, bytes) else command.stdin
-        self._unwritten = b""
-        self._exited = False
-        self._owner = os.getpid()
-        self._pidfd = _pidfd(process.pid)
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe is not None:
-                os.set_blocking(pipe.fileno(), False)
-                event = selectors.EVENT_WRITE if pipe is process.stdin else selectors.EVENT_READ
-                self._selector.register(pipe, event)
-        for descriptor in (wake, self._pidfd):
-            if descriptor is not None:
-                self._selector.register(descriptor, selectors.EVENT_READ)
-
-    def _drop(self, pipe: IO[bytes]) -> None:
-        if not pipe.closed:
-            self._selector.unregister(pipe)
-            pipe.close()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the command has ended and all that it wrote was read."""
-        return self._exited
-
-    @property
-    def _inherited(self) -> bool:
-        """Whether this is a forked child, where greenlets go on that are the parent's: so are its commands."""
-        return os.getpid() != self._owner
-
-    def step(self, timeout: float | None) -> None:
-        """Wait until there is something to do, and do it.
-
-        Args:
-            timeout: seconds; None waits without limit.
-        """
-        process = self._process
-        if self._pidfd is None:
-            timeout = _TICK if timeout is None else min(timeout, _TICK)
-        ready = self._selector.select(timeout)
-        if self._inherited:
-            raise ConnectionLostError("this process was forked off; the command is its parent's")
-        for key, _ in ready:
-            if key.fd == self._wake:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake, 4096)
-            elif key.fileobj is process.stdin:
-                self._feed(process.stdin)
-            elif key.fileobj is process.stdout or key.fileobj is process.stderr:
-                self._read(key.fileobj)
-        if process.poll() is not None:
-            # Background children may hold the pipes open: what is in them now is read, the rest is not waited for.
-            for pipe in (process.stdout, process.stderr):
-                left = _LEFTOVER
-                while left > 0 and pipe is not None and (size := self._read(pipe)):
-                    left -= size
-            self._exited = True
-
-    def _read(self, pipe: IO[bytes]) -> int:
-        """Take one piece; return its size, 0 where there is none."""
-        if pipe.closed:
-            return 0
-        try:
-            data = os.read(pipe.fileno(), _PIECE)
-        except BlockingIOError:
-            return 0
-        if not data:
-            self._drop(pipe)
-        elif pipe is self._process.stderr:
-            self._frame.feed(data)
-        else:
-            self._frame.feed_stdout(data)
-        return len(data)
-
-    def _feed(self, pipe: IO[bytes]) -> None:
-        if not self._unwritten and self._input is not None:
-            self._unwritten = self._input.read(_PIECE)
-        if not self._unwritten:
-            self._drop(pipe)
-            return
-        try:
-            self._unwritten = self._unwritten[os.write(pipe.fileno(), self._unwritten) :]
-        except BlockingIOError:
-            return
-        except BrokenPipeError:
-            # The command does not want to read more; that is its own affair.
-            self._drop(pipe)
-
-    def wait(self) -> int:
-        """Return the exit status of the ended command."""
-        return self._process.wait()
-
-    def kill(self) -> bool:
-        """End the process group, TERM before KILL; return whether its death was confirmed."""
-        if self._inherited:
-            return False
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, number)
-            until = time.monotonic() + _GRACE
-            while time.monotonic() < until:
-                self._process.poll()
-                if not _lives(self._process.pid):
-                    return True
-                self.step(0.02)
-        return False
-
-    def close(self) -> None:
-        """Close the pipes; kill what is not finished."""
-        if self._process.poll() is None:
-            self.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                self._drop(pipe)
-        self._selector.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-
-
 _REASONS = {
     errno.ENOENT: "missing",
     errno.ENOTDIR: "missing",
@@ -431,37 +290,6 @@ _REASONS = {
     errno.EDQUOT: "no_space",
     errno.EISDIR: "is_directory",
 }
-
-
-def _pidfd(pid: int) -> int | None:
-    """Return a descriptor that becomes readable when the process ends (Linux 5.3); None where there is none."""
-    if not hasattr(os, "pidfd_open"):
-        return None
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        return None
-
-
-def _lives(group: int) -> bool:
-    """Return whether a process of the group still runs; zombies don't, and an init that reaps none leaves them."""
-    try:
-        os.killpg(group, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    stats = list(Path("/proc").glob("[0-9]*/stat"))
-    if not stats:
-        return True
-    for path in stats:
-        try:
-            state, _, found = path.read_bytes().rpartition(b")")[2].split()[:3]
-        except (OSError, ValueError):
-            continue
-        if int(found) == group and state not in (b"Z", b"X"):
-            return True
-    return False
 
 
 def _environment() -> dict[str, str]:
@@ -482,18 +310,3 @@ def _mode_of(path: bytes) -> int | None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return stat.S_IMODE(found.st_mode)
-
-
-@contextlib.contextmanager
-def _reading(source: Source) -> Iterator[BinaryIO]:
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-    elif isinstance(source, Path):
-        try:
-            opened = source.open("rb")
-        except OSError as error:
-            raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
-        with opened:
-            yield opened
-    else:
-        yield source

@@ -8,8 +8,9 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Source, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
 from sshexec.connectors.output import Output
+from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError

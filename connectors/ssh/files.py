@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import secrets
 import struct
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
-from sshexec.connectors.base import Deadline, Source
+from sshexec.connectors.base import Deadline
+from sshexec.connectors.source import Source, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.catfiles import CatFiles, Execute
 from sshexec.connectors.ssh.keys import strings
@@ -130,26 +129,6 @@ class Files:
         session, self._sftp = self._sftp, None
         if session is not None:
             session.close()
-
-
-@contextlib.contextmanager
-def opened(source: Source) -> Iterator[BinaryIO]:
-    """Open what is to be sent.
-
-    Raises:
-        TransferError: the local file can't be read.
-    """
-    if isinstance(source, bytes):
-        yield io.BytesIO(source)
-    elif isinstance(source, Path):
-        try:
-            file = source.open("rb")
-        except OSError as error:
-            raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
-        with file:
-            yield file
-    else:
-        yield source
 
 
 class _Upload:

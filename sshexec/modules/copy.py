@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from sshexec.connectors.base import Capability, Connector, Source
+from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.files import Found
+from sshexec.connectors.source import Source
 from sshexec.errors import ArgumentError, HostError, TransferError
 from sshexec.modules.arguments import Parameter, quoted, readable
 from sshexec.modules.base import Invocation, Module, Result

@@ -17,7 +17,8 @@ from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.channel import Channel
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
-from sshexec.connectors.ssh.transport import BufferedPacketizer, Link, Signal
+from sshexec.connectors.ssh.packets import BufferedPacketizer
+from sshexec.connectors.ssh.transport import Link, Signal
 from tests.testbed import Sshd
 
 

@@ -1,0 +1,34 @@
+"""What is sent to a host: bytes, a local file, or an open one."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from sshexec.errors import TransferError
+
+Source = bytes | Path | BinaryIO
+"""What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
+
+
+@contextlib.contextmanager
+def opened(source: Source) -> Iterator[BinaryIO]:
+    """Open what is to be sent.
+
+    Raises:
+        TransferError: the local file can't be read.
+    """
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    elif isinstance(source, Path):
+        try:
+            file = source.open("rb")
+        except OSError as error:
+            raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
+        with file:
+            yield file
+    else:
+        yield source
