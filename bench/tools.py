@@ -126,6 +126,7 @@ def _check(command: list[str]) -> str:
 
 TOOLS = (
     Tool("sshexec", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH),
+    Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
     Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL, flags=("-S",)),
     Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
