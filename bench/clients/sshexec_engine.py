@@ -4,31 +4,7 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from job import Job, Tally, session  # noqa: E402
-
-from sshexec import Engine, Inventory  # noqa: E402
-
-
-def main() -> None:
-    job = Job()
-    tally = Tally()
-    more = {"processes": job.processes} if job.processes > 1 else {}
-
-    def connect(first: int | None) -> None:
-        engine.run(f"all[0:{first - 1}]" if first else "all", "raw", job.command)
-
-    def run() -> None:
-        for result in engine.run("all", "raw", job.command).values():
-            tally.add(result.good, result.msg)
-
-    keep = 60 if job.mode == "session" else 0
-    with Engine(Inventory.load(job.inventory), concurrency=job.concurrency, keep=keep, **more) as engine:
-        if job.mode == "session":
-            session(job, connect, run)
-        else:
-            run()
-    tally.answer()
-
+from sshexec_worker import main  # noqa: E402
 
 if __name__ == "__main__":
     main()
