@@ -20,7 +20,7 @@ from sshexec.connectors.posix import Frame, quote
 from sshexec.errors import ArgumentError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, one_of, quoted
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, WANTED, errno_of, guards, unmet
 from sshexec.modules.words import expanding
 
 _COMMON = (
@@ -73,7 +73,7 @@ class _Running(Module):
 
     def _script(self, check: bool) -> str:
         chdir = self.arguments["chdir"]
-        change = f"x={_path(chdir)}\n{DIRECTORY}" if chdir else ""
+        change = f"{WANTED}={_path(chdir)}\n{DIRECTORY}" if chdir else ""
         return change + guards(self.arguments, glob=True) + ("" if check else self.running())
 
     @functools.cached_property
@@ -89,7 +89,7 @@ class _Running(Module):
         return self._answer(invocation, connector.execute(command, invocation.output, invocation.deadline))
 
     def _answer(self, invocation: Invocation, done: Completed) -> Result:
-        note, _, errno = done.note.partition(" ")
+        note = done.note.partition(" ")[0]
         arguments = self.arguments
         result = self._result(
             changed=False, cmd=self.shown, rc=0, stdout="", stderr="", start=None, end=None, delta=None, msg=""
@@ -97,7 +97,7 @@ class _Running(Module):
         if note == "chdir":
             result.update(failed=True, rc=None, msg=unmet(done.note, arguments["chdir"]))
         elif note == "executable":
-            result.update(failed=True, rc=int(errno), cmd=self._joined(), msg=unmet(done.note, self._program))
+            result.update(failed=True, rc=errno_of(done.note), cmd=self._joined(), msg=unmet(done.note, self._program))
             for name in ("start", "end", "delta"):
                 del result[name]
         elif note in STATES:
@@ -185,7 +185,7 @@ class Command(_Running):
         """Return the search for the executable and its start."""
         write = expanding if self.arguments["expand_argument_vars"] else quote
         words = [write(word) for word in self._words or [""]]
-        return f"x={words[0]}\n{PROGRAM}exec {' '.join(words)}"
+        return f"{WANTED}={words[0]}\n{PROGRAM}exec {' '.join(words)}"
 
     @property
     def _program(self) -> str:
@@ -219,7 +219,7 @@ class Shell(_Running):
         if not executable:
             return f"exec /bin/sh -c {quote(self.text)}"
         word = _path(executable)
-        return f"x={word}\n{PROGRAM}exec {word} -c {quote(self.text)}"
+        return f"{WANTED}={word}\n{PROGRAM}exec {word} -c {quote(self.text)}"
 
     @property
     def _program(self) -> str:

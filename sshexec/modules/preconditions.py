@@ -6,6 +6,7 @@ needs a round trip of its own. Notes carry the errno that Ansible, which asks th
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -15,24 +16,34 @@ from sshexec.modules.words import expanding
 
 # The nearest thing above a path that exists tells why the path can't be had.
 _WHY = """why() {
-q=$1 e=13
-until [ -e "$q" ]; do case $q in ?*/*) q=${q%/*} ;; /*) q=/ ;; *) q=.; break ;; esac; done
-if [ ! -d "$q" ]; then e=20; elif [ "$q" != "$1" ] && [ -x "$q" ]; then e=2; fi
+sshexec_q=$1 sshexec_e=13
+until [ -e "$sshexec_q" ]; do
+case $sshexec_q in ?*/*) sshexec_q=${sshexec_q%/*} ;; /*) sshexec_q=/ ;; *) sshexec_q=.; break ;; esac; done
+if [ ! -d "$sshexec_q" ]; then sshexec_e=20
+elif [ "$sshexec_q" != "$1" ] && [ -x "$sshexec_q" ]; then sshexec_e=2; fi
 }
 """
 
-DIRECTORY = f"""{_WHY}CDPATH= cd -- "$x" >/dev/null 2>&1 || {{ why "$x"; {NOTE} "chdir $e"; exit 1; }}
-"""
-"""Changes to the directory $x."""
+WANTED = "sshexec_x"
+"""Shell variable that holds the path in question. These scripts run in the environment of the command that follows, so
+every variable of theirs has a name that nobody else uses."""
 
-PROGRAM = f"""{_WHY}have() {{ [ -e "$1" ] && {{ e=13; [ -f "$1" ] && [ -x "$1" ]; }}; }}
-e=2
-case $x in
-*/*) have "$x" || {{ [ -e "$x" ] || why "$x"; false; }} ;;
-*) set -f; IFS=:; for w in ${{PATH-/bin:/usr/bin}}; do have "${{w:-.}}/$x" && break; done ;;
-esac || {{ {NOTE} "executable $e"; exit 127; }}
+DIRECTORY = f"""{_WHY}CDPATH= cd -- "${WANTED}" >/dev/null 2>&1 || {{
+why "${WANTED}"; {NOTE} "chdir $sshexec_e"; exit 1; }}
 """
-"""Looks for the program $x as execvp does."""
+"""Changes to the directory `WANTED`."""
+
+PROGRAM = f"""{_WHY}have() {{ [ -e "$1" ] && {{ sshexec_e=13; [ -f "$1" ] && [ -x "$1" ]; }}; }}
+search() {{ sshexec_p=${{PATH-/bin:/usr/bin}}:
+while [ "$sshexec_p" ]; do sshexec_w=${{sshexec_p%%:*}} sshexec_p=${{sshexec_p#*:}}
+have "${{sshexec_w:-.}}/$1" && return; done; return 1; }}
+sshexec_e=2
+case ${WANTED} in
+*/*) have "${WANTED}" || {{ [ -e "${WANTED}" ] || why "${WANTED}"; false; }} ;;
+*) search "${WANTED}" ;;
+esac || {{ {NOTE} "executable $sshexec_e"; exit 127; }}
+"""
+"""Looks for the program `WANTED` as execvp does."""
 
 STATES = {"creates": "exists", "removes": "does not exist"}
 """What the notes of `guards` say about the path of that name."""
@@ -55,9 +66,10 @@ def guards(arguments: Mapping[str, Any], *, glob: bool) -> str:
         if not arguments[name]:
             continue
         word = expanding(arguments[name], glob=glob)
-        find, there = f"f={word}", '[ -e "$f" ]'
+        find, there = f"sshexec_f={word}", '[ -e "$sshexec_f" ]'
         if glob:
-            find, there = f"for f in {word}; do break; done", f'{{ {there} || [ -L "$f" ]; }}'
+            find = f"for sshexec_f in {word}; do break; done"
+            there = f'{{ {there} || [ -L "$sshexec_f" ]; }}'
         lines.append(f"{find}\nif {unless}{there}; then {NOTE} {name}; exit 0; fi\n")
     return "".join(lines)
 
@@ -69,6 +81,11 @@ def unmet(note: str, path: str) -> str:
         note: `Completed.note`: ``chdir`` or ``executable``, and an errno.
         path: the directory or program as the user wrote it.
     """
-    kind, _, errno = note.partition(" ")
-    name = path.encode("utf-8", "surrogateescape")
-    return f"{_SAID[kind]}: [Errno {errno}] {os.strerror(int(errno))}: {name!r}"
+    name, number = path.encode("utf-8", "surrogateescape"), errno_of(note)
+    return f"{_SAID[note.partition(' ')[0]]}: [Errno {number}] {os.strerror(number)}: {name!r}"
+
+
+def errno_of(note: str) -> int:
+    """Return the errno of such a note; that of a missing file where a strange host leaves it out."""
+    number = note.partition(" ")[2]
+    return int(number) if number.isdecimal() and len(number) < 4 else errno.ENOENT

@@ -18,20 +18,21 @@ from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import FREE_FORM, Parameter, exclusive, first_word, one_of, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.local_file import shared
-from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, guards, unmet
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, STATES, WANTED, guards, unmet
 from sshexec.modules.raw import plain
 
 # In the home directory first: /tmp is often mounted noexec. mkdir makes the directory or fails, so nobody else's is
 # used. A TERM or a lost connection ends the running script first, then the trap removes the directory.
 _PLACE = """
-for t in "$HOME" "${{TMPDIR:-/tmp}}"; do d=$t/.sshexec-{token}; mkdir -m 700 "$d" 2>/dev/null && break; d=; done
-[ "$d" ] || {{ echo "no directory to write to: $HOME, ${{TMPDIR:-/tmp}}" >&2; {note} place; exit 1; }}
-trap 'trap "" HUP INT TERM; rm -rf "$d"' EXIT
+for sshexec_t in "$HOME" "${{TMPDIR:-/tmp}}"; do
+sshexec_d=$sshexec_t/.sshexec-{token}; mkdir -m 700 "$sshexec_d" 2>/dev/null && break; sshexec_d=; done
+[ "$sshexec_d" ] || {{ echo "no directory to write to: $HOME, ${{TMPDIR:-/tmp}}" >&2; {note} place; exit 1; }}
+trap 'trap "" HUP INT TERM; rm -rf "$sshexec_d"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-f=$d/{name}
-cat >"$f" && chmod u+x "$f" && [ "$(wc -c <"$f")" -eq {size} ] || {{ {note} place; exit 1; }}
+sshexec_f=$sshexec_d/{name}
+cat >"$sshexec_f" && chmod u+x "$sshexec_f" && [ "$(wc -c <"$sshexec_f")" -eq {size} ] || {{ {note} place; exit 1; }}
 """
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./+@%,~-]+")
@@ -123,12 +124,12 @@ class Script(Module):
         place = _PLACE.format(token=secrets.token_hex(8), note=NOTE, name=name, size=len(content))
         chdir = self.arguments["chdir"]
         line = f'{self._executable} "$0" {self._rest}'.lstrip()
-        change = f"x={quote(chdir)}\n{DIRECTORY}" if chdir else ""
+        change = f"{WANTED}={quote(chdir)}\n{DIRECTORY}" if chdir else ""
         program, search = self._program(content), ""
         if program and self._executable:
             # A name may be one of the shell's own commands too.
-            own = 'case $x in */*) false ;; *) command -v "$x" >/dev/null 2>&1 ;; esac'
-            search = f"x={program}\n{own} || {{\n{PROGRAM}}}\n"
+            own = f'case ${WANTED} in */*) false ;; *) command -v "${WANTED}" >/dev/null 2>&1 ;; esac'
+            search = f"{WANTED}={program}\n{own} || {{\n{PROGRAM}}}\n"
         elif program:
-            search = f"x={quote(program if '/' in program else f'./{program}')}\n{PROGRAM}"
-        return f'{place}{change}{search}/bin/sh -c {quote(line)} "$f" </dev/null'
+            search = f"{WANTED}={quote(program if '/' in program else f'./{program}')}\n{PROGRAM}"
+        return f'{place}{change}{search}/bin/sh -c {quote(line)} "$sshexec_f" </dev/null'

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import string
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from sshexec.connectors.posix import NOTE, quote
-from sshexec.modules.preconditions import DIRECTORY, PROGRAM, unmet
+from sshexec.modules.preconditions import DIRECTORY, PROGRAM, WANTED, unmet
+from tests.modules.conftest import Run
 
 SHELLS = [shell for shell in (["dash"], ["bash"], ["busybox", "sh"]) if shutil.which(shell[0])]
 
 
 def note(shell: list[str], script: str, path: str, **more: int) -> str:
     """Return what a piece of script notes about a path; "ran" where it holds."""
-    text = f'{NOTE}() {{ echo "$*"; }}\nx={quote(path)}\n{script}echo ran\n'
+    text = f'{NOTE}() {{ echo "$*"; }}\n{WANTED}={quote(path)}\n{script}echo ran\n'
     done = subprocess.run([*shell, "-c", text], capture_output=True, text=True, timeout=30, check=False, **more)
     assert done.stderr == ""
     return done.stdout.strip()
@@ -64,3 +66,17 @@ def test_messages_are_those_of_ansible() -> None:
     assert unmet("chdir 20", "/etc/passwd") == (
         "Unable to change directory before execution: [Errno 20] Not a directory: b'/etc/passwd'"
     )
+
+
+@pytest.mark.parametrize("module", ["command", "shell", "script"])
+def test_the_environment_of_a_command_is_the_callers(module: str, run: Run, tmp_path: Path) -> None:
+    mine = dict.fromkeys(string.ascii_lowercase, "MINE") | {"CDPATH": "/usr"}
+    if module == "command":
+        mine["IFS"] = ","  # a shell sets its own
+    (tmp_path / "show").write_text("#!/bin/sh\nexec env\n")
+    free = f"{tmp_path}/show" if module == "script" else "env"
+    arguments = {"_raw_params": free, "chdir": "/tmp", "creates": "/nonexistent", "removes": "/etc"}
+    result = run(module, arguments, environment=mine)
+    assert result["rc"] == 0, result
+    seen = dict(line.split("=", 1) for line in result["stdout"].splitlines() if "=" in line)
+    assert {name: seen.get(name) for name in mine} == mine
