@@ -68,14 +68,20 @@ def mask(text: str, variables: Any) -> str:
     """Return a text with the values of secrets in it hidden.
 
     Args:
-        text: a message, say.
+        text: a message, say; it may quote them as Python does.
         variables: may hold the secrets, at any depth; those of one or two characters stay, since hiding them would
             make the text unreadable and give them away.
     """
     for value in sorted(set(_values(variables, secret=False)), key=len, reverse=True):
         if len(value) > 2:
-            text = text.replace(value, HIDDEN)
+            text = text.replace(value, HIDDEN).replace(repr(value)[1:-1], HIDDEN)
     return text
+
+
+def shows_secret(value: Any, variables: Any) -> bool:
+    """Return whether the value of a secret among the variables stands in a text, or in one at any depth of a value."""
+    secrets = {text for text in _values(variables, secret=False) if len(text) > 2}
+    return bool(secrets) and any(each in text for text in _values(value, secret=True) for each in secrets)
 
 
 def _values(value: Any, *, secret: bool) -> Iterator[str]:

@@ -16,7 +16,7 @@ from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class
 from sshexec.runtime.job import Job
-from sshexec.secret import Secret
+from sshexec.secret import Secret, mask, shows_secret
 from sshexec.task import Target
 from sshexec.templating import has_template, render
 
@@ -102,12 +102,24 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
             key = repr(args)
             module = modules.get(key)
             if module is None:
-                module = modules[key] = kind.from_args(args)
+                module = modules[key] = _filled_in(kind, args, target)
         environment = job.task.environment
         if environment_templated:
             environment = render(environment, target.variables, target.host)
         plans[target.host] = Plan(target.host, connector, options, module, environment)
     return plans
+
+
+def _filled_in(kind: type[Module], args: Any, target: Target) -> Module:
+    """Return the module with one host's arguments; what is wrong with them is not said where it would show a secret."""
+    try:
+        return kind.from_args(args)
+    except InputError:
+        if not shows_secret(args, target.variables):
+            raise
+    raise ArgumentError(
+        f"host {target.host}: {kind.name}: the arguments are wrong, and not shown, since a secret variable is in them"
+    )
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
@@ -128,9 +140,13 @@ def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, Con
     if settings:
         variables = {**variables, **render(settings, variables, target.host)}
     try:
-        connector = connector_class(str(variables.get("ansible_connection", "ssh")))
-    except OptionError as error:
-        raise OptionError(f"host {target.host}: {error.message}") from None
-    options = connector.Options.from_vars(variables, target.host)
-    contexts[connector].check(options)
+        try:
+            connector = connector_class(str(variables.get("ansible_connection", "ssh")))
+        except OptionError as error:
+            raise OptionError(f"host {target.host}: {error.message}") from None
+        options = connector.Options.from_vars(variables, target.host)
+        contexts[connector].check(options)
+    except InputError as error:
+        # As an error of its own: an exception keeps the text it was made with.
+        raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
     return connector, options

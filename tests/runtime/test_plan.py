@@ -55,6 +55,25 @@ def test_nothing_is_contacted(
 
 
 @pytest.mark.parametrize(
+    ("variables", "module", "args"),
+    [
+        ({}, "command", 'echo "{{ db_password }}'),
+        ({}, "command", {"cmd": 'echo "{{ db_password }}'}),
+        ({}, "copy", {"content": "x", "dest": "/tmp/x", "mode": "{{ db_password }}"}),
+        ({}, "ping", {"data": {"a": "{{ db_password }}"}}),
+        ({"ansible_become": "{{ db_password }}"}, "ping", None),
+        ({"ansible_connection": "{{ db_password }}"}, "ping", None),
+        ({"ansible_connection": "ssh", "ansible_port": "{{ db_password }}"}, "ping", None),
+    ],
+)
+def test_what_is_wrong_never_shows_a_secret(variables: dict[str, Any], module: str, args: Any) -> None:
+    host = Host("h", {"ansible_connection": "local", "db_password": "hunter2'\\hunter", **variables})
+    with Engine(Inventory.from_hosts([host])) as engine, pytest.raises(errors.InputError) as caught:
+        engine.run("h", module, args)
+    assert "hunter" not in f"{caught.value} {caught.value!r} {vars(caught.value)}"
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"serial": 0}, "serial"),
