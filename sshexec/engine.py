@@ -75,7 +75,9 @@ class Engine:
         keep: float = 60.0,
     ) -> None:
         if not isinstance(inventory, Inventory):
-            raise ArgumentError(f"inventory: expected an Inventory (Inventory.load(...)), got {inventory!r}")
+            raise ArgumentError(
+                f"inventory: expected an Inventory (Inventory.load(...)), got {type(inventory).__name__}"
+            )
         expect.count("concurrency", concurrency, "hosts")
         if processes is not None:
             expect.count("processes", processes, "processes")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from sshexec.errors import ArgumentError
 
-_LONGEST = 10**9
+LONGEST = 10**9
 """Seconds: 31 years. No clock of the system is asked to wait longer."""
 
 
@@ -25,9 +25,12 @@ def seconds(name: str, value: object, *, zero: bool = False, optional: bool = Tr
     """
     if value is None and optional:
         return
-    if _number(value) and (value >= 0 if zero else value > 0) and value <= _LONGEST:  # type: ignore[operator]
+    if _number(value) and (value >= 0 if zero else value > 0) and value <= LONGEST:  # type: ignore[operator]
         return
-    raise ArgumentError(f"{name}: expected seconds {'from' if zero else 'above'} 0, got {value!r}")
+    bounds = f"{'from' if zero else 'above'} 0"
+    if _number(value) and value > LONGEST:  # type: ignore[operator]
+        bounds += f", at most {LONGEST}"
+    raise ArgumentError(f"{name}: expected seconds {bounds}, got {value!r}")
 
 
 def count(name: str, value: object, what: str) -> None:

@@ -152,7 +152,10 @@ class Run:
         """
         if self._queue is None:
             raise ValueError("this run was started without events")
-        self._read = True
+        self._read = True  # now, and not with the first event that is asked for
+        return self._remaining()
+
+    def _remaining(self) -> Iterator[Event]:
         try:
             while True:
                 with self._changed:
@@ -193,9 +196,11 @@ class Run:
             return sorted(self._states.values(), key=lambda state: state.since)
 
     def listen(self, callback: Callable[[], None]) -> None:
-        """Have a callback called, from another thread, whenever events have come or the run is done."""
+        """Have a callback called, from another thread, whenever events have come or the run is done.
+
+        It reads none: `poll` does, and where nobody has by the time of `wait`, output is dropped.
+        """
         with self._changed:
-            self._read = True
             self._listeners.append(callback)
         callback()
 

@@ -61,6 +61,7 @@ class Resolver:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._lookups: dict[str, _Lookup] = {}
+        self._most = _MOST_NAMES
 
     def resolve(self, host: str, port: int, deadline: Deadline, guard: Callable[[], None]) -> list[Address]:
         """Return the addresses of a name, in the system's order; a literal address is returned at once.
@@ -92,8 +93,9 @@ class Resolver:
         return [_address(family, literal, scope, port) for family, literal, scope in lookup.found]
 
     def _begin(self, host: str) -> _Lookup:
-        if len(self._lookups) >= _MOST_NAMES:
+        if len(self._lookups) >= self._most:
             self._lookups = {name: lookup for name, lookup in self._lookups.items() if not lookup.old}
+            self._most = max(_MOST_NAMES, 2 * len(self._lookups))
         lookup = _Lookup()
         # getaddrinfo can't be interrupted: it gets a thread of its own, which nobody has to wait for.
         try:

@@ -14,24 +14,27 @@ import socket
 import weakref
 
 _kept: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+_dead: list[_socket.socket] = []
+"""A socket without a peer; made with the first connection, since a child may find no descriptor left for one."""
 
 
 def keep_from_children(sock: socket.socket) -> None:
     """See to it that children which this process forks can't use a connection."""
+    if not _dead:
+        # The bare type: gevent's would talk to an event loop, which in a child is still the parent's.
+        gone, dead = _socket.socketpair()
+        gone.close()
+        _dead.append(dead)
     _kept.add(sock)
 
 
 def _sever() -> None:
-    # The bare socket type: gevent's would talk to an event loop that is still the parent's.
-    gone, dead = _socket.socketpair()
-    gone.close()
     for sock in list(_kept):
         descriptor = sock.fileno()  # -1 once it is closed
         if descriptor >= 0:
             with contextlib.suppress(OSError):
-                os.dup2(dead.fileno(), descriptor, inheritable=False)
+                os.dup2(_dead[0].fileno(), descriptor, inheritable=False)
     _kept.clear()
-    dead.close()
 
 
 os.register_at_fork(after_in_child=_sever)

@@ -44,7 +44,7 @@ class Names:
         names = self._known[host]
         for name in names:
             if ":" in name:
-                text = text.replace(name, _OWN)
+                text = re.sub(re.escape(name), _OWN, text, flags=re.IGNORECASE)
         return _WORD.sub(lambda word: _OWN if word[0].lower() in names else word[0], text)
 
     def _addresses(self, host: str) -> list[str]:

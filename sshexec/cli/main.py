@@ -97,7 +97,8 @@ def run(args: Sequence[str] | None = None) -> int:
     if os.environ.get("SSHEXEC_TRACEBACK"):
         log = logging.getLogger("sshexec")
         log.setLevel(logging.DEBUG)
-        log.addHandler(logging.StreamHandler())
+        if not log.handlers:
+            log.addHandler(logging.StreamHandler())
     try:
         code = cli.main(args, prog_name="sshexec", standalone_mode=False)
     except click.UsageError as error:

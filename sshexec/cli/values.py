@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import click
 
+from sshexec import expect
+
 
 def count(text: str) -> int:
     """Return a whole number above 0.
@@ -36,6 +38,8 @@ def seconds(text: str) -> float:
     value = _number(text)
     if value is None or value <= 0:
         raise click.BadParameter(f"expected a number of seconds above 0, got {text!r}")
+    if value > expect.LONGEST:
+        raise click.BadParameter(f"expected at most {expect.LONGEST} seconds, got {text!r}")
     return value
 
 

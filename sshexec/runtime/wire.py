@@ -19,9 +19,6 @@ from sshexec.secret import Secret
 _HEADER = struct.Struct("!Q")
 _PIECE = 2**18
 
-UNSENDABLE = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
-"""What pickle raises for what can't be pickled."""
-
 
 class _Pickler(pickle.Pickler):
     def persistent_id(self, obj: object) -> str | None:
@@ -37,7 +34,7 @@ def pack(value: object) -> bytes:
     """Return a value as bytes, to be unpacked by the other end at a moment of its own choosing.
 
     Raises:
-        one of `UNSENDABLE`: it can't be sent at all.
+        Exception: it can't be sent at all; its own classes may raise anything.
     """
     buffer = io.BytesIO()
     _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
@@ -53,7 +50,7 @@ def sendable(value: object) -> bool:
     """Return whether a value can be sent at all."""
     try:
         pack(value)
-    except UNSENDABLE:
+    except Exception:  # noqa: BLE001 - that of its own classes
         return False
     return True
 

@@ -8,7 +8,6 @@ from sshexec.runtime.patched import patch
 
 patch()
 
-import contextlib
 import gc
 import logging
 import os
@@ -122,8 +121,10 @@ class _ParentsLog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send a record as text, with its traceback."""
-        with contextlib.suppress(OSError):  # the parent is gone
+        try:
             self._wire.send(("log", record.name, record.levelno, self.format(record)))
+        except Exception:  # noqa: BLE001 - as the handlers of logging do
+            self.handleError(record)  # the parent is gone, or the record can't be formatted
 
 
 def _leave_with(parent: int, wire: Wire) -> None:

@@ -25,7 +25,7 @@ from sshexec.errors import ArgumentError, InputError, SshexecError, WorkerLostEr
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
 from sshexec.runtime.job import Emit, Job, Stop
-from sshexec.runtime.wire import UNSENDABLE, Wire, pack, sendable
+from sshexec.runtime.wire import Wire, pack, sendable
 
 START_LIMIT = 60.0
 """Seconds that a worker has to start and to check a job."""
@@ -203,8 +203,8 @@ class _Worker:
             self._outstanding[job.id] = (emit, set())
         try:
             packed = pack(job)
-        except UNSENDABLE as error:
-            raise ArgumentError(_unsendable(job, error)) from None
+        except Exception as error:
+            raise ArgumentError(_unsendable(job)) from error
         self.tell("prepare", job.id, packed)
 
     def wait_prepared(self, job_id: str, limit: float) -> None:
@@ -321,7 +321,7 @@ class _Worker:
         return f"ended with exit status {code}" + (f": {lines[-1]}" if lines else "")
 
 
-def _unsendable(job: Job, error: Exception) -> str:
+def _unsendable(job: Job) -> str:
     """Return what is wrong with a job that can't be pickled: the first variable or argument that can't."""
     named = [("args", job.task.args), *(("environment", value) for value in job.task.environment.values())]
     for target in job.targets:
@@ -329,12 +329,14 @@ def _unsendable(job: Job, error: Exception) -> str:
     for name, value in named:
         if not sendable(value):
             return f"{name}: {type(value).__name__} can't be sent to the worker process that speaks to the hosts"
-    return f"the task can't be sent to the worker process that speaks to the hosts: {error}"
+    return "the task can't be sent to the worker process that speaks to the hosts"
 
 
 def _log(name: str, level: int, text: str) -> None:
     """Log what a worker has to say, where this process wants to know it."""
-    logging.getLogger(name).log(level, "%s", text)
+    # A fault of a platform's own handler costs a line of its log, and not the worker.
+    with contextlib.suppress(Exception):
+        logging.getLogger(name).log(level, "%s", text)
 
 
 def _python() -> str:

@@ -85,6 +85,21 @@ def test_wait_alone_does_not_hold_a_host_that_prints_much(engine: Engine) -> Non
     assert {type(event) for event in run.events()} <= {HostStarted, HostPhase, HostFinished, RunFinished}
 
 
+def test_a_listener_is_no_reader(engine: Engine) -> None:
+    run = engine.start("l0", "raw", "yes | head -c 30000000", output_limit=1000)
+    run.listen(lambda: None)
+    assert run.wait(60).stats == {"changed": 1}
+
+
+def test_a_reader_that_has_asked_gets_the_output_although_somebody_waits(engine: Engine) -> None:
+    run = engine.start("l0", "raw", "echo hello")
+    events = run.events()
+    waiting = threading.Thread(target=run.wait, args=(60,))
+    waiting.start()
+    assert "hello\n" in [event.text for event in events if isinstance(event, Output)]
+    waiting.join(60)
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"concurrency": "10"}, r"concurrency: expected a number of hosts from 1, got '10'"),
     ({"concurrency": 2.5}, r"concurrency: expected a number of hosts"),
@@ -97,7 +112,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 WRONG_FOR_A_RUN: list[tuple[dict[str, Any], str]] = [
     ({"timeout": "5"}, r"timeout: expected seconds above 0, got '5'"),
     ({"timeout": True}, r"timeout: expected seconds above 0, got True"),
-    ({"run_timeout": float("inf")}, r"run_timeout: expected seconds above 0, got inf"),
+    ({"run_timeout": float("inf")}, r"run_timeout: expected seconds above 0, at most 1000000000, got inf"),
     ({"run_timeout": float("nan")}, r"run_timeout: expected seconds above 0, got nan"),
     ({"environment": [1]}, r"environment: expected a mapping"),
     ({"variables": 5}, r"variables: expected a mapping"),

@@ -197,10 +197,17 @@ def test_workers_share_the_memory_for_output(local: Inventory) -> None:
     assert any(r.truncated for r in result.values())
 
 
+class Odd:
+    def __reduce__(self) -> Any:
+        raise ValueError("hunter2")
+
+
 def test_what_cannot_be_sent_to_a_worker_is_named(local: Inventory) -> None:
     with Engine(local) as engine:
         with pytest.raises(ArgumentError, match=r"host l0: variable handle: lock can't be sent"):
             engine.run("all", "ping", variables={"handle": threading.Lock()})
+        with pytest.raises(ArgumentError, match=r"host l0: variable odd: Odd can't be sent"):
+            engine.run("all", "ping", variables={"odd": Odd()})
         with pytest.raises(ArgumentError, match=r"args: dict can't be sent"):
             engine.run("all", "ping", {"data": threading.Lock()})
         assert engine.run("all", "ping").stats == {"ok": 6}
@@ -251,6 +258,20 @@ def test_a_workers_log_is_the_parents(local: Inventory, caplog: pytest.LogCaptur
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("sshexec.runtime.pool", "WARNING")
     assert "hosts at once instead of 1000000: this process may have" in record.getMessage()
+
+
+def test_a_logging_handler_that_fails_costs_no_worker(local: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(record: logging.LogRecord) -> None:
+        raise RuntimeError("a fault of the platform's")
+
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "handle", fail)
+    logging.getLogger("sshexec").addHandler(handler)
+    try:
+        with Engine(local, concurrency=1_000_000) as engine:
+            assert engine.run("all", "ping").stats == {"ok": 6}
+    finally:
+        logging.getLogger("sshexec").removeHandler(handler)
 
 
 def test_workers_share_the_concurrency(local: Inventory) -> None:
