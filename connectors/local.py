@@ -136,6 +136,12 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             if process is not None:
                 with process, contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+            if error.errno == errno.E2BIG:
+                raise HostError(
+                    "the command and its environment are too long for this system",
+                    host=self.host,
+                    phase=Phase.RUNNING,
+                ) from error
             raise UnreachableError(
                 f"can't start a process here: {error.strerror}", host=self.host, phase=Phase.RUNNING
             ) from error

@@ -68,7 +68,8 @@ class Worker:
         self._outbox.put(None)
         sender.join(FLUSH_LIMIT)
 
-    def _prepare(self, job_id: str, packed: bytes) -> None:
+    def _prepare(self, job_id: str, packed: bytes, level: int) -> None:
+        logging.getLogger("sshexec").setLevel(level)
         problem: InputError | None = None
         try:
             self._executor.prepare(_unpacked(packed), lambda events: self._outbox.put((job_id, events)))

@@ -164,8 +164,7 @@ class _Worker:
         python = _python()
         ours, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        level = logging.getLogger("sshexec").getEffectiveLevel()
-        arguments = [str(each) for each in (theirs.fileno(), os.getpid(), concurrency, keep, level)]
+        arguments = [str(each) for each in (theirs.fileno(), os.getpid(), concurrency, keep, _level())]
         code = _START.format(path=[os.path.abspath(entry) for entry in sys.path if entry])
         with theirs:
             try:
@@ -205,7 +204,7 @@ class _Worker:
             packed = pack(job)
         except Exception as error:
             raise ArgumentError(_unsendable(job)) from error
-        self.tell("prepare", job.id, packed)
+        self.tell("prepare", job.id, packed, _level())
 
     def wait_prepared(self, job_id: str, limit: float) -> None:
         """Wait for the answer to `ask`.
@@ -330,6 +329,11 @@ def _unsendable(job: Job) -> str:
         if not sendable(value):
             return f"{name}: {type(value).__name__} can't be sent to the worker process that speaks to the hosts"
     return "the task can't be sent to the worker process that speaks to the hosts"
+
+
+def _level() -> int:
+    """Return from which level on this process wants to know what there is to log."""
+    return logging.getLogger("sshexec").getEffectiveLevel()
 
 
 def _log(name: str, level: int, text: str) -> None:
