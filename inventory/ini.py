@@ -105,7 +105,10 @@ class _Reader:
             name, equals, value = word.partition("=")
             if not equals or not name:
                 # Without the word itself: it may be the rest of a password with a blank in it.
-                raise draft.error(f"word {position}, behind host {pattern!r}, is no key=value; put quotes round blanks")
+                raise draft.error(
+                    f"word {position}, behind host {pattern!r}, is no key=value; put quotes round blanks "
+                    "(or is this no inventory?)"
+                )
             variables[name] = literal(value)
         group = draft.groups[self.group]
         for name in names:

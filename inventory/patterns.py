@@ -18,6 +18,7 @@ LOCALHOST = ("127.0.0.1", "localhost", "::1")
 """What means this machine where no source names it."""
 
 _PART = re.compile(r"(?:[^\s:\[\]]|\[[^\]]*\])+")
+_ZEROS = re.compile(r"(?<![0-9])0+(?=[0-9])")
 _SUBSCRIPT = re.compile(r"(.+)\[(?:(-?[0-9]{1,18})|([0-9]{1,18})([:-])([0-9]{0,18}))\]", re.DOTALL)
 _RANGE = re.compile(r"\[\w+:\w+(?::\d+)?\]")
 
@@ -115,13 +116,13 @@ class Selector:
         found = _SUBSCRIPT.fullmatch(part) if part[0] != "~" else None
         if found is None:
             return self._expression(part)
-        hosts = self._expression(found[1])
+        hosts = self._expression(found[1], of=part)
         chosen = _subscript(hosts, found)
         if hosts and not chosen:
             raise PatternError(f"{part!r} matches nothing: {found[1]!r} has {len(hosts)} host(s), counted from 0")
         return chosen
 
-    def _expression(self, expression: str) -> list[Host]:
+    def _expression(self, expression: str, of: str = "") -> list[Host]:
         """Return the hosts of the groups that match; hosts by their own names only if no group does, or for globs."""
         matches = _matcher(expression)
         groups = [group for name, group in self._groups.items() if matches(name)]
@@ -131,11 +132,19 @@ class Selector:
         if not hosts and not groups:
             if expression in LOCALHOST:
                 return [self._localhost(expression)]
-            raise PatternError(f"no host or group matches {expression!r}{self._suggestion(expression)}")
+            behind = f" (of {of!r})" if of else ""
+            raise PatternError(f"no host or group matches {expression!r}{behind}{self._suggestion(expression)}")
         return list(hosts.values())
 
     def _suggestion(self, expression: str) -> str:
-        close = difflib.get_close_matches(expression, [*self._groups, *self._hosts], n=1, cutoff=0.65)
+        names = [*self._groups, *self._hosts]
+        plain = _ZEROS.sub("", expression)
+        close = [name for name in names if _ZEROS.sub("", name) == plain]
+        if not close:
+            # Of equally close ones the first of the inventory, not the last of the alphabet.
+            found = set(difflib.get_close_matches(expression, names, n=len(names), cutoff=0.65))
+            close = [name for name in names if name in found]
+            close.sort(key=lambda name: -difflib.SequenceMatcher(None, name, expression).ratio())
         return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _DEEPEST = 10
 _DEPTH = "\0depth"
 """Under this name, which no template can spell, the variables carry how deep expressions nest."""
-_LONE = re.compile(r"\A\s*\{\{((?:(?!\}\}|\{\{).)*)\}\}\s*\Z", re.DOTALL)
+_LONE = re.compile(r"\A\{\{((?:(?!\}\}|\{\{).)*)\}\}\Z", re.DOTALL)
+"""One expression and nothing else, not even a blank: its value keeps its type. Otherwise the result is a text."""
 
 
 def has_template(value: Any) -> bool:

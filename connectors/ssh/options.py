@@ -152,7 +152,8 @@ class _Arguments:
                 continue
             flag, value = word[:2], word[2:]
             if flag not in ("-o", "-i", "-p", "-l"):
-                raise self._wrong(f"option {word!r} is not supported")
+                later = ": jump hosts come in a later version" if word.startswith("-J") else ""
+                raise self._wrong(f"option {word!r} is not supported{later}")
             value = value or self._next(words, flag)
             if flag == "-o":
                 name, _, value = value.partition("=") if "=" in value else value.partition(" ")
@@ -172,7 +173,8 @@ class _Arguments:
             return
         reader = _READERS.get(key)
         if reader is None:
-            raise self._wrong(f"option {name!r} is not supported")
+            later = ": jump hosts come in a later version" if name.lower() in ("proxyjump", "proxycommand") else ""
+            raise self._wrong(f"option {name!r} is not supported{later}")
         try:
             read = reader(value)
         except ValueError as error:

@@ -10,6 +10,7 @@ from sshexec.cli.alike import Names
 from sshexec.cli.display import Display, Lines, LiveDisplay
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.report import Report, summary
+from sshexec.cli.retry import RetryFile
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 
 def follow(
-    run: Run, report: Report, stdout: Stdout, names: Names, *, quiet: bool = False, verbose: bool = False
+    run: Run,
+    report: Report,
+    stdout: Stdout,
+    names: Names,
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    retry: RetryFile | None = None,
 ) -> int:
     """See a run through to its end and return the exit code.
 
@@ -32,6 +40,7 @@ def follow(
         names: how the hosts are called, for the summary.
         quiet: show neither progress nor summary.
         verbose: print on standard error when a host enters another phase, and what its connection has to say.
+        retry: gets the names of the hosts that did not end well.
 
     Raises:
         StdoutLostError: standard output can't be written to; the run was cancelled.
@@ -48,6 +57,8 @@ def follow(
         try:
             with display:
                 result = _relay(run, report, display, verbose)
+            if retry is not None:
+                retry.write(result)
             stdout.write(report.end(result))
             stdout.flush()
         except StdoutLostError:

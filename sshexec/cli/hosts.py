@@ -52,7 +52,7 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
     if text is None:
         hosts = select(inventory, pattern or "all", limit)
         if views["graph"]:
-            text = "".join(_graph(inventory, {host.name for host in hosts}))
+            text = "".join(_graph(inventory, hosts, everything=not pattern and not limit))
         elif views["origins"]:
             text = "".join(_with_origins(inventory, host) for host in hosts)
         else:
@@ -71,15 +71,22 @@ def _text(inventory: Inventory, host: str | None, as_list: bool) -> str | None:
     return None
 
 
-def _graph(inventory: Inventory, wanted: set[str]) -> Iterator[str]:
-    """Draw groups and wanted hosts as ansible-inventory does; groups without any are left out."""
+def _graph(inventory: Inventory, hosts: list[Host], everything: bool) -> Iterator[str]:
+    """Draw groups and hosts as ansible-inventory does; where a pattern chooses, groups without a host are left out."""
+    wanted = {host.name for host in hosts}
+    above: set[str] = set()
+    # The deepest first: the way up from there names the others, and none is walked twice.
+    groups = {group.name: group for host in hosts for group in host.groups.values()}
+    for group in sorted(groups.values(), key=lambda group: -group.depth):
+        if group.name not in above:
+            above.update(one.name for one in group.ancestors())
     for depth, member in inventory.graph():
         if isinstance(member, Host):
             if member.name in wanted:
                 yield f"{'  |' * depth}--{member.name}\n"
         elif depth == 0:
             yield f"@{member.name}:\n"
-        elif any(host.name in wanted for host in member.all_hosts()):
+        elif everything or member.name in above:
             yield f"{'  |' * depth}--@{member.name}:\n"
 
 

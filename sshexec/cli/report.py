@@ -87,12 +87,13 @@ class Text(Report):
     def block(self, name: str, result: HostResult) -> str:
         """Return a heading and, below it, what the host answered."""
         if _printed(result) and not self._verbose:
-            parts = (result.stdout, result.stderr, "" if result.good else result.msg)
+            told = not result.good or result.status == "skipped"
+            parts = (result.stdout, result.stderr, result.msg if told else "")
             body = "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part)
             return self._heading(name, result, " >>") + self.safe(body) + self._spilled(result)
         data = self._data(result)
         lines = unified(data.get("diff"))
-        if lines and not self._verbose:
+        if lines:
             del data["diff"]
         body = json.dumps(data, indent=4, ensure_ascii=False, default=str)
         heading = self._heading(name, result, " => ").removesuffix("\n")
@@ -106,7 +107,9 @@ class Text(Report):
         """Return ``h1 | CHANGED | rc=0``, or the cause in the place of an exit status."""
         word = _TITLES.get(result.status, result.status.upper())
         detail = ""
-        if result.rc is not None:
+        if result.status == "skipped":
+            detail = ""  # what its rc is, where it has one, is nobody's exit status
+        elif result.rc is not None:
             detail = f" | rc={result.rc}"
         elif result.cause not in (None, result.status):
             detail = f" | {result.cause}"
@@ -151,7 +154,7 @@ class OneLine(Text):
             body = json.dumps(self._data(result), ensure_ascii=False, default=str)
             return f"{title} => {self.safe(body)}\n"
         pieces = [("(stdout)", result.stdout), ("(stderr)", result.stderr)]
-        if not result.good:
+        if not result.good or result.status == "skipped":
             pieces.append(("(msg)", result.msg))
         shown = " ".join(f"{mark} {_on_one_line(text)}" for mark, text in pieces if text)
         return f"{title} | {self.safe(shown)}\n" if shown else f"{title}\n"
@@ -231,7 +234,7 @@ def _problems(result: RunResult) -> list[str]:
 
 def _printed(result: HostResult) -> bool:
     """Return whether the result is what a command printed, or a message, rather than data to look at."""
-    return result.rc is not None or result.status in ("unreachable", "timeout", "cancelled")
+    return result.rc is not None or result.status in ("unreachable", "timeout", "cancelled", "skipped")
 
 
 def _counted(names: list[str] | tuple[str, ...]) -> str:

@@ -10,6 +10,7 @@ import click
 
 from sshexec.cli.alike import Names
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
+from sshexec.cli.retry import RetryFile
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
-_BECOME = {
-    "become": "-b/--become",
-    "ask_become_pass": "-K/--ask-become-pass",
-    "become_user": "--become-user",
-    "become_method": "--become-method",
+_BECOME = "privilege escalation is not available yet"
+_MISSING = {
+    "become": ("-b/--become", _BECOME),
+    "ask_become_pass": ("-K/--ask-become-pass", _BECOME),
+    "become_user": ("--become-user", _BECOME),
+    "become_method": ("--become-method", _BECOME),
+    "tree": ("-t/--tree", "not available; --json holds every result, and --spill keeps whole streams in files"),
+    "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
+    "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
+    "module_path": ("-M/--module-path", "not available; modules of your own are entry points (sshexec.modules)"),
 }
-"""Options that are known, so that whoever comes from Ansible is told what is missing."""
+"""Options that are known, so that whoever comes from Ansible is told what there is instead."""
 
 _EPILOG = """\b
 Examples:
@@ -39,6 +45,7 @@ Examples:
   sshexec run all -i hosts.yml -m script -a './check.sh --fast' --fold
   sshexec run all -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf' -C -D
   sshexec run all -i hosts.yml -a 'systemctl restart app' --serial 1,20% --max-fail-percentage 10
+  sshexec run all -i hosts.yml -m ping --retry-file failed.txt; sshexec run @failed.txt -i hosts.yml -m ping
   sshexec run all -i hosts.yml -a 'cat /etc/os-release' --json | jq '.hosts[].result.rc'
 
 \b
@@ -80,6 +87,10 @@ once."""
 @click.option("-K", "--ask-become-pass", is_flag=True, hidden=True)
 @click.option("--become-user", hidden=True)
 @click.option("--become-method", hidden=True)
+@click.option("-t", "--tree", hidden=True)
+@click.option("-B", "--background", hidden=True)
+@click.option("-P", "--poll", hidden=True)
+@click.option("-M", "--module-path", hidden=True)
 @click.option("-o", "--one-line", is_flag=True, help="Print one line for each host.")
 @click.option("-F", "--fold", is_flag=True, help="Print equal answers once, at the end.")
 @click.option("--json", is_flag=True, help="Print one JSON object for the run, at the end.")
@@ -88,8 +99,9 @@ once."""
     "--output-limit", type=size, default="16M", metavar="SIZE", show_default=True, help="Bytes kept of each stream."
 )
 @click.option(
-    "--spill", type=click.Path(file_okay=False, exists=True), metavar="DIR", help="Write streams over the limit here."
+    "--spill", type=click.Path(file_okay=False), metavar="DIR", help="Write streams over the limit here, in full."
 )
+@click.option("--retry-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write who did not end well here.")
 @click.option("--list-hosts", is_flag=True, help="Print the hosts that would be contacted, and stop.")
 @click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor summary.")
 @click.option(
@@ -107,9 +119,9 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     chosen = [flag for name, flag in _FORMATS.items() if options[name]]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
-    for name, flag in _BECOME.items():
+    for name, (flag, instead) in _MISSING.items():
         if options[name]:
-            raise InputError(f"{flag}: privilege escalation is not available yet")
+            raise InputError(f"{flag}: {instead}")
     inventory = load_inventory(sources, pattern)
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     if options["list_hosts"]:
@@ -119,6 +131,9 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     from sshexec.cli.foreground import follow
     from sshexec.engine import Engine
 
+    if options["spill"]:
+        _make_directory(options["spill"])
+    retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
     names = Names(inventory, variables)
     with Engine(
@@ -130,7 +145,8 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     ) as engine:
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
-        return follow(run, _report(options, stdout, names), stdout, names, quiet=options["quiet"], verbose=verbose)
+        report = _report(options, stdout, names)
+        return follow(run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry)
 
 
 def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
@@ -156,6 +172,13 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
         # The name that a mapping has for it says nothing to whoever types a text.
         message = error.message.replace(FREE_FORM, "a free text")
         raise ArgumentError(message if options["arguments"] else f"{message} (give it with -a)") from None
+
+
+def _make_directory(path: str) -> None:
+    try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--spill: {path}: {error.strerror}") from None
 
 
 def _list_hosts(hosts: list[str]) -> int:

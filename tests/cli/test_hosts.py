@@ -47,7 +47,7 @@ def test_one_name_a_line(hosts: Path, args: tuple[str, ...], names: list[str]) -
 
 
 def test_graph(hosts: Path) -> None:
-    expected = "@all:\n  |--@web:\n  |  |--web1\n  |  |--web2\n  |--@db:\n  |  |--db1\n"
+    expected = "@all:\n  |--@ungrouped:\n  |--@web:\n  |  |--web1\n  |  |--web2\n  |--@db:\n  |  |--db1\n"
     assert sshexec("hosts", "-i", hosts, "--graph").stdout == expected
     assert sshexec("hosts", "db", "-i", hosts, "--graph").stdout == "@all:\n  |--@db:\n  |  |--db1\n"
 

@@ -214,6 +214,25 @@ def test_output_over_the_limit_is_spilled(tmp_path: Path) -> None:
     assert path.read_text().split() == [str(n) for n in range(1, 20001)]
 
 
+def test_who_did_not_end_well_is_the_next_pattern(tmp_path: Path) -> None:
+    failed = tmp_path / "failed.txt"
+    hosts = "l1,l2,l3,"
+    command = "exit {{ 0 if inventory_hostname == 'l2' else 3 }}"
+    done = sshexec("run", "all", "-i", hosts, "-c", "local", "-m", "shell", "-a", command, "--retry-file", failed)
+    assert (done.returncode, failed.read_text()) == (2, "l1\nl3\n")
+    done = sshexec("run", f"@{failed}", "-i", hosts, "-c", "local", "-m", "ping", "--retry-file", failed, "-o")
+    assert sorted(line.split()[0] for line in done.stdout.splitlines()) == ["l1", "l3"]
+    assert failed.read_text() == ""
+
+
+def test_a_skipped_host_says_why_and_has_no_exit_status() -> None:
+    for module, arguments in (("shell", "id"), ("script", "/etc/hostname")):
+        done = sshexec("run", "h1", "-i", "h1,", "-c", "local", "-m", module, "-a", arguments, "-C")
+        heading, why = done.stdout.splitlines()
+        assert heading == "h1 | SKIPPED >>"
+        assert "heck mode" in why
+
+
 def test_verbose_shows_phases_on_stderr(sshd: Sshd, inventory: Write) -> None:
     path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1")})
     done = sshexec("run", "all", "-i", path, "-a", "true", "-v")

@@ -136,6 +136,8 @@ def test_a_pattern_without_a_plain_part_begins_with_all(
         (" , ", "is empty"),
         ("wbe", "no host or group matches 'wbe'; did you mean 'web'"),
         ("web:nomatch", "no host or group matches 'nomatch'"),
+        ("web1", "no host or group matches 'web1'; did you mean 'web01'"),
+        ("wbe[1:2]", r"no host or group matches 'wbe' (of 'wbe[1:2]'); did you mean 'web'"),
         ("all:!pord", "no host or group matches 'pord'; did you mean 'prod'"),
         ("all:&nix*", "no host or group matches 'nix*'"),
         ("web:&ungrouped", "matches nothing: no host is left"),

@@ -28,6 +28,9 @@ VARIABLES: dict[str, Any] = {
         ({"a": ["{{ items }}", 1]}, {"a": [[1, 2], 1]}),
         ("{{ deep }}", {"k": 3}),
         ("{{ n }}{{ n }}", "33"),
+        # Only an expression that stands alone keeps its type; blanks and line ends around one are text.
+        ("{{ name }}\n", "web\n"),
+        ("  {{ n }}\n\n", "  3\n\n"),
         ("{{ nope | default('other') }}", "other"),
         ("${HOME} {x}", "${HOME} {x}"),
         (7, 7),
