@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
 class RunOptions(TypedDict, total=False):
     """Keywords that `Engine.start`, `run`, `stream`, `arun` and `astream` share; `Engine.start` explains them."""
 
@@ -92,6 +95,7 @@ class Engine:
         self._variables = dict(variables or {})
         self._keep = keep
         self._lock = threading.Lock()
+        _engines.add(self)
         self._pid = os.getpid()
         self._executor: Executor | None = None
         self._runs: dict[str, Run] = {}
@@ -371,3 +375,12 @@ def _wake(run: Run) -> asyncio.Event:
 
     run.listen(wake)
     return woken
+
+
+def _after_fork() -> None:
+    """Give a forked child's engines locks of its own: another thread may have held them, and is not there any more."""
+    for engine in list(_engines):
+        engine._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -151,7 +151,7 @@ class Run:
         events are dropped and the run goes on.
         """
         if self._queue is None:
-            raise ValueError("this run was started without events")
+            raise ValueError("this run was started without events, or they were read or dropped already")
         self._read = True  # now, and not with the first event that is asked for
         return self._remaining()
 

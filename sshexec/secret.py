@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
 HIDDEN = "********"
@@ -64,23 +64,45 @@ def redact(variables: Any) -> Any:
     return HIDDEN if isinstance(variables, Secret) else variables
 
 
+def hide(value: Any, secrets: Collection[str]) -> Any:
+    """Return a copy of a value with some texts hidden wherever they stand in it.
+
+    Args:
+        value: a text, or lists and mappings of texts.
+        secrets: the texts.
+    """
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+        return value
+    if isinstance(value, Mapping):
+        return {name: hide(item, secrets) for name, item in value.items()}
+    return [hide(item, secrets) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def secrets_of(variables: Any) -> list[str]:
+    """Return the texts that the secrets among variables hold, at any depth, the longest first.
+
+    Those of one or two characters are left out: hiding them would make a text unreadable and give them away.
+    """
+    return sorted({text for text in _values(variables, secret=False) if len(text) > 2}, key=len, reverse=True)
+
+
 def mask(text: str, variables: Any) -> str:
     """Return a text with the values of secrets in it hidden.
 
     Args:
         text: a message, say; it may quote them as Python does.
-        variables: may hold the secrets, at any depth; those of one or two characters stay, since hiding them would
-            make the text unreadable and give them away.
+        variables: may hold the secrets.
     """
-    for value in sorted(set(_values(variables, secret=False)), key=len, reverse=True):
-        if len(value) > 2:
-            text = text.replace(value, HIDDEN).replace(repr(value)[1:-1], HIDDEN)
+    for value in secrets_of(variables):
+        text = text.replace(value, HIDDEN).replace(repr(value)[1:-1], HIDDEN)
     return text
 
 
 def shows_secret(value: Any, variables: Any) -> bool:
     """Return whether the value of a secret among the variables stands in a text, or in one at any depth of a value."""
-    secrets = {text for text in _values(variables, secret=False) if len(text) > 2}
+    secrets = secrets_of(variables)
     return bool(secrets) and any(each in text for text in _values(value, secret=True) for each in secrets)
 
 

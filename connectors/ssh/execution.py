@@ -24,7 +24,10 @@ _TRICKLE = 1.0
 _TRICKLE_BYTES = 32 * 1024
 """Less than that in one round trip is a trickle; what the command itself left behind comes as fast as it can."""
 
-_DRAIN_LIMIT = 10.0
+_QUIET_ANSWERS = 2
+"""So many questions in a row have to be answered with no more than a trickle before the answer."""
+
+_DRAIN_LIMIT = 30.0
 _DRAIN_BYTES = WINDOW + 1024 * 1024
 """What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
 
@@ -35,6 +38,8 @@ _GRACE = 2.0
 """Seconds between TERM and KILL (in the killer below: 20 times 0.1)."""
 
 _KILL_LIMIT = 10.0
+_KILLER_START = 5.0
+"""Seconds that a host has to open the killer's session: one that has frozen never does."""
 _LAST_WORDS = 0.5
 _STILL_ALIVE = 1
 
@@ -255,14 +260,16 @@ class Execution:
         """Take what is still on its way after the exit status, without waiting for background children.
 
         OpenSSH's client waits until all of them have closed the pipes, for ever where one is a daemon. Here the end is
-        a moment of silence, or else a second with no more than a trickle, and then the answer to a question: it comes
-        behind everything that was on its way before, so that a slow network cuts nothing off.
+        a moment of silence, or else a second with no more than a trickle, and then the answers to two questions with no
+        more before them: an answer comes behind everything that was on its way before, so that a slow network cuts
+        nothing off. But while keys are exchanged anew, sshd holds back what channels have to say, and not its answers:
+        one that an exchange has begun before proves nothing.
         """
         link = self._link
         limit = Deadline(min(self._deadline.at or _FOREVER, Deadline.after(_DRAIN_LIMIT).at or _FOREVER))
         trickle = Deadline.after(_TRICKLE)
         asked: int | None = None
-        seen = since = 0
+        seen = since = quiet = exchanges = 0
         while True:
             done = channel.eof or not link.active
             size = self._receive(channel)
@@ -274,12 +281,13 @@ class Execution:
             if not silent and not trickle.expired:
                 continue
             if asked is not None and link.pongs >= asked:
-                if since < _TRICKLE_BYTES:
+                quiet = quiet + 1 if since < _TRICKLE_BYTES and link.exchanges == exchanges else 0
+                if quiet == _QUIET_ANSWERS:
                     return
                 asked = None
             if asked is None:
                 link.ping()
-                asked, since = link.pings, 0
+                asked, since, exchanges = link.pings, 0, link.exchanges
 
     def _status(self, channel: Channel) -> int:
         if channel.exit_status is not None:
@@ -323,7 +331,7 @@ class Execution:
         )
         channel: Channel | None = None
         try:
-            channel = open_channel(self._link, killer._deadline, _never)
+            channel = open_channel(self._link, Deadline.after(_KILLER_START), _never)
             return killer._follow(channel)
         except (TimeoutError, UnreachableError):
             return None

@@ -28,6 +28,11 @@ from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 Policy = Literal["strict", "accept-new", "off"]
 
 _LOCK_LIMIT = 5.0
+_LOCKED_FOR = 60.0
+"""Seconds for which a file that somebody else kept locked is not waited for again."""
+
+_LOCKED = "another process keeps it locked"
+_HASHES_IN_A_ROW = 500
 
 _LOOKED_AT_FOR = 0.5
 """Seconds for which a file is not looked at again: a run of many hosts asks for it twice a host."""
@@ -174,7 +179,12 @@ class _Index:
         if tried != count:
             text = os.fsencode(name)
             digest = hmac.digest
-            lines = [(line, rest) for line, rest, salt, code in self._hashed if digest(salt, text, "sha1") == code]
+            lines = []
+            for at, (line, rest, salt, code) in enumerate(self._hashed):
+                if digest(salt, text, "sha1") == code:
+                    lines.append((line, rest))
+                if at % _HASHES_IN_A_ROW == 0:
+                    time.sleep(0)  # the other hosts' greenlets have deadlines too
             found = [key for line, rest in lines for key in self._key(line, rest)]
             self._unhashed[name] = (count, found)
         return found
@@ -210,6 +220,7 @@ class KnownHostsFile:
         self.path = path
         self._lock = threading.Lock()
         self._looked = 0.0
+        self._locked_until = 0.0
         self._seen: tuple[int, int, int] | None = None
         """Inode, size and time of change of what is indexed."""
         self._index = _Index(path)
@@ -286,7 +297,7 @@ class KnownHostsFile:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise OSError(errno.EINVAL, "it is not a regular file")
             with self._lock:
-                _lock_file(handle)
+                self._lock_file(handle)
                 self._refresh()
                 if known := [*self.plain(name), *self.hashed(name)]:
                     return known
@@ -297,6 +308,16 @@ class KnownHostsFile:
             return []
         finally:
             os.close(handle)  # which gives up the lock
+
+    def _lock_file(self, handle: int) -> None:
+        if time.monotonic() < self._locked_until:
+            raise OSError(errno.EAGAIN, _LOCKED)
+        try:
+            _lock_file(handle)
+        except OSError:
+            # The next hosts need not wait as long, one after another.
+            self._locked_until = time.monotonic() + _LOCKED_FOR
+            raise
 
 
 class HostKeys:
@@ -464,7 +485,7 @@ def _lock_file(handle: int) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > give_up:
-                raise OSError(errno.EAGAIN, "another process keeps it locked") from None
+                raise OSError(errno.EAGAIN, _LOCKED) from None
             time.sleep(0.01)
         else:
             return

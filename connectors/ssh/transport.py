@@ -134,6 +134,8 @@ class Link(Transport):
         """Requests for a sign of life that were sent."""
         self.pongs = 0
         """Answers to them."""
+        self.exchanges = 0
+        """Exchanges of keys that have begun."""
         self.farewell = ""
         """What the host said when it closed the connection."""
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -192,6 +194,10 @@ class Link(Transport):
         super()._check_banner()  # type: ignore[misc]  # not in the stubs
         self.greeted = True
         self.signal.set()
+
+    def _parse_kex_init(self, m: Any) -> None:
+        self.exchanges += 1
+        super()._parse_kex_init(m)  # type: ignore[misc]  # not in the stubs
 
     def _parse_disconnect(self, m: Any) -> None:
         m.get_int()

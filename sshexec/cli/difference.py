@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ _SKIPPED = {
     "src_larger": "the new file is larger than {} bytes: no difference is shown",
 }
 _WHEN = ("before", "after")
+_MOST_LINES = 10_000
+"""More would take seconds to compare where hardly a line is the same."""
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 
 
@@ -48,10 +51,19 @@ def _lines(part: Mapping[str, Any]) -> Iterator[str]:
     if "before" in part and "after" in part:
         before, after = (_text_lines(part[when]) for when in _WHEN)
         old, new = (f"{when}: {part[f'{when}_header']}" if f"{when}_header" in part else when for when in _WHEN)
-        for line in difflib.unified_diff(before, after, old, new):
-            yield from line.removesuffix("\n").split("\n")
+        if before != after and max(len(before), len(after)) > _MOST_LINES:
+            yield from (f"--- {old}", f"+++ {new}", f"@@ more than {_MOST_LINES} lines: no difference is shown @@")
+            return
+        yield from _compared(tuple(before), tuple(after), old, new)
     if isinstance(part.get("prepared"), str):
         yield from part["prepared"].removesuffix("\n").split("\n")
+
+
+@functools.lru_cache(maxsize=16)
+def _compared(before: tuple[str, ...], after: tuple[str, ...], old: str, new: str) -> list[str]:
+    """Return the lines of a difference; hosts that had the same file before have the same one."""
+    lines = difflib.unified_diff(before, after, old, new)
+    return [each for line in lines for each in line.removesuffix("\n").split("\n")]
 
 
 def _text_lines(value: Any) -> list[str]:

@@ -340,7 +340,7 @@ class Copy(Module):
                 diff["dst_binary"] = 1
             else:
                 diff["before_header"] = shown(job.path)
-                diff["before"] = held.getvalue().decode("utf-8", "replace")
+                diff["before"] = held.getvalue().decode("utf-8", "backslashreplace")
         if job.facts.size > _LARGEST_DIFF:
             diff["src_larger"] = _LARGEST_DIFF
         else:
@@ -349,7 +349,7 @@ class Copy(Module):
                 diff["src_binary"] = 1
             else:
                 diff["after_header"] = self._source or shown(job.path)
-                diff["after"] = after.decode("utf-8", "replace")
+                diff["after"] = after.decode("utf-8", "backslashreplace")
         return [diff]
 
     def _module_args(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sshexec.connectors.base import Connector, Context
@@ -16,7 +16,7 @@ from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class
 from sshexec.runtime.job import Job
-from sshexec.secret import Secret, mask, shows_secret
+from sshexec.secret import Secret, mask, secrets_of, shows_secret
 from sshexec.task import Target
 from sshexec.templating import has_template, render
 
@@ -35,6 +35,7 @@ class Plan:
         options: connection settings.
         module: the module with this host's arguments; hosts with equal arguments share one.
         environment: variables for its commands.
+        secrets: what its result's ``diff`` must not show.
     """
 
     host: str
@@ -42,6 +43,7 @@ class Plan:
     options: ConnectorOptions
     module: Module
     environment: Mapping[str, str]
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Contexts:
@@ -106,7 +108,8 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         environment = job.task.environment
         if environment_templated:
             environment = render(environment, target.variables, target.host)
-        plans[target.host] = Plan(target.host, connector, options, module, environment)
+        secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
+        plans[target.host] = Plan(target.host, connector, options, module, environment, secrets)
     return plans
 
 

@@ -21,6 +21,7 @@ from sshexec.results import HostResult, Status
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan
+from sshexec.secret import hide
 
 log = logging.getLogger(__name__)
 
@@ -139,6 +140,8 @@ class Turn:
                 self.plan.host, output, self._deadline, task.check, task.diff, self.plan.environment
             )
             data = self.plan.module.run(connector, invocation)
+            if self.plan.secrets and data.get("diff"):
+                data["diff"] = hide(data["diff"], self.plan.secrets)
             clean = True
         finally:
             self._connector = None

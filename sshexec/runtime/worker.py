@@ -106,7 +106,7 @@ def _unpacked(packed: bytes) -> Job:
     """
     try:
         job: Job = unpack(packed)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script without a guard for __main__ ends the process that loads it
         raise ArgumentError(
             f"a value of the task or of a variable can't be loaded by a worker process: {error}"
         ) from error

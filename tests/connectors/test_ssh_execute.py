@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,30 @@ def test_all_output_before_the_end_is_kept_beside_a_background_child(ssh: SshCon
     done, output = run(ssh, "sleep 61 & head -c 3000000 /dev/zero; echo end")
     assert (done.rc, len(output.stdout)) == (0, 3_000_004)
     run(ssh, "pkill -f '^sleep 61$'; true")
+
+
+def test_no_output_is_lost_where_keys_are_exchanged_at_the_end(tmp_path: Path) -> None:
+    server = Sshd(tmp_path / "sshd", "RekeyLimit 256K").start()
+
+    def sizes() -> list[int]:
+        connector = opened(server)
+        try:
+            found = []
+            for _ in range(6):
+                output = Output()
+                connector.execute(Command("head -c 3000000 /dev/zero"), output, Deadline.after(60))
+                found.append(len(output.stdout))
+            return found
+        finally:
+            connector.close()
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert [size for each in [pool.submit(sizes) for _ in range(8)] for size in each.result()] == [
+                3_000_000
+            ] * 48
+    finally:
+        server.stop()
 
 
 def test_a_deadline_kills_the_whole_tree(ssh: SshConnector) -> None:

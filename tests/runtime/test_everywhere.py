@@ -219,6 +219,22 @@ def test_in_a_forked_child_of_a_process_that_uses_the_engine(fleet: Inventory) -
         assert engine.run("all", "ping").stats == {"ok": 20}
 
 
+def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not(fleet: Inventory) -> None:
+    with Engine(fleet) as engine:
+        # As if another thread were just starting a run.
+        with engine._lock:
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    code = 0 if engine.run("h001", "ping").stats == {"ok": 1} else 2
+                    engine.close()
+                finally:
+                    os._exit(code)
+            assert os.waitpid(child, 0)[1] == 0
+        assert engine.run("h001", "ping").stats == {"ok": 1}
+
+
 UNTOUCHED = """
 import json, logging, signal, socket, subprocess, sys, threading, time
 before = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.getsignal(signal.SIGINT),

@@ -85,6 +85,23 @@ def test_wait_alone_does_not_hold_a_host_that_prints_much(engine: Engine) -> Non
     assert {type(event) for event in run.events()} <= {HostStarted, HostPhase, HostFinished, RunFinished}
 
 
+def test_a_difference_shows_no_secret(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("pw=hunter1\n")
+    variables = {"db_password": "hunter2"}
+    arguments = {"content": "pw={{ db_password }}\n", "dest": str(tmp_path / "file")}
+    result = engine.run("l0", "copy", arguments, variables=variables, diff=True, check=True)["l0"]
+    (difference,) = result.data["diff"]
+    assert difference["after"] == "pw=********\n"
+    assert "hunter2" not in repr(result.to_dict())
+
+
+def test_events_that_were_read_are_not_there_again(engine: Engine) -> None:
+    run = engine.start("l0", "ping")
+    assert list(run.events())
+    with pytest.raises(ValueError, match="they were read or dropped already"):
+        run.events()
+
+
 def test_a_listener_is_no_reader(engine: Engine) -> None:
     run = engine.start("l0", "raw", "yes | head -c 30000000", output_limit=1000)
     run.listen(lambda: None)
