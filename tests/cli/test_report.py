@@ -156,6 +156,14 @@ def test_a_difference_in_mode_or_of_a_new_or_binary_file() -> None:
     assert '"diff": []' in Text().block("h1", changed("h1", []))
 
 
+def test_a_difference_that_would_take_long_is_not_made() -> None:
+    many = {
+        "before": "".join(f"{n}\n" for n in range(20_000)),
+        "after": "".join(f"{n}\n" for n in range(20_000, 0, -1)),
+    }
+    assert Text().block("h1", changed("h1", [many])).endswith("@@ more than 10000 lines: no difference is shown @@\n")
+
+
 def test_hosts_with_different_differences_do_not_fold() -> None:
     other = {**CHANGE, "before_header": "/home/h2/motd"}
     folded = Folded().end(result(changed("h1", [CHANGE]), changed("h2", [other])))

@@ -21,6 +21,7 @@ from sshexec.errors import (
     CancelledError,
     CommandTimeoutError,
     ConnectionLostError,
+    HostError,
     OptionError,
     TransferError,
     UnreachableError,
@@ -297,6 +298,15 @@ def test_a_shell_that_does_not_exist_is_bad_input() -> None:
     context.check(LocalOptions())
     with pytest.raises(OptionError, match="ansible_shell_executable: there is no program /nonexistent/sh"):
         context.check(LocalOptions(shell="/nonexistent/sh"))
+
+
+def test_an_argument_list_that_is_too_long_says_nothing_about_the_host(
+    local: LocalConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONG", "x" * 131_073)  # more than Linux takes for one variable
+    with pytest.raises(HostError, match="too long for this system") as error:
+        local.execute(Command("true"), Output(), Deadline.after(30))
+    assert error.value.status == "failed"
 
 
 @pytest.mark.parametrize("what", ["subprocess.Popen", "selectors.DefaultSelector"])

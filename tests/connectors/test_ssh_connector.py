@@ -202,6 +202,23 @@ def test_a_name_is_resolved_once_for_many(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(calls) == 1
 
 
+def test_names_that_are_old_are_forgotten_and_not_looked_for_with_each_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: answer)
+    monkeypatch.setattr("sshexec.connectors.ssh.context._MOST_NAMES", 10)
+    resolver = SshContext().resolver
+    resolver._most = 10
+    for n in range(25):
+        resolver.resolve(f"web{n}", 22, Deadline.after(10), lambda: None)
+    assert len(resolver._lookups) == 25  # all of them fresh
+    assert resolver._most == 40
+    for lookup in resolver._lookups.values():
+        lookup.at -= 1000
+    for n in range(25, 45):
+        resolver.resolve(f"web{n}", 22, Deadline.after(10), lambda: None)
+    assert set(resolver._lookups) == {f"web{n}" for n in range(40, 45)} | {f"web{n}" for n in range(25, 40)}
+
+
 def test_a_resolver_that_fails_in_its_own_way_lets_nobody_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: Any, **more: Any) -> Any:
         raise MemoryError("no room")

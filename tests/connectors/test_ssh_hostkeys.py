@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import fcntl
 import hmac
 import multiprocessing
 import os
@@ -121,6 +122,24 @@ def test_accept_new_appends_and_keeps_what_it_can_not_read(tmp_path: Path) -> No
     keys.check("[web2]:2222", KIND, blob("b"), [str(file)], "strict")
     with pytest.raises(ChangedHostKeyError):
         keys.check("[web2]:2222", KIND, blob("c"), [str(file)], "accept-new")
+
+
+def test_a_file_that_somebody_keeps_locked_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostkeys, "_LOCK_LIMIT", 0.05)
+    file = tmp_path / "known_hosts"
+    file.touch()
+    asked = []
+    lock = hostkeys._lock_file
+    monkeypatch.setattr(hostkeys, "_lock_file", lambda handle: asked.append(handle) or lock(handle))
+    keys = HostKeys()
+    with file.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for name in ("web1", "web2", "web3"):
+            learned = keys.check(name, KIND, blob(name), [str(file)], "accept-new")
+            assert learned is not None
+            assert "another process keeps it locked" in learned.problem
+    assert len(asked) == 1
+    assert file.read_text() == ""
 
 
 def test_what_was_learned_is_told_once(tmp_path: Path) -> None:

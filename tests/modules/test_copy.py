@@ -227,6 +227,10 @@ def test_check_mode_and_difference(run: Run, folder: Path) -> None:
     out.write_bytes(b"\0")
     (folder / "f.txt").write_bytes(b"x" * 200_000)
     assert run("copy", f"src=f.txt dest={out}", diff=True)["diff"] == [{"dst_binary": 1, "src_larger": 104448}]
+    out.write_bytes(b"\xe9\n")
+    (folder / "f.txt").write_bytes(b"\xff\n")
+    (difference,) = run("copy", f"src=f.txt dest={out}", diff=True)["diff"]
+    assert (difference["before"], difference["after"]) == ("\\xe9\n", "\\xff\n")
 
 
 def test_trees(run: Run, folder: Path) -> None:

@@ -235,6 +235,24 @@ def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not(fleet: Invent
         assert engine.run("h001", "ping").stats == {"ok": 1}
 
 
+SEARCHED = """
+from importlib import metadata
+asked = []
+search = metadata.entry_points
+metadata.entry_points = lambda **which: asked.append(which) or search(**which)
+from gevent import events
+before = events.notify_and_call_entry_points
+from sshexec.runtime.patched import is_patched, patch
+patch()
+print(is_patched(), asked, events.notify_and_call_entry_points is before)
+"""
+
+
+def test_a_process_of_our_own_is_patched_without_a_search_for_plugins() -> None:
+    done = subprocess.run([sys.executable, "-c", SEARCHED], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True [] True\n", done.stderr
+
+
 UNTOUCHED = """
 import json, logging, signal, socket, subprocess, sys, threading, time
 before = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.getsignal(signal.SIGINT),
