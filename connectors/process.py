@@ -148,14 +148,23 @@ class Process:
 
     def close(self) -> None:
         """Close the pipes; kill what is not finished."""
-        if self._process.poll() is None:
-            self.kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            if pipe is not None:
-                self._drop(pipe)
-        self._selector.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
+        try:
+            if self._process.poll() is None:
+                self.kill()
+        except BaseException:
+            # What the command reads, or its output goes to, has failed again: then without last words.
+            if not self._inherited:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+            raise
+        finally:
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+                if pipe is not None:
+                    self._drop(pipe)
+            self._selector.close()
+            if self._pidfd is not None:
+                os.close(self._pidfd)
 
 
 def _pidfd(pid: int) -> int | None:

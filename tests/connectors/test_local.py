@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -298,6 +299,28 @@ def test_a_shell_that_does_not_exist_is_bad_input() -> None:
     context.check(LocalOptions())
     with pytest.raises(OptionError, match="ansible_shell_executable: there is no program /nonexistent/sh"):
         context.check(LocalOptions(shell="/nonexistent/sh"))
+
+
+@pytest.mark.parametrize("what", ["source", "tee"])
+def test_a_source_or_reader_that_fails_leaves_no_process_and_no_descriptor(
+    local: LocalConnector, tmp_path: Path, what: str
+) -> None:
+    def fail(*args: Any) -> Any:
+        if (tmp_path / "pid").exists():
+            raise RuntimeError("a fault of the caller's")
+        return b"x"
+
+    source: Any = SimpleNamespace(read=fail)
+    before = descriptors()
+    script = f"trap '' TERM; echo $$ >{tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; while echo x; do :; done"
+    with pytest.raises(RuntimeError, match="a fault of the caller's"):
+        local.execute(
+            Command(script, stdin=source if what == "source" else None),
+            Output(tee=fail if what == "tee" else None),
+            Deadline.after(30),
+        )
+    assert not runs((tmp_path / "pid").read_text().strip())
+    assert descriptors() == before
 
 
 def test_an_argument_list_that_is_too_long_says_nothing_about_the_host(
