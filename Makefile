@@ -1,9 +1,11 @@
 # make demo    install into .venv and run the demo fleet
-# make test    lint, types and tests in .venv-test
+# make test    lint, types and tests in .venv-test (PYTEST="-n 0 -k ..." passes options)
 # make bench   measure side by side with other tools (BENCH="--help" passes options)
 # make clean   remove what these made
 
 PYTHON ?= python3
+# Most tests wait for something: three processes keep two cores busy. A file's tests share one.
+PARALLEL ?= -n 3 --dist loadfile
 PIP = -m pip --quiet --disable-pip-version-check
 
 SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
@@ -15,7 +17,7 @@ demo: .venv/installed sshd
 	.venv/bin/sshexec demo
 
 test: lint types sshd
-	.venv-test/bin/python -m pytest $(PYTEST)
+	.venv-test/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .

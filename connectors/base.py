@@ -18,6 +18,7 @@ from sshexec import expect
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.output import Output
+from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.source import Source
 
 __all__ = ["Capability", "Command", "Completed", "Connector", "Context", "Deadline", "Phase", "Source", "Timeouts"]
@@ -117,6 +118,9 @@ class Context:
 
     Made once by the runtime, closed with it. Its methods may be called by many connectors at once.
     """
+
+    prompts: Prompts = Prompts()
+    """Where questions go; set by whoever makes the context."""
 
     def check(self, options: ConnectorOptions) -> None:
         """Check what can be checked before anything is contacted, such as key files; answers are cached.

@@ -65,6 +65,26 @@ class SshOptions(ConnectorOptions):
     """Seconds of silence of a running command after which the host is asked for a sign of life; 0: never."""
     alive_count: int = 3
     """Unanswered questions after which the connection counts as lost."""
+    jump: tuple[SshOptions, ...] = ()
+    """Hosts to go through on the way, the first hop first (ProxyJump)."""
+    proxy_command: str | None = None
+    """Command whose standard input and output are the connection, tokens filled in (ProxyCommand)."""
+    certificate_files: tuple[str, ...] = ()
+    """User certificates beside those that lie next to their keys (CertificateFile)."""
+    identities_only: bool = False
+    """Whether an agent's keys are offered only where a key file names them (IdentitiesOnly)."""
+    identity_agent: str | None = None
+    """Socket of the agent; "" for none, None for that of SSH_AUTH_SOCK (IdentityAgent)."""
+    ciphers: tuple[str, ...] = ()
+    """Ciphers to propose, the best first; empty for our own (Ciphers)."""
+    kex_algorithms: tuple[str, ...] = ()
+    """Key exchanges to propose (KexAlgorithms)."""
+    macs: tuple[str, ...] = ()
+    """Message authentication codes to propose (MACs)."""
+    host_key_algorithms: tuple[str, ...] = ()
+    """Host key algorithms to accept (HostKeyAlgorithms)."""
+    batch_mode: bool = False
+    """Whether nobody is asked for a password, passphrase or code (BatchMode)."""
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, Any], host: str | None = None) -> SshOptions:
