@@ -28,7 +28,7 @@ from sshexec.connectors.output import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sshexec.connectors.ssh.transport import Link
+    from sshexec.connectors.ssh.transport import Link, Signal
 
 WINDOW = 2 * 2**20
 """Bytes the host may send before we return some of the window (OpenSSH's own client: 2 MiB)."""
@@ -53,6 +53,7 @@ class Channel:
     Args:
         link: its connection.
         number: our number for it.
+        signals: set when something comes in, and when there is room again; the connection's own where there are none.
     """
 
     __slots__ = (
@@ -74,13 +75,17 @@ class Channel:
         "exit_status",
         "inbox",
         "number",
+        "reason",
         "refused",
         "reply",
+        "room_signal",
+        "signal",
     )
 
-    def __init__(self, link: Link, number: int) -> None:
+    def __init__(self, link: Link, number: int, signals: tuple[Signal, Signal] | None = None) -> None:
         self._link = link
         self.number = number
+        self.signal, self.room_signal = signals or (link.signal, link.signal)
         self._remote = 0
         self._packet = 0
         self._granted = self._sent = 0
@@ -92,6 +97,8 @@ class Channel:
         """Whether the host opened it."""
         self.refused: str | None = None
         """Why the host did not open it."""
+        self.reason = 0
+        """The same as a number (RFC 4254 §5.1)."""
         self.reply: bool | None = None
         """The host's answer to the last request that wanted one."""
         self.eof = False
@@ -103,10 +110,10 @@ class Channel:
 
     # What the connection's caller does.
 
-    def open(self) -> None:
+    def open(self, kind: bytes = b"session", extra: bytes = b"") -> None:
         """Ask for the channel (RFC 4254 §5.1)."""
-        head = struct.pack(">BI7sIII", MSG_CHANNEL_OPEN, 7, b"session", self.number, WINDOW, _PACKET)
-        self._link.send(Packet(head))
+        head = struct.pack(f">BI{len(kind)}sIII", MSG_CHANNEL_OPEN, len(kind), kind, self.number, WINDOW, _PACKET)
+        self._link.send(Packet(head + extra))
 
     def request(self, kind: bytes, argument: bytes | None = None, *, reply: bool) -> None:
         """Send a channel request (RFC 4254 §5.4) with one string as argument."""
@@ -154,7 +161,7 @@ class Channel:
         self.inbox.clear()
         if self.accepted and not self._sent_close:
             self._sent_close = True
-            if self.closed:
+            if self.closed and self._link.packetizer.backlog is None:
                 self._link.packetizer.hold()  # nobody waits for it: it goes with the next packet
             self._link.send(Packet(struct.pack(">BI", MSG_CHANNEL_CLOSE, self._remote)))
             self._link.packetizer.let_go()
@@ -186,44 +193,47 @@ class Channel:
             raise SSHException("the host sent more than the channel's window")
         if not self._dropping:
             self.inbox.append((stream, data))
-            self._link.signal.set()
+            self.signal.set()
 
     def _adjust(self, m: Any) -> None:
         self._granted += m.get_int()
-        self._link.signal.set()
+        self.room_signal.set()
 
     def _succeeded(self, m: Any) -> None:
         self.reply = True
 
     def _failed(self, m: Any) -> None:
         self.reply = False
-        self._link.signal.set()
+        self.signal.set()
 
     def _requested(self, m: Any) -> None:
         kind = m.get_string()
         wants_reply = m.get_boolean()
         if kind == b"exit-status":
             self.exit_status = m.get_int()
-            self._link.signal.set()
+            self.signal.set()
         elif kind == b"exit-signal":
             self.exit_signal = m.get_string().decode("ascii", "replace")
-            self._link.signal.set()
+            self.signal.set()
         if wants_reply:  # OpenSSH's ClientAliveInterval asks this way
             self._link.answer(Packet(struct.pack(">BI", MSG_CHANNEL_FAILURE, self._remote)))
 
     def _ended(self, m: Any) -> None:
         self.eof = True
-        self._link.signal.set()
+        self.signal.set()
 
     def _closed(self, m: Any) -> None:
         self.eof = self.closed = True
         if self._sent_close:
             self._link.forget(self)
-        self._link.signal.set()
+        self.signal.set()
+        self.room_signal.set()
 
     def _unlink(self) -> None:
         """Take note that the connection is gone."""
         self.closed = True
+        self.signal.set()
+        self.room_signal.set()
 
 
 HANDLERS: dict[int, Callable[[Channel, Any], None]] = {

@@ -11,14 +11,18 @@ from typing import BinaryIO, ClassVar
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
+from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, turned_away
 from sshexec.connectors.ssh.auth import Login
+from sshexec.connectors.ssh.conduit import Wire
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.jump import Caller, Hop
 from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.proxy import Proxy
 from sshexec.connectors.ssh.severed import keep_from_children
-from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
 from sshexec.errors import (
     AuthenticationError,
     BannerError,
@@ -58,7 +62,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
         super().__init__(host, options, context, timeouts)
         self._phase = Phase.WAITING
-        self._socket: socket.socket | None = None
+        self._socket: Wire | None = None
+        self._proxy: Proxy | None = None
+        self._bell = Signal()
+        """Set by `cancel`, and by whom the opener waits for."""
         self._link: Link | None = None
         self._files: Files | None = None
         self._cancelled = False
@@ -75,6 +82,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         super().enter(phase)
 
     @property
+    def link(self) -> Link | None:
+        """The open connection, for those who share that of a jump host."""
+        return self._link
+
+    @property
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
         return self._link is not None and self._link.active and self._link.authenticated
@@ -82,15 +94,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
         self.close()
-        limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
+        ticket: Ticket | None = None
         try:
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
             with self._errors(Deadline()):
-                self._socket = self._connect(limit)
-                link = self._negotiate(self._socket, limit)
+                link, ticket = self._arrive(deadline)
                 self._check_host_key(link)
                 self._log_in(link, deadline.sooner(self.timeouts.auth))
+                ticket.leave(logged_in=True)
         except BaseException:
+            if ticket is not None:
+                ticket.leave()
             self.close()
             raise
 
@@ -135,6 +149,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
         self._cancelled = True
+        self._bell.set()
         link, sock = self._link, self._socket
         if link is not None:
             link.signal.set()
@@ -145,11 +160,14 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Close the connection; safe to call twice and after a failed `open`."""
         link, self._link = self._link, None
         sock, self._socket = self._socket, None
+        proxy, self._proxy = self._proxy, None
         self._files = None
         if link is not None:
             link.close()
         if sock is not None:
             _shut(sock)
+        if proxy is not None:
+            proxy.close()
 
     def _guard(self) -> None:
         if self._cancelled:
@@ -202,6 +220,53 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
+    def _arrive(self, deadline: Deadline) -> tuple[Link, Ticket]:
+        """Reach the host's SSH server up to its host key, again where it turns us away before its greeting.
+
+        Neither the wait for a place among the connections to its address, nor for a jump host, nor before another
+        attempt counts against the time that the host itself has to answer.
+        """
+        seconds = self.options.connect_timeout or self.timeouts.connect
+        back_off = BackOff(seconds)
+        hop: Hop | None = None
+        if self.options.jump and self.options.proxy_command is None:
+            hop = self.context.hops.last(self.options.jump, self._hop_connector)
+        key = (self._where, self.options.port, hop, self.options.proxy_command)
+        while True:
+            ticket = self.context.admission.enter(key, self._named, deadline, self._guard, self._bell)
+            try:
+                limit = deadline.sooner(seconds)
+                if self.options.proxy_command is not None:
+                    self._socket = self._start_proxy(self.options.proxy_command)
+                elif hop is not None:
+                    self.enter(Phase.CONNECTING)
+                    caller = Caller(deadline, seconds, self._guard, self._bell, self.notices)
+                    self._socket, limit = hop.reach(self._where, self.options.port, caller)
+                    self._guard()
+                else:
+                    self._socket = self._connect(limit)
+                return self._negotiate(self._socket, limit), ticket
+            except TurnedAway as away:
+                ticket.leave(away)
+                self.close()
+                back_off.pause(away, deadline, self._guard, self._bell)
+            except BaseException as error:
+                ticket.leave(error)
+                raise
+
+    @property
+    def _named(self) -> str:
+        return f"{self._where} port {self.options.port}"
+
+    def _hop_connector(self, name: str, options: SshOptions) -> SshConnector:
+        return SshConnector(name, options, self.context, self.timeouts)
+
+    def _start_proxy(self, command: str) -> socket.socket:
+        self._guard()
+        self.enter(Phase.CONNECTING)
+        self._proxy = Proxy(command)
+        return self._proxy.socket
+
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
@@ -235,7 +300,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         return sock
 
     def _connect_error(self, error: OSError | None) -> UnreachableError:
-        where = f"{self._where} port {self.options.port}"
+        where = self._named
         if isinstance(error, ConnectionRefusedError):
             return RefusedError(f"{where} refused the connection")
         if isinstance(error, TimeoutError):
@@ -244,29 +309,42 @@ class SshConnector(Connector[SshOptions, SshContext]):
             return NoRouteError(f"no route to {where}: {error.strerror}")
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
-    def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
+    def _negotiate(self, sock: Wire, limit: Deadline) -> Link:
         known: list[str] = []
         if self.options.policy != "off":
             known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
-        where = f"{self._where} port {self.options.port}"
         try:
             link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
-            raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
+            raise TurnedAway(
+                BannerError(f"{self._named} closed the connection at once: {error.strerror}", phase=self._phase.value)
+            ) from None
         link.packetizer.hurried = self._hurried
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):
-                raise BannerError(f"{where} accepted the connection and sent no SSH greeting in time")
+                raise BannerError(f"{self._named} accepted the connection and sent no SSH greeting in time")
             self.enter(Phase.KEY_EXCHANGE)
             if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
-                raise ConnectTimeoutError(f"{where} did not finish the key exchange in time")
+                raise ConnectTimeoutError(f"{self._named} did not finish the key exchange in time")
         except LinkDownError as error:
-            if not link.greeted:
-                raise BannerError(f"{where} does not speak SSH, or turned us away: {error}") from None
-            raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
+            raise self._broken_off(link, error) from None
         return link
+
+    def _broken_off(self, link: Link, error: LinkDownError) -> Exception:
+        """Return what it means that a connection ended before the host key was known."""
+        words, status = self._proxy.last_words() if self._proxy is not None else ("", None)
+        trouble = link.trouble()
+        reason = f"the ProxyCommand ended: {words or f'exit status {status}'}" if words or status else str(error)
+        if trouble:
+            return ConnectionLostError(f"{self._named} was not reached: {trouble}", started=False)
+        if link.greeted:
+            known: HostError = ProtocolError(f"the key exchange with {self._named} failed: {reason}")
+        else:
+            known = BannerError(f"{self._named} does not speak SSH, or turned us away: {reason}")
+        known.phase = self._phase.value
+        return TurnedAway(known) if turned_away(link, words, status) else known
 
     def _check_host_key(self, link: Link) -> None:
         key = link.host_key
@@ -289,7 +367,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
 
 
-def _shut(sock: socket.socket) -> None:
+def _shut(sock: Wire) -> None:
     """Close a socket so that a thread blocked on it wakes."""
     with contextlib.suppress(OSError):
         sock.shutdown(socket.SHUT_RDWR)

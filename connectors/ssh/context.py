@@ -1,4 +1,4 @@
-"""What all SSH connections of one engine share: parsed keys, known_hosts, the agent, resolved names."""
+"""What all SSH connections of one engine share: parsed keys, known_hosts, the agent, resolved names, jump hosts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from sshexec.connectors.base import Context, Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.ssh import keys
+from sshexec.connectors.ssh.admission import Admission
 from sshexec.connectors.ssh.agent import user_agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
+from sshexec.connectors.ssh.jump import Hops
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
@@ -130,6 +132,8 @@ class SshContext(Context):
     def __init__(self) -> None:
         self.host_keys = HostKeys()
         self.resolver = Resolver()
+        self.admission = Admission()
+        self.hops = Hops()
         self.agent = user_agent()
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
@@ -140,8 +144,11 @@ class SshContext(Context):
         Raises:
             OptionError: a key file is missing, unreadable, no key, or encrypted without the right passphrase.
         """
-        if isinstance(options, SshOptions) and options.key_files:
-            self.signing_keys(options)
+        if isinstance(options, SshOptions):
+            if options.key_files:
+                self.signing_keys(options)
+            for hop in options.jump:
+                self.check(hop)
 
     def signing_keys(self, options: SshOptions) -> list[SigningKey]:
         """Return the keys to offer, the best first.
@@ -186,7 +193,8 @@ class SshContext(Context):
         return known
 
     def close(self) -> None:
-        """Close the agent connection and forget the keys."""
+        """Close the connections to jump hosts and to the agent, and forget the keys."""
+        self.hops.close()
         self.agent.close()
         with self._lock:
             self._keys.clear()

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paramiko.packet import Packetizer
 from paramiko.ssh_exception import SSHException
 
 from sshexec.connectors.base import Deadline
+from sshexec.connectors.ssh.conduit import Wire, waiter
+
+if TYPE_CHECKING:
+    from sshexec.connectors.ssh.stream import Backlog
 
 _CHUNK = 32 * 1024
 _LONGEST_BANNER = 8 * 1024
@@ -32,8 +35,8 @@ class BufferedPacketizer(Packetizer):
 
     _initial_kex_done: bool
 
-    def __init__(self, sock: socket.socket) -> None:
-        super().__init__(sock)
+    def __init__(self, sock: Wire) -> None:
+        super().__init__(sock)  # type: ignore[arg-type]  # nothing else of a socket is used
         self._socket = sock
         self._got = b""
         self._at = 0
@@ -47,6 +50,14 @@ class BufferedPacketizer(Packetizer):
         """Bytes of a write that wait for the host to take them."""
         self.gave_up = False
         """Whether a write was broken off because the caller was in a hurry."""
+        self.backlog: Backlog | None = None
+        """Where packets go that the socket does not take at once, where many share the connection."""
+        self.greeting = ""
+        """The last line that came before the packets, or what there was of it."""
+        self.ended = False
+        """Whether the peer has closed the connection, as far as was noticed."""
+        self.was_reset = False
+        """Whether it did so without a farewell of TCP's."""
 
     def read_all(self, n: int, check_rekey: bool = False) -> bytes:
         """Return the next n bytes.
@@ -85,8 +96,10 @@ class BufferedPacketizer(Packetizer):
         except OSError:
             if self.closed:
                 raise EOFError from None
+            self.ended = self.was_reset = True
             raise
         if not piece:
+            self.ended = True
             raise EOFError
         return piece
 
@@ -95,10 +108,12 @@ class BufferedPacketizer(Packetizer):
         while (end := self._got.find(b"\n", self._at)) < 0:
             if len(self._got) - self._at > _LONGEST_BANNER:
                 raise SSHException("its first line does not end")
+            self.greeting = self._got[self._at :].decode("utf-8", "replace") or self.greeting
             self._got = self._got[self._at :] + self._receive(_CHUNK)
             self._at = 0
         line, self._at = self._got[self._at : end], end + 1
-        return line.rstrip(b"\r").decode("utf-8", "replace")
+        self.greeting = line.rstrip(b"\r").decode("utf-8", "replace")
+        return self.greeting
 
     def write_all(self, out: Any) -> None:
         """Send a packet with those that were kept back, or keep it back too.
@@ -114,12 +129,16 @@ class BufferedPacketizer(Packetizer):
     def _write(self) -> None:
         out = b"".join(self._pending)
         self._pending.clear()
+        if self.backlog is not None:
+            self.backlog.put(out)
+            return
         try:
             # gevent's `send` and `sendall` wait whatever the flags say, its `sendmsg` does not.
             sent = self._socket.sendmsg((out,), (), socket.MSG_DONTWAIT)
         except BlockingIOError:
             sent = 0
         except (OSError, ValueError):
+            self.ended = self.was_reset = True
             raise EOFError from None
         if sent < len(out):
             self._write_slowly(memoryview(out)[sent:])
@@ -128,11 +147,10 @@ class BufferedPacketizer(Packetizer):
         """Send what the socket had no room for, in short waits that the caller's cancellation and deadline can end."""
         give_up = Deadline()
         try:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLOUT)
+            wait = waiter(self._socket)
             while out:
                 self.stalled = len(out)
-                if poll.poll(_STALLED_LOOK * 1000):
+                if wait(_STALLED_LOOK):
                     with contextlib.suppress(BlockingIOError):
                         out = out[self._socket.sendmsg((out,), (), socket.MSG_DONTWAIT) :]
                 if give_up.at is None and self.hurried():

@@ -23,6 +23,7 @@ from paramiko.transport import Transport
 
 from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
+from sshexec.connectors.ssh.conduit import Conduit, Wire
 from sshexec.connectors.ssh.packets import BufferedPacketizer
 
 _LONGEST_WAIT = 86_400.0
@@ -76,7 +77,7 @@ class Link(Transport):
     """One SSH connection: Paramiko's protocol engine with channels and waits of our own.
 
     Args:
-        sock: the connected socket; the link closes it.
+        sock: the connected socket, or what stands in its place; the link closes it.
         known: types of host keys that known_hosts holds for this host; they are asked for first.
         alive: seconds of silence, while somebody waits for the host, after which it is asked for a sign of life
             (0: never), and how many of these questions may stay unanswered.
@@ -84,6 +85,7 @@ class Link(Transport):
 
     # What the published type stubs of Paramiko leave out, or have otherwise.
     packetizer: BufferedPacketizer
+    sock: Any
     auth_handler: Any
     completion_event: Any
     host_key: Any
@@ -117,8 +119,8 @@ class Link(Transport):
     )
     _channel_handler_table: ClassVar[dict[int, Any]] = HANDLERS
 
-    def __init__(self, sock: socket.socket, known: Sequence[str] = (), alive: tuple[float, int] = (0.0, 1)) -> None:
-        super().__init__(sock, packetizer_class=BufferedPacketizer)
+    def __init__(self, sock: Wire, known: Sequence[str] = (), alive: tuple[float, int] = (0.0, 1)) -> None:
+        super().__init__(sock, packetizer_class=BufferedPacketizer)  # type: ignore[arg-type]  # nor here
         self.signal = Signal()
         self.completion_event = self.signal
         self._channels = Channels()
@@ -138,6 +140,9 @@ class Link(Transport):
         """Exchanges of keys that have begun."""
         self.farewell = ""
         """What the host said when it closed the connection."""
+        self._conduit = sock if isinstance(sock, Conduit) else None
+        if isinstance(sock, Conduit) or sock.family == socket.AF_UNIX:
+            return
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # A write to a host that takes nothing any more fails then, instead of waiting for ever.
@@ -286,42 +291,63 @@ class Link(Transport):
             return False
         if interval:
             if self.pings - self.pongs >= self._alive_count:
+                trouble = self.trouble(silent=True)
                 self.stop_thread()
-                raise LinkDownError(f"the host gave no sign of life for {interval * self._alive_count:g} s")
+                silence = f"the host gave no sign of life for {interval * self._alive_count:g} s"
+                raise LinkDownError(trouble or silence)
             self.ping()
         return True
 
-    def add_channel(self) -> Channel:
-        """Ask the host to open a session channel; ``accepted`` or ``refused`` tell the answer.
+    def add_channel(
+        self, kind: bytes = b"session", extra: bytes = b"", signals: tuple[Signal, Signal] | None = None
+    ) -> Channel:
+        """Ask the host to open a channel; ``accepted`` or ``refused`` tell the answer.
+
+        Args:
+            kind: what it is for.
+            extra: what its kind adds to the request.
+            signals: see `Channel`.
 
         Raises:
             LinkDownError: the connection is gone.
         """
-        number = 0
-        while number in self._channels:
-            number += 1
-        channel = Channel(self, number)
-        self._channels[number] = channel
-        self.channels_seen[number] = True
-        channel.open()
+        with self.lock:  # several hosts share a jump host's connection
+            number = 0
+            while number in self._channels:
+                number += 1
+            channel = Channel(self, number, signals)
+            self._channels[number] = channel
+            self.channels_seen[number] = True
+        try:
+            channel.open(kind, extra)
+        except LinkDownError:
+            self.forget(channel)
+            raise
         return channel
 
     def forget(self, channel: Channel) -> None:
         """Drop a channel that both sides have closed."""
-        self._channels.pop(channel.number, None)
+        with self.lock:
+            if self._channels.get(channel.number) is channel:
+                del self._channels[channel.number]
 
     def _parse_channel_open_success(self, m: Any) -> None:
         channel = self._channels.get(m.get_int())
         if channel is not None:
             channel.opened(m.get_int(), m.get_int(), m.get_int())
-            self.signal.set()
+            channel.signal.set()
 
     def _parse_channel_open_failure(self, m: Any) -> None:
-        channel = self._channels.pop(m.get_int(), None)
+        channel = self._channels.get(m.get_int())
         if channel is not None:
-            m.get_int()
+            self.forget(channel)
+            channel.reason = m.get_int()
             channel.refused = m.get_string().decode("utf-8", "replace") or "no reason given"
-            self.signal.set()
+            channel.signal.set()
+
+    def trouble(self, silent: bool = False) -> str:
+        """Return what is wrong with what carries the connection (see `Conduit.trouble`)."""
+        return self._conduit.trouble(silent) if self._conduit is not None else ""
 
     def why(self) -> str:
         """Return why the connection ended, as far as it is known."""
@@ -330,6 +356,8 @@ class Link(Transport):
             return "the host takes no data any more"
         if self.farewell:
             return f"the host closed it: {self.farewell}"
+        if trouble := self.trouble():
+            return trouble
         if error is None or isinstance(error, EOFError):
             return "the host closed it"
         return str(error) or type(error).__name__

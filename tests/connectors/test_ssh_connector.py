@@ -22,6 +22,7 @@ import pytest
 from sshexec.connectors.base import Command, Deadline, Phase, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
+from sshexec.connectors.ssh import admission
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.errors import (
@@ -258,7 +259,8 @@ def test_a_full_backlog_is_a_time_out() -> None:
         (b"Exceeded MaxStartups\r\n", True),
     ],
 )
-def test_no_ssh_greeting(answer: bytes | None, close: bool) -> None:
+def test_no_ssh_greeting(answer: bytes | None, close: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_ATTEMPTS", 1)  # each one leaves its peer's socket open
     with peer(answer, close=close) as port:
         error = failure({"ansible_host": "127.0.0.1", "ansible_port": port}, BannerError, 1, connect=0.5)
     assert error.phase == "connecting"

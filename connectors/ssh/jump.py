@@ -1,0 +1,420 @@
+"""Jump hosts: one connection to each, which all hosts behind it share (ssh_config(5), ProxyJump).
+
+A connection to a jump host is opened for all who wait for it, by a thread of its own, which then looks after it: asks
+for signs of life, and closes it once nobody has used it for a while. Hops nest: the second one is reached over the
+first one's connection, like any host.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from sshexec.connectors.base import Deadline
+from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.stream import Backlog, ChannelStream, share
+from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
+from sshexec.errors import (
+    CancelledError,
+    ConnectionLostError,
+    ConnectTimeoutError,
+    HostError,
+    NoRouteError,
+    RefusedError,
+    ResolveError,
+    UnreachableError,
+)
+
+_MOST = 500
+"""Hosts behind one connection: each costs the jump host's sshd a descriptor, of which it often has 1024."""
+
+_IDLE = 60.0
+"""Seconds for which a connection is kept that nobody uses."""
+
+_FAILED_FOR = 5.0
+"""Seconds for which a jump host that failed is not tried again: its hosts get the same answer at once."""
+
+_HOPS = 1000
+"""Jump hosts that are remembered before those without a connection are dropped."""
+
+_CLOSING = 5.0
+"""Seconds that connections have to close."""
+
+_PROHIBITED, _CONNECT_FAILED, _SHORTAGE = 1, 2, 4
+_TRIES = 4
+"""Connections that one host tries, where the jump host refuses it or breaks off."""
+
+
+class Opener(Protocol):
+    """What opens a connection to a jump host: its connector."""
+
+    notices: list[Mapping[str, Any]]
+
+    @property
+    def link(self) -> Link | None:
+        """The connection, once it is open."""
+
+    def open(self, deadline: Deadline) -> None:
+        """Connect and log in."""
+
+    def cancel(self) -> None:
+        """Make `open` end."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+Make = Callable[[str, SshOptions], Opener]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Caller:
+    """Who wants to get through.
+
+    Args:
+        deadline: by when, the time that the jump host takes to open included.
+        seconds: how long the host itself may take to be reached; None for no limit.
+        guard: raises where he shall wait no longer.
+        bell: set when the guard is to be asked.
+        notices: where what the jump host's opening had to say goes.
+    """
+
+    deadline: Deadline
+    seconds: float | None
+    guard: Callable[[], None]
+    bell: Signal
+    notices: list[Mapping[str, Any]]
+
+
+class _Line:
+    """One connection to a jump host."""
+
+    def __init__(self, hop: Hop, opener: Opener) -> None:
+        self.hop = hop
+        self.opener = opener
+        self.waiters: set[Signal] = set()
+        self.opening = True
+        self.error: HostError | None = None
+        self.link: Link | None = None
+        self.backlog: Backlog | None = None
+        self.used = 0
+        """Streams that are open or asked for."""
+        self.open = 0
+        """Streams that are open."""
+        self.peak = 0
+        """The most that were open at once."""
+        self.idle_since = 0.0
+        self.thread = threading.Thread(target=self._run, name=f"sshexec-jump-{hop.name}", daemon=True)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is open, as far as this side knows."""
+        return self.link is not None and self.link.active
+
+    def _run(self) -> None:
+        try:
+            self.opener.open(Deadline())
+            self.link = self.opener.link
+            if self.link is not None:
+                self.backlog = share(self.link)
+        except HostError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - handed on
+            # Whatever it is: those who wait must hear of it.
+            self.error = UnreachableError(f"internal error: {type(error).__name__}: {error}")
+        self.hop._opened(self)
+        if self.link is not None:
+            self._keep(self.link)
+        self.opener.close()
+
+    def _keep(self, link: Link) -> None:
+        """Look after the connection until it ends: nobody else waits for its signs of life."""
+        while link.active and not self.hop._surplus(self):
+            try:
+                link.pause(Deadline.after(_IDLE / 2))
+            except LinkDownError:
+                break
+
+
+class _Place:
+    """A place for one stream on a line."""
+
+    __slots__ = ("counted", "line")
+
+    def __init__(self, line: _Line) -> None:
+        self.line = line
+        self.counted = False
+        """Whether its stream counts as open."""
+
+    def stream(self, target: tuple[str, int]) -> ChannelStream:
+        """Ask for a stream to a host; the place is free again once the stream is closed.
+
+        Raises:
+            LinkDownError: the connection is gone.
+        """
+        stream: ChannelStream | None = None
+        try:
+            link, backlog = self.line.link, self.line.backlog
+            if link is None or backlog is None:
+                raise LinkDownError("it is not open")
+            stream = ChannelStream(link, backlog, self.line.hop.name, target, self.release)
+        finally:
+            if stream is None:
+                self.release()
+        return stream
+
+    def release(self) -> None:
+        """Give it back; called once."""
+        self.line.hop._released(self)
+
+
+class Hop:
+    """One jump host with the connections to it.
+
+    Args:
+        options: how to reach it; its own ``jump`` leads to it.
+        make: makes its connector.
+    """
+
+    def __init__(self, options: SshOptions, make: Make) -> None:
+        self.name = options.address if options.port == 22 else f"{options.address}:{options.port}"
+        self._options = options
+        self._make = make
+        self._lock = threading.Lock()
+        self._lines: list[_Line] = []
+        self._opening: _Line | None = None
+        self._failure: HostError | None = None
+        self._failed = 0.0
+        self._most = _MOST
+        self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is a connection, or will be."""
+        return self._opening is not None or bool(self._lines)
+
+    def reach(self, host: str, port: int, caller: Caller) -> tuple[ChannelStream, Deadline]:
+        """Open a stream to a host behind this one.
+
+        Args:
+            host: its name or address, as the jump host knows it.
+            port: its port.
+            caller: who asks.
+
+        Returns:
+            the stream, and by when the host has to be reached: the time that the jump host took does not count.
+
+        Raises:
+            UnreachableError: by its leaf, why it can't be reached.
+        """
+        target = f"{host} port {port}"
+        avoid: _Line | None = None
+        lowered: int | None = None
+        for attempt in range(_TRIES):
+            place = self._take(caller, avoid)
+            limit = caller.deadline.sooner(caller.seconds)
+            stream: ChannelStream | None = None
+            try:
+                stream = place.stream((host, port))
+                if not stream.wait_open(limit, caller.guard):
+                    raise ConnectTimeoutError(f"{target} did not answer jump host {self.name} in time")
+                if stream.channel.refused is None:
+                    self._accepted(place)
+                    return stream, limit
+                stream.close()
+                before = self._learn(place.line, stream) if attempt + 1 < _TRIES else None
+                if before is None:
+                    if lowered is not None:
+                        self._most = lowered  # the host is refused everywhere, so that says nothing of a limit
+                    raise self._refusal(target, stream)
+                avoid, lowered = place.line, before
+            except LinkDownError as error:
+                if stream is not None:
+                    stream.close()
+                if attempt + 1 == _TRIES:
+                    raise ConnectionLostError(f"jump host {self.name}: {error}", started=False) from None
+            except BaseException:
+                if stream is not None:
+                    stream.close()
+                raise
+        raise AssertionError("the last attempt returns or raises")
+
+    def _take(self, caller: Caller, avoid: _Line | None) -> _Place:
+        """Take a place on a connection; the first who finds none has one opened."""
+        while True:
+            caller.guard()
+            with self._lock:
+                if self._closed:
+                    raise ConnectionLostError(f"jump host {self.name}: it was closed", started=False)
+                self._lines = [line for line in self._lines if line.ready]
+                for line in self._lines:
+                    if line is not avoid and line.used < self._most:
+                        line.used += 1
+                        return _Place(line)
+                if self._opening is None and self._failure is not None:
+                    if time.monotonic() - self._failed < _FAILED_FOR:
+                        raise self._named(self._failure)
+                    self._failure = None
+                opening = self._opening or self._begin()
+                opening.waiters.add(caller.bell)
+            try:
+                self._wait(opening, caller)
+            finally:
+                with self._lock:
+                    opening.waiters.discard(caller.bell)
+                    unwanted = opening.opening and not opening.waiters
+                if unwanted:
+                    opening.opener.cancel()
+            if opening.error is not None and not isinstance(opening.error, CancelledError):
+                raise self._named(opening.error)
+            caller.notices.extend(opening.opener.notices)
+            opening.opener.notices.clear()
+
+    def _begin(self) -> _Line:
+        line = _Line(self, self._make(self.name, self._options))
+        try:
+            line.thread.start()
+        except RuntimeError as error:
+            raise UnreachableError(f"jump host {self.name}: {error}") from None
+        self._opening = line
+        return line
+
+    def _wait(self, opening: _Line, caller: Caller) -> None:
+        while opening.opening:
+            caller.guard()
+            if caller.deadline.expired:
+                raise ConnectTimeoutError(f"jump host {self.name} was not open in time")
+            caller.bell.wait(caller.deadline.remaining())
+
+    def _named(self, error: HostError) -> HostError:
+        """Return the same failure, for one of those who wanted to get through."""
+        again = copy.copy(error)
+        if not error.message.startswith("jump host "):
+            again.message = f"jump host {self.name}: {error.message}"
+            again.args = (again.message,)
+        again.host = None
+        return again
+
+    def _opened(self, line: _Line) -> None:
+        with self._lock:
+            line.opening = False
+            self._opening = None
+            if line.error is None:
+                line.idle_since = time.monotonic()
+                self._failure = None
+                self._lines.append(line)
+            elif not isinstance(line.error, CancelledError):
+                self._failure, self._failed = line.error, time.monotonic()
+            for bell in line.waiters:
+                bell.set()
+
+    def _accepted(self, place: _Place) -> None:
+        line = place.line
+        with self._lock:
+            place.counted = True
+            line.open += 1
+            line.peak = max(line.peak, line.open)
+
+    def _released(self, place: _Place) -> None:
+        line = place.line
+        with self._lock:
+            line.used -= 1
+            line.open -= place.counted
+            line.idle_since = time.monotonic()
+
+    def _surplus(self, line: _Line) -> bool:
+        """Return whether nobody has used a connection for a while; then nobody will."""
+        with self._lock:
+            if self._closed:
+                return True
+            if line.used or time.monotonic() - line.idle_since < _IDLE:
+                return False
+            self._lines = [each for each in self._lines if each is not line]
+            return True
+
+    def _learn(self, line: _Line, stream: ChannelStream) -> int | None:
+        """Take a refusal for a limit of this connection where it may be one; return the limit that was believed before.
+
+        It may be one where as many as now have never been open on it, and others are.
+        """
+        channel = stream.channel
+        text = (channel.refused or "").lower()
+        shortage = channel.reason in (_SHORTAGE, _PROHIBITED) or "too many" in text
+        with self._lock:
+            if not shortage or not line.open or line.open < line.peak:
+                return None
+            before, self._most = self._most, min(self._most, line.open)
+            return before
+
+    def _refusal(self, target: str, stream: ChannelStream) -> UnreachableError:
+        """Return the error for a host that the jump host does not connect to; OpenSSH gives the system's words."""
+        channel = stream.channel
+        reason = channel.refused or ""
+        text = reason.lower()
+        behind = f"{target} behind jump host {self.name}"
+        if channel.reason == _PROHIBITED:
+            return RefusedError(f"jump host {self.name} lets nobody through to {target}: {reason}")
+        if channel.reason != _CONNECT_FAILED:
+            return UnreachableError(f"jump host {self.name} opens no channel to {target}: {reason}")
+        if "refused" in text:
+            return RefusedError(f"{behind} refused the connection")
+        if "timed out" in text:
+            return ConnectTimeoutError(f"{behind} did not answer in time")
+        if "no route" in text or "unreachable" in text:
+            return NoRouteError(f"no route to {behind}: {reason}")
+        if "not known" in text or "resol" in text or "no address" in text:
+            return ResolveError(f"{behind} does not resolve there: {reason}")
+        return UnreachableError(f"can't connect to {behind}: {reason}")
+
+    def close(self) -> None:
+        """Close the connections, and wait for the threads that look after them."""
+        with self._lock:
+            self._closed = True
+            lines = [*self._lines, *([self._opening] if self._opening is not None else [])]
+            self._lines = []
+        for line in lines:
+            line.opener.cancel()
+            if line.link is not None:
+                line.link.close()
+        end = Deadline.after(_CLOSING)
+        for line in lines:
+            if line.thread is not threading.current_thread():
+                line.thread.join(end.remaining())
+
+
+class Hops:
+    """The jump hosts of an engine."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._hops: dict[SshOptions, Hop] = {}
+
+    def last(self, jump: tuple[SshOptions, ...], make: Make) -> Hop:
+        """Return the hop that a chain ends with.
+
+        Args:
+            jump: the chain, the first hop first. The first hop's own way is its own affair, as with OpenSSH's ``-J``.
+            make: makes the connector of a hop.
+        """
+        options = jump[-1]
+        if len(jump) > 1:
+            options = dataclasses.replace(options, jump=jump[:-1], proxy_command=None)
+        with self._lock:
+            hop = self._hops.get(options)
+            if hop is None:
+                if len(self._hops) >= _HOPS:
+                    self._hops = {known: each for known, each in self._hops.items() if each.busy}
+                hop = self._hops[options] = Hop(options, make)
+            return hop
+
+    def close(self) -> None:
+        """Close all connections, those of the last hops first."""
+        with self._lock:
+            hops = sorted(self._hops.values(), key=lambda hop: len(hop._options.jump), reverse=True)
+            self._hops.clear()
+        for hop in hops:
+            hop.close()
