@@ -54,9 +54,9 @@ class Proxy:
             with far, far_error:
                 self._process = subprocess.Popen(
                     ["/bin/sh", "-c", f"exec {command}"],
-                    stdin=far,
-                    stdout=far,
-                    stderr=far_error,
+                    stdin=far.fileno(),
+                    stdout=far.fileno(),
+                    stderr=far_error.fileno(),
                     start_new_session=True,
                 )
         except (OSError, ValueError) as error:
