@@ -51,7 +51,9 @@ class Sshd:
             f"{config}\nPort {self.port}\nListenAddress 0.0.0.0\nHostKey {self.host_key}\n"
             f"AuthorizedKeysFile {self.authorized_keys}\nPidFile none\nStrictModes no\nUsePAM no\n"
             "PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
-            "MaxStartups 1000\nMaxSessions 100\nLogLevel ERROR\nUseDNS no\nPrintMotd no\n"
+            # Of MaxStartups sshd takes the last value.
+            + ("" if "MaxStartups" in config else "MaxStartups 1000\n")
+            + "MaxSessions 100\nLogLevel ERROR\nUseDNS no\nPrintMotd no\n"
             # bash reads ~/.bashrc for commands of sshd, unless it believes to be a shell within a shell.
             "SetEnv SHLVL=2\n" + ("Subsystem sftp internal-sftp\n" if sftp else "")
         )
