@@ -22,6 +22,9 @@ _START = 10.0
 """Connections at once that a server takes by default (MaxStartups)."""
 
 _MOST = 100.0
+_GATES = 10_000
+"""Gates that are remembered before those that nobody uses are dropped."""
+
 _PATIENCE = 60.0
 """Seconds that somebody waits at a gate through which nobody comes."""
 
@@ -174,6 +177,8 @@ class Admission:
         with self._lock:
             gate = self._gates.get(key)
             if gate is None:
+                if len(self._gates) >= _GATES:
+                    self._gates = {known: each for known, each in self._gates.items() if each.inside or each.queue}
                 gate = self._gates[key] = _Gate()
             if gate.inside < int(gate.limit) and not gate.queue:
                 gate.inside += 1

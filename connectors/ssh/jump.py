@@ -213,7 +213,7 @@ class Hop:
         """
         target = f"{host} port {port}"
         avoid: _Line | None = None
-        lowered: int | None = None
+        crowd = 0
         for attempt in range(_TRIES):
             place = self._take(caller, avoid)
             limit = caller.deadline.sooner(caller.seconds)
@@ -225,13 +225,10 @@ class Hop:
                 if stream.channel.refused is None:
                     self._accepted(place)
                     return stream, limit
-                stream.close()
-                before = self._learn(place.line, stream) if attempt + 1 < _TRIES else None
-                if before is None:
-                    if lowered is not None:
-                        self._most = lowered  # the host is refused everywhere, so that says nothing of a limit
+                if not (others := self._limited(place.line, stream, crowd)) or attempt + 1 == _TRIES:
                     raise self._refusal(target, stream)
-                avoid, lowered = place.line, before
+                stream.close()
+                avoid, crowd = place.line, others
             except LinkDownError as error:
                 if stream is not None:
                     stream.close()
@@ -336,19 +333,32 @@ class Hop:
             self._lines = [each for each in self._lines if each is not line]
             return True
 
-    def _learn(self, line: _Line, stream: ChannelStream) -> int | None:
-        """Take a refusal for a limit of this connection where it may be one; return the limit that was believed before.
+    def _limited(self, line: _Line, stream: ChannelStream, crowd: int) -> int:
+        """Take a refusal for a limit of the connection where it may be one.
 
-        It may be one where as many as now have never been open on it, and others are.
+        It may be one where others are open on it, and never were more.
+
+        Args:
+            line: the connection.
+            stream: what was refused.
+            crowd: how many were open where the same host was refused before; 0 where it was not.
+
+        Returns:
+            how many are open on the connection; 0 where the refusal is meant for the host.
         """
         channel = stream.channel
         text = (channel.refused or "").lower()
-        shortage = channel.reason in (_SHORTAGE, _PROHIBITED) or "too many" in text
+        # "open failed" is all that OpenSSH says where it has no descriptor left (or no route, or a literal is wrong).
+        shortage = channel.reason in (_SHORTAGE, _PROHIBITED) or "too many" in text or text == "open failed"
         with self._lock:
+            if crowd and line.open < crowd:
+                # Refused in less company too: so the first refusal said nothing of a limit either.
+                self._most = _MOST
+                return 0
             if not shortage or not line.open or line.open < line.peak:
-                return None
-            before, self._most = self._most, min(self._most, line.open)
-            return before
+                return 0
+            self._most = min(self._most, line.open)
+            return line.open
 
     def _refusal(self, target: str, stream: ChannelStream) -> UnreachableError:
         """Return the error for a host that the jump host does not connect to; OpenSSH gives the system's words."""

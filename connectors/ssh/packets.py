@@ -112,8 +112,9 @@ class BufferedPacketizer(Packetizer):
             self._got = self._got[self._at :] + self._receive(_CHUNK)
             self._at = 0
         line, self._at = self._got[self._at : end], end + 1
-        self.greeting = line.rstrip(b"\r").decode("utf-8", "replace")
-        return self.greeting
+        text = line.rstrip(b"\r").decode("utf-8", "replace")
+        self.greeting = text or self.greeting
+        return text
 
     def write_all(self, out: Any) -> None:
         """Send a packet with those that were kept back, or keep it back too.
