@@ -33,6 +33,9 @@ _FAREWELLS = ("Exceeded MaxStartups", "Not allowed at this time")
 
 _PROXY_SIGNS = ("connection reset", "connection closed", "maxstartups", "broken pipe")
 _ATTEMPTS = 9
+_SLOW_TRIES = 3
+"""So many times the limit of one attempt may be spent on all of them."""
+
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 4.0
 
@@ -72,18 +75,23 @@ class BackOff:
     """The pauses between the attempts of one host.
 
     Args:
-        seconds: how long all of them together may be; None for no such limit.
+        seconds: what one attempt may take, and all pauses together; None for no limit.
     """
 
     def __init__(self, seconds: float | None) -> None:
-        self._left = float("inf") if seconds is None else seconds
+        self._seconds = seconds
+        self._pauses = float("inf") if seconds is None else seconds
+        self._tries = float("inf") if seconds is None else seconds * _SLOW_TRIES
         self._attempts = 0
 
-    def pause(self, away: TurnedAway, deadline: Deadline, guard: Callable[[], None], bell: Signal) -> None:
+    def pause(
+        self, away: TurnedAway, limit: Deadline, deadline: Deadline, guard: Callable[[], None], bell: Signal
+    ) -> None:
         """Wait before the next attempt.
 
         Args:
             away: why another one is needed.
+            limit: that of the attempt.
             deadline: the caller's.
             guard: raises where the caller shall wait no longer.
             bell: set when the guard is to be asked.
@@ -94,8 +102,10 @@ class BackOff:
         self._attempts += 1
         ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._attempts)
         pause = random.uniform(ceiling / 4, ceiling)  # noqa: S311 - spreads the load, hides nothing
-        self._left -= pause
-        if self._attempts >= _ATTEMPTS or self._left < 0:
+        self._pauses -= pause
+        if self._seconds is not None:
+            self._tries -= self._seconds - (limit.remaining(self._seconds) or 0.0)
+        if self._attempts >= _ATTEMPTS or self._pauses < 0 or self._tries < 0:
             raise away.error from None
         end = Deadline.after(pause)
         while not end.expired:

@@ -230,17 +230,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
         back_off = BackOff(seconds)
         hop: Hop | None = None
         if self.options.jump and self.options.proxy_command is None:
-            hop = self.context.hops.last(self.options.jump, self._hop_connector)
+            hop = self.context.hops.last(self.options.jump)
         key = (self._where, self.options.port, hop, self.options.proxy_command)
         while True:
             ticket = self.context.admission.enter(key, self._named, deadline, self._guard, self._bell)
+            limit = deadline.sooner(seconds)
             try:
-                limit = deadline.sooner(seconds)
                 if self.options.proxy_command is not None:
                     self._socket = self._start_proxy(self.options.proxy_command)
                 elif hop is not None:
                     self.enter(Phase.CONNECTING)
-                    caller = Caller(deadline, seconds, self._guard, self._bell, self.notices)
+                    caller = Caller(deadline, seconds, self._guard, self._bell, self.notices, self._hop_connector)
                     self._socket, limit = hop.reach(self._where, self.options.port, caller)
                     self._guard()
                 else:
@@ -249,7 +249,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             except TurnedAway as away:
                 ticket.leave(away)
                 self.close()
-                back_off.pause(away, deadline, self._guard, self._bell)
+                back_off.pause(away, limit, deadline, self._guard, self._bell)
             except BaseException as error:
                 ticket.leave(error)
                 raise

@@ -81,6 +81,7 @@ class Caller:
         guard: raises where he shall wait no longer.
         bell: set when the guard is to be asked.
         notices: where what the jump host's opening had to say goes.
+        make: makes the jump host's connector, where there is no connection yet.
     """
 
     deadline: Deadline
@@ -88,6 +89,7 @@ class Caller:
     guard: Callable[[], None]
     bell: Signal
     notices: list[Mapping[str, Any]]
+    make: Make
 
 
 class _Line:
@@ -177,13 +179,11 @@ class Hop:
 
     Args:
         options: how to reach it; its own ``jump`` leads to it.
-        make: makes its connector.
     """
 
-    def __init__(self, options: SshOptions, make: Make) -> None:
+    def __init__(self, options: SshOptions) -> None:
         self.name = options.address if options.port == 22 else f"{options.address}:{options.port}"
         self._options = options
-        self._make = make
         self._lock = threading.Lock()
         self._lines: list[_Line] = []
         self._opening: _Line | None = None
@@ -256,7 +256,7 @@ class Hop:
                     if time.monotonic() - self._failed < _FAILED_FOR:
                         raise self._named(self._failure)
                     self._failure = None
-                opening = self._opening or self._begin()
+                opening = self._opening or self._begin(caller.make)
                 opening.waiters.add(caller.bell)
             try:
                 self._wait(opening, caller)
@@ -271,8 +271,8 @@ class Hop:
             caller.notices.extend(opening.opener.notices)
             opening.opener.notices.clear()
 
-    def _begin(self) -> _Line:
-        line = _Line(self, self._make(self.name, self._options))
+    def _begin(self, make: Make) -> _Line:
+        line = _Line(self, make(self.name, self._options))
         try:
             line.thread.start()
         except RuntimeError as error:
@@ -403,12 +403,11 @@ class Hops:
         self._lock = threading.Lock()
         self._hops: dict[SshOptions, Hop] = {}
 
-    def last(self, jump: tuple[SshOptions, ...], make: Make) -> Hop:
+    def last(self, jump: tuple[SshOptions, ...]) -> Hop:
         """Return the hop that a chain ends with.
 
         Args:
             jump: the chain, the first hop first. The first hop's own way is its own affair, as with OpenSSH's ``-J``.
-            make: makes the connector of a hop.
         """
         options = jump[-1]
         if len(jump) > 1:
@@ -418,7 +417,7 @@ class Hops:
             if hop is None:
                 if len(self._hops) >= _HOPS:
                     self._hops = {known: each for known, each in self._hops.items() if each.busy}
-                hop = self._hops[options] = Hop(options, make)
+                hop = self._hops[options] = Hop(options)
             return hop
 
     def close(self) -> None:

@@ -138,13 +138,18 @@ def test_pauses_grow_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_FIRST_PAUSE", 0.001)
     back_off = BackOff(None)
     for _ in range(admission._ATTEMPTS - 1):
-        back_off.pause(AWAY, Deadline(), never, Signal())
+        back_off.pause(AWAY, Deadline(), Deadline(), never, Signal())
     with pytest.raises(BannerError, match="turned away"):
-        back_off.pause(AWAY, Deadline(), never, Signal())
+        back_off.pause(AWAY, Deadline(), Deadline(), never, Signal())
     with pytest.raises(BannerError):
-        BackOff(0.0001).pause(AWAY, Deadline(), never, Signal())
+        BackOff(0.0001).pause(AWAY, Deadline(), Deadline(), never, Signal())
+    slow = BackOff(1000.0)
+    for _ in range(admission._SLOW_TRIES):
+        slow.pause(AWAY, Deadline.after(0), Deadline(), never, Signal())
     with pytest.raises(BannerError):
-        BackOff(None).pause(AWAY, Deadline.after(0), never, Signal())
+        slow.pause(AWAY, Deadline.after(0), Deadline(), never, Signal())
+    with pytest.raises(BannerError):
+        BackOff(None).pause(AWAY, Deadline(), Deadline.after(0), never, Signal())
 
 
 def test_many_names_of_one_stock_server_all_get_in(tmp_path: Path) -> None:
