@@ -240,11 +240,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
                     self._socket = self._start_proxy(self.options.proxy_command)
                 elif hop is not None:
                     self.enter(Phase.CONNECTING)
-                    caller = Caller(deadline, seconds, self._guard, self._bell, self.notices, self._hop_connector)
-                    self._socket, limit = hop.reach(self._where, self.options.port, caller)
+                    self._socket, limit = hop.reach(self._where, self.options.port, self._caller(deadline, seconds))
                     self._guard()
                 else:
                     self._socket = self._connect(limit)
+                self.answered()
                 return self._negotiate(self._socket, limit), ticket
             except TurnedAway as away:
                 ticket.leave(away)
@@ -258,8 +258,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _named(self) -> str:
         return f"{self._where} port {self.options.port}"
 
-    def _hop_connector(self, name: str, options: SshOptions) -> SshConnector:
-        return SshConnector(name, options, self.context, self.timeouts)
+    def _caller(self, deadline: Deadline, seconds: float | None) -> Caller:
+        def make(name: str, options: SshOptions) -> SshConnector:
+            return SshConnector(name, options, self.context, self.timeouts)
+
+        def ready() -> None:
+            self.answered()
+            # Now the host's own time to answer begins.
+            self.enter(Phase.WAITING)
+            self.enter(Phase.CONNECTING)
+
+        return Caller(deadline, seconds, self._guard, self._bell, self.notices, ready, make)
 
     def _start_proxy(self, command: str) -> socket.socket:
         self._guard()

@@ -81,6 +81,7 @@ class Caller:
         guard: raises where he shall wait no longer.
         bell: set when the guard is to be asked.
         notices: where what the jump host's opening had to say goes.
+        ready: called where he had to wait for the jump host, once it is open; what it raises ends his attempt.
         make: makes the jump host's connector, where there is no connection yet.
     """
 
@@ -89,6 +90,7 @@ class Caller:
     guard: Callable[[], None]
     bell: Signal
     notices: list[Mapping[str, Any]]
+    ready: Callable[[], None]
     make: Make
 
 
@@ -270,6 +272,8 @@ class Hop:
                 raise self._named(opening.error)
             caller.notices.extend(opening.opener.notices)
             opening.opener.notices.clear()
+            if opening.error is None:
+                caller.ready()
 
     def _begin(self, make: Make) -> _Line:
         line = _Line(self, make(self.name, self._options))
