@@ -73,6 +73,14 @@ class Channels(dict[int, Channel]):
         return list(super().values())
 
 
+def _tune(sock: socket.socket) -> None:
+    """Set what a TCP connection needs."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        # A write to a host that takes nothing any more fails then, instead of waiting for ever.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_WRITE_MS)
+
+
 class Link(Transport):
     """One SSH connection: Paramiko's protocol engine with channels and waits of our own.
 
@@ -141,12 +149,8 @@ class Link(Transport):
         self.farewell = ""
         """What the host said when it closed the connection."""
         self._conduit = sock if isinstance(sock, Conduit) else None
-        if isinstance(sock, Conduit) or sock.family == socket.AF_UNIX:
-            return
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A write to a host that takes nothing any more fails then, instead of waiting for ever.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _STALLED_WRITE_MS)
+        if not isinstance(sock, Conduit) and sock.family != socket.AF_UNIX:
+            _tune(sock)
 
     @property
     def preferred_keys(self) -> tuple[str, ...]:
