@@ -223,7 +223,8 @@ class Hop:
             try:
                 stream = place.stream((host, port))
                 if not stream.wait_open(limit, caller.guard):
-                    raise ConnectTimeoutError(f"{target} did not answer jump host {self.name} in time")
+                    silence = stream.trouble(silent=True)
+                    raise ConnectTimeoutError(silence or f"{target} did not answer jump host {self.name} in time")
                 if stream.channel.refused is None:
                     self._accepted(place)
                     return stream, limit

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -22,7 +23,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output, Stream
-from sshexec.connectors.ssh import jump, stream
+from sshexec.connectors.ssh import jump, packets, stream
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.options import SshOptions
@@ -363,7 +364,7 @@ def test_a_hop_that_is_short_of_descriptors_gets_further_connections(
     small = Sshd(tmp_path / "small", STOCK).start()
     hop = options(small, "127.0.9.1")
     try:
-        subprocess.run(["prlimit", f"--pid={small.pid}", "--nofile=20:20"], check=True)
+        resource.prlimit(small.pid, resource.RLIMIT_NOFILE, (20, 20))
         hosts = [connector(context, sshd, f"127.0.3.{n}", hop) for n in range(1, 31)]
         assert at_once([lambda one=one: one.open(Deadline.after(60)) for one in hosts]) == [None] * 30  # type: ignore[misc]
         assert 1 < accepted(small) < 30
@@ -547,8 +548,11 @@ class Tap(io.BytesIO):
         return b"\0" * (size or 1)
 
 
-def test_a_frozen_hop_takes_no_data_and_holds_nobody(context: SshContext, sshd: Sshd, tmp_path: Path) -> None:
+def test_a_frozen_hop_takes_no_data_and_holds_nobody(
+    context: SshContext, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What fills its socket is kept back in bounds, and whoever sends can be cancelled."""
+    monkeypatch.setattr(packets, "_STALLED_GRACE", 0.2)
     bastion = Sshd(tmp_path / "b", STOCK).start()
     hop = options(bastion, "127.0.9.1")
     hosts = [connector(context, sshd, f"127.0.3.{n}", hop) for n in range(1, 21)]
