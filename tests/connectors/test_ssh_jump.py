@@ -342,17 +342,20 @@ def test_what_is_not_reached_behind_a_hop_names_both(
 
 
 def test_a_hop_that_forbids_a_target_forbids_it_alone(context: SshContext, sshd: Sshd, tmp_path: Path) -> None:
-    picky = Sshd(tmp_path / "picky", f"LogLevel VERBOSE\nPermitOpen 127.0.3.1:{sshd.port} 127.0.3.2:{sshd.port}")
-    picky.start()
+    allowed = [f"127.0.3.{number}" for number in (1, 2, 9)]
+    targets = " ".join(f"{address}:{sshd.port}" for address in allowed)
+    picky = Sshd(tmp_path / "picky", f"LogLevel VERBOSE\nPermitOpen {targets}").start()
     hop = options(picky, "127.0.9.1")
     try:
-        held = connector(context, sshd, "127.0.3.1", hop)
-        held.open(Deadline.after(60))
+        held = [connector(context, sshd, address, hop) for address in allowed]
+        held[0].open(Deadline.after(60))
         for number in range(3, 9):
             error = failure(connector(context, sshd, f"127.0.3.{number}", hop), RefusedError)
             assert f"jump host 127.0.9.1:{picky.port} lets nobody through to 127.0.3.{number}" in error.message
-        assert run(connector(context, sshd, "127.0.3.2", hop)) == "hi"
-        held.close()
+        for one in held[1:]:
+            one.open(Deadline.after(60))
+        for one in held:
+            one.close()
         assert accepted(picky) <= 2  # a refusal might have been that of a limit, once
     finally:
         picky.stop()
@@ -412,18 +415,13 @@ def test_hosts_behind_a_hop_that_is_no_ssh_server_fail_together(context: SshCont
 def test_a_hop_that_failed_is_tried_again_later(
     context: SshContext, sshd: Sshd, bastion: Sshd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    hop = options(bastion, "127.0.0.1", port=port)
-    failure(connector(context, sshd, "127.0.3.1", hop), RefusedError)
-    with door(b"HTTP\r\n") as (other, came):
-        assert other != port
-        failure(connector(context, sshd, "127.0.3.2", hop), RefusedError)  # the same answer, at once
+    with door(b"HTTP\r\n") as (port, came):
+        hop = options(bastion, "127.0.0.1", port=port)
+        failure(connector(context, sshd, "127.0.3.1", hop), BannerError)
+        failure(connector(context, sshd, "127.0.3.2", hop), BannerError)  # the same answer, at once
+        assert len(came) == 1
         monkeypatch.setattr(jump, "_FAILED_FOR", 0.0)
-        again = dataclasses.replace(hop, port=other)
-        failure(connector(context, sshd, "127.0.3.2", again), BannerError)
-        failure(connector(context, sshd, "127.0.3.3", again), BannerError)
+        failure(connector(context, sshd, "127.0.3.3", hop), BannerError)
         assert len(came) == 2
 
 
@@ -576,7 +574,7 @@ def test_a_frozen_hop_takes_no_data_and_holds_nobody(
                 for one in hosts:
                     one.cancel()
                 assert all(isinstance(each.exception(30), CancelledError) for each in runs)
-                assert backlog.size < 2 * stream._FULL
+                assert backlog.size < stream._FULL + 20 * 64 * 1024  # a packet of each, at most
         for one in hosts:
             one.close()
     finally:
