@@ -154,7 +154,7 @@ class _Place:
         self.counted = False
         """Whether its stream counts as open."""
 
-    def stream(self, target: tuple[str, int]) -> ChannelStream:
+    def stream(self, target: tuple[str, int], bell: Signal) -> ChannelStream:
         """Ask for a stream to a host; the place is free again once the stream is closed.
 
         Raises:
@@ -165,7 +165,7 @@ class _Place:
             link, backlog = self.line.link, self.line.backlog
             if link is None or backlog is None:
                 raise LinkDownError("it is not open")
-            stream = ChannelStream(link, backlog, self.line.hop.name, target, self.release)
+            stream = ChannelStream(link, backlog, self.line.hop.name, target, bell, self.release)
         finally:
             if stream is None:
                 self.release()
@@ -221,7 +221,7 @@ class Hop:
             limit = caller.deadline.sooner(caller.seconds)
             stream: ChannelStream | None = None
             try:
-                stream = place.stream((host, port))
+                stream = place.stream((host, port), caller.bell)
                 if not stream.wait_open(limit, caller.guard):
                     silence = stream.trouble(silent=True)
                     raise ConnectTimeoutError(silence or f"{target} did not answer jump host {self.name} in time")

@@ -125,6 +125,7 @@ class ChannelStream(Conduit):
         backlog: what it has still to send.
         name: whom it leads to, for messages.
         target: host and port to reach.
+        bell: set when there is an answer; by others too, when the guard of `wait_open` is to be asked.
         closed: called once when the stream is closed.
 
     Raises:
@@ -132,7 +133,13 @@ class ChannelStream(Conduit):
     """
 
     def __init__(
-        self, link: Link, backlog: Backlog, name: str, target: tuple[str, int], closed: Callable[[], None]
+        self,
+        link: Link,
+        backlog: Backlog,
+        name: str,
+        target: tuple[str, int],
+        bell: Signal,
+        closed: Callable[[], None],
     ) -> None:
         self._link = link
         self._backlog = backlog
@@ -140,12 +147,13 @@ class ChannelStream(Conduit):
         self._on_close: Callable[[], None] | None = closed
         self._ended = False
         self._lock = threading.Lock()
+        self._bell = bell
         self._readable = Signal()
         self._writable = Signal()
         host, port = target
         # The originator is what OpenSSH's client says for -W and ProxyJump.
         extra = strings(host.encode()) + port.to_bytes(4, "big") + strings(b"127.0.0.1") + (65535).to_bytes(4, "big")
-        self.channel: Channel = link.add_channel(b"direct-tcpip", extra, (self._readable, self._writable))
+        self.channel: Channel = link.add_channel(b"direct-tcpip", extra, (bell, self._writable))
 
     def wait_open(self, deadline: Deadline, guard: Callable[[], None]) -> bool:
         """Wait for the answer to the request for the channel; return False where the deadline passes first.
@@ -162,7 +170,10 @@ class ChannelStream(Conduit):
                 raise LinkDownError(self._link.why())
             if deadline.expired:
                 return False
-            self._readable.wait(deadline.remaining())
+            self._bell.wait(deadline.remaining())
+        # From now on another one waits; what has come in meanwhile may have rung the bell.
+        channel.signal = self._readable
+        self._readable.set()
         return True
 
     def recv(self, size: int) -> bytes:

@@ -319,21 +319,26 @@ def test_a_hop_that_refuses_us_says_so_to_all_and_is_asked_once(
 # What goes wrong on the way.
 
 
+@contextlib.contextmanager
+def no_answer() -> Iterator[int]:
+    """A port that answers nobody, as a host that is switched off."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as opened:
+        port = full.getsockname()[1]
+        for _ in range(3):
+            one = opened.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+
+
 def test_what_is_not_reached_behind_a_hop_names_both(
     context: SshContext, sshd: Sshd, bastion: Sshd, tmp_path: Path
 ) -> None:
     hop = options(bastion, "127.0.9.1")
     name = f"127.0.9.1:{bastion.port}"
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
-        port = full.getsockname()[1]
-        fill = [socket.socket() for _ in range(3)]
-        for each in fill:
-            each.setblocking(False)
-            each.connect_ex(("127.0.0.1", port))
+    with no_answer() as port:
         error = failure(connector(context, sshd, "127.0.0.1", hop, connect=0.5, port=port), ConnectTimeoutError)
         assert error.message == f"127.0.0.1 port {port} did not answer jump host {name} in time"
-        for each in fill:
-            each.close()
     error = failure(connector(context, sshd, "127.0.0.1", hop, port=port), RefusedError)
     assert error.message == f"127.0.0.1 port {port} behind jump host {name} refused the connection"
     assert error.phase == "connecting"
@@ -450,6 +455,15 @@ def test_cancelled_while_the_host_behind_hangs(context: SshContext, sshd: Sshd, 
             settle(lambda: came)
             one.cancel()
             assert isinstance(opening.exception(20), CancelledError)
+
+
+def test_cancelled_while_the_hop_waits_for_the_host_behind(context: SshContext, sshd: Sshd, bastion: Sshd) -> None:
+    with no_answer() as port, ThreadPoolExecutor(1) as pool:
+        one = connector(context, sshd, "127.0.0.1", options(bastion, "127.0.9.1"), connect=60, port=port)
+        opening = pool.submit(one.open, Deadline())
+        settle(lambda: any(line.used for hop in context.hops._hops.values() for line in hop._lines))
+        one.cancel()
+        assert isinstance(opening.exception(20), CancelledError)
 
 
 def test_the_context_closes_while_a_hop_hangs(sshd: Sshd, bastion: Sshd) -> None:
