@@ -70,6 +70,7 @@ class Channel:
         "_used",
         "accepted",
         "closed",
+        "company",
         "eof",
         "exit_signal",
         "exit_status",
@@ -99,6 +100,8 @@ class Channel:
         """Why the host did not open it."""
         self.reason = 0
         """The same as a number (RFC 4254 §5.1)."""
+        self.company = 0
+        """How many others were open or asked for then."""
         self.reply: bool | None = None
         """The host's answer to the last request that wanted one."""
         self.eof = False

@@ -45,7 +45,7 @@ _CLOSING = 5.0
 """Seconds that connections have to close."""
 
 _PROHIBITED, _CONNECT_FAILED, _SHORTAGE = 1, 2, 4
-_TRIES = 4
+_TRIES = 6
 """Connections that one host tries, where the jump host refuses it or breaks off."""
 
 
@@ -107,10 +107,6 @@ class _Line:
         self.backlog: Backlog | None = None
         self.used = 0
         """Streams that are open or asked for."""
-        self.open = 0
-        """Streams that are open."""
-        self.peak = 0
-        """The most that were open at once."""
         self.idle_since = 0.0
         self.thread = threading.Thread(target=self._run, name=f"sshexec-jump-{hop.name}", daemon=True)
 
@@ -147,12 +143,10 @@ class _Line:
 class _Place:
     """A place for one stream on a line."""
 
-    __slots__ = ("counted", "line")
+    __slots__ = ("line",)
 
     def __init__(self, line: _Line) -> None:
         self.line = line
-        self.counted = False
-        """Whether its stream counts as open."""
 
     def stream(self, target: tuple[str, int], bell: Signal) -> ChannelStream:
         """Ask for a stream to a host; the place is free again once the stream is closed.
@@ -173,7 +167,7 @@ class _Place:
 
     def release(self) -> None:
         """Give it back; called once."""
-        self.line.hop._released(self)
+        self.line.hop._released(self.line)
 
 
 class Hop:
@@ -215,7 +209,6 @@ class Hop:
         """
         target = f"{host} port {port}"
         avoid: _Line | None = None
-        crowd = 0
         for attempt in range(_TRIES):
             place = self._take(caller, avoid)
             limit = caller.deadline.sooner(caller.seconds)
@@ -226,12 +219,11 @@ class Hop:
                     silence = stream.trouble(silent=True)
                     raise ConnectTimeoutError(silence or f"{target} did not answer jump host {self.name} in time")
                 if stream.channel.refused is None:
-                    self._accepted(place)
                     return stream, limit
-                if not (others := self._limited(place.line, stream, crowd)) or attempt + 1 == _TRIES:
+                if not self._limited(stream) or attempt + 1 == _TRIES:
                     raise self._refusal(target, stream)
                 stream.close()
-                avoid, crowd = place.line, others
+                avoid = place.line
             except LinkDownError as error:
                 if stream is not None:
                     stream.close()
@@ -314,18 +306,9 @@ class Hop:
             for bell in line.waiters:
                 bell.set()
 
-    def _accepted(self, place: _Place) -> None:
-        line = place.line
-        with self._lock:
-            place.counted = True
-            line.open += 1
-            line.peak = max(line.peak, line.open)
-
-    def _released(self, place: _Place) -> None:
-        line = place.line
+    def _released(self, line: _Line) -> None:
         with self._lock:
             line.used -= 1
-            line.open -= place.counted
             line.idle_since = time.monotonic()
 
     def _surplus(self, line: _Line) -> bool:
@@ -338,32 +321,25 @@ class Hop:
             self._lines = [each for each in self._lines if each is not line]
             return True
 
-    def _limited(self, line: _Line, stream: ChannelStream, crowd: int) -> int:
-        """Take a refusal for a limit of the connection where it may be one.
+    def _limited(self, stream: ChannelStream) -> bool:
+        """Return whether a refusal may come from a limit of the connection, and keep to that limit then.
 
-        It may be one where others are open on it, and never were more.
-
-        Args:
-            line: the connection.
-            stream: what was refused.
-            crowd: how many were open where the same host was refused before; 0 where it was not.
-
-        Returns:
-            how many are open on the connection; 0 where the refusal is meant for the host.
+        It does not where nobody else is on the connection, or where clearly more have been open at once before.
         """
         channel = stream.channel
         text = (channel.refused or "").lower()
         # "open failed" is all that OpenSSH says where it has no descriptor left (or no route, or a literal is wrong).
-        shortage = channel.reason in (_SHORTAGE, _PROHIBITED) or "too many" in text or text == "open failed"
+        if channel.reason not in (_SHORTAGE, _PROHIBITED) and "too many" not in text and text != "open failed":
+            return False
         with self._lock:
-            if crowd and line.open < crowd:
-                # Refused in less company too: so the first refusal said nothing of a limit either.
-                self._most = _MOST
-                return 0
-            if not shortage or not line.open or line.open < line.peak:
-                return 0
-            self._most = min(self._most, line.open)
-            return line.open
+            proven = max((line.link.most_channels for line in self._lines if line.link is not None), default=0)
+            # What has just been closed may still count there, hence the margin.
+            if channel.company and channel.company + 1 + proven // 10 >= proven:
+                self._most = min(self._most, channel.company)
+                return True
+            # It says nothing of a limit, nor did what this host was told on other connections.
+            self._most = _MOST
+            return False
 
     def _refusal(self, target: str, stream: ChannelStream) -> UnreachableError:
         """Return the error for a host that the jump host does not connect to; OpenSSH gives the system's words."""

@@ -148,6 +148,9 @@ class Link(Transport):
         """Exchanges of keys that have begun."""
         self.farewell = ""
         """What the host said when it closed the connection."""
+        self.open_channels = 0
+        self.most_channels = 0
+        """The most that were open at once."""
         self._conduit = sock if isinstance(sock, Conduit) else None
         if not isinstance(sock, Conduit) and sock.family != socket.AF_UNIX:
             _tune(sock)
@@ -334,10 +337,14 @@ class Link(Transport):
         with self.lock:
             if self._channels.get(channel.number) is channel:
                 del self._channels[channel.number]
+                self.open_channels -= channel.accepted
 
     def _parse_channel_open_success(self, m: Any) -> None:
         channel = self._channels.get(m.get_int())
         if channel is not None:
+            with self.lock:
+                self.open_channels += 1
+                self.most_channels = max(self.most_channels, self.open_channels)
             channel.opened(m.get_int(), m.get_int(), m.get_int())
             channel.signal.set()
 
@@ -345,7 +352,7 @@ class Link(Transport):
         channel = self._channels.get(m.get_int())
         if channel is not None:
             self.forget(channel)
-            channel.reason = m.get_int()
+            channel.reason, channel.company = m.get_int(), len(self._channels)
             channel.refused = m.get_string().decode("utf-8", "replace") or "no reason given"
             channel.signal.set()
 
