@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
@@ -15,7 +15,7 @@ from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError
@@ -67,7 +67,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._deadline = Deadline()
         """That of the call in progress."""
         self._where = options.address or host
-        self._known_as = options.host_key_alias or known_name(self._where, options.port)
+        self._known_as = (options.host_key_alias or known_name(self._where, options.port)).lower()
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, and remember for errors, what the host is busy with now."""
@@ -86,9 +86,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         try:
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
             with self._errors(Deadline()):
-                self._socket = self._connect(limit)
-                link = self._negotiate(self._socket, limit)
-                self._check_host_key(link)
+                try:
+                    link = self._greet(limit)
+                except OtherKindsError:
+                    self.close()  # it is asked for another of its keys, once
+                    link = self._greet(limit, again=True)
                 self._log_in(link, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
@@ -202,6 +204,20 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
+    def _greet(self, limit: Deadline, *, again: bool = False) -> Link:
+        """Connect and check the host key.
+
+        Raises:
+            OtherKindsError: the host is known by keys of other types than it was asked for, and was asked once only.
+        """
+        self._socket = self._connect(limit)
+        asked: list[str] = []
+        if self.options.policy != "off" or self.options.pinned:
+            asked = self.context.host_keys.kinds(self._known_as, self.options.known_hosts, self.options.pinned)
+        link = self._negotiate(self._socket, limit, asked)
+        self._check_host_key(link, None if again else asked)
+        return link
+
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
@@ -244,10 +260,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             return NoRouteError(f"no route to {where}: {error.strerror}")
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
-    def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
-        known: list[str] = []
-        if self.options.policy != "off":
-            known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
+    def _negotiate(self, sock: socket.socket, limit: Deadline, known: Sequence[str]) -> Link:
         where = f"{self._where} port {self.options.port}"
         try:
             link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
@@ -268,10 +281,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
         return link
 
-    def _check_host_key(self, link: Link) -> None:
+    def _check_host_key(self, link: Link, asked: Sequence[str] | None) -> None:
         key = link.host_key
         learned = self.context.host_keys.check(
-            self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
+            self._known_as,
+            key.get_name(),
+            key.asbytes(),
+            self.options.known_hosts,
+            self.options.policy,
+            certificate=link.certificate,
+            pins=self.options.pinned,
+            asked=asked,
         )
         if learned is not None:
             self.notices.append(learned.notice())

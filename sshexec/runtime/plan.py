@@ -139,7 +139,11 @@ def _check_environment(environment: Mapping[str, str]) -> None:
 def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
     variables = target.variables
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
     if settings:
         variables = {**variables, **render(settings, variables, target.host)}
     try:

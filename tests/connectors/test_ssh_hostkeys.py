@@ -18,9 +18,10 @@ from typing import Any
 import pytest
 
 from sshexec.connectors.base import Deadline, Timeouts
-from sshexec.connectors.ssh import hostkeys
+from sshexec.connectors.ssh import knownhosts
 from sshexec.connectors.ssh.connector import SshConnector
-from sshexec.connectors.ssh.hostkeys import HostKeys, KnownHostsFile, Learned, fingerprint, known_name
+from sshexec.connectors.ssh.hostkeys import HostKeys, Learned, fingerprint, known_name
+from sshexec.connectors.ssh.knownhosts import KnownHostsFile
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 from tests.testbed import Sshd, keygen
 
@@ -125,12 +126,12 @@ def test_accept_new_appends_and_keeps_what_it_can_not_read(tmp_path: Path) -> No
 
 
 def test_a_file_that_somebody_keeps_locked_is_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hostkeys, "_LOCK_LIMIT", 0.05)
+    monkeypatch.setattr(knownhosts, "_LOCK_LIMIT", 0.05)
     file = tmp_path / "known_hosts"
     file.touch()
     asked = []
-    lock = hostkeys._lock_file
-    monkeypatch.setattr(hostkeys, "_lock_file", lambda handle: asked.append(handle) or lock(handle))
+    lock = knownhosts._lock_file
+    monkeypatch.setattr(knownhosts, "_lock_file", lambda handle: asked.append(handle) or lock(handle))
     keys = HostKeys()
     with file.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -176,13 +177,13 @@ def test_another_key_that_somebody_learns_meanwhile_is_the_known_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "known_hosts"
-    lock = hostkeys._lock_file
+    lock = knownhosts._lock_file
 
     def lock_late(handle: int) -> None:
         lock(handle)
         file.write_text(line("web1", "b"))
 
-    monkeypatch.setattr(hostkeys, "_lock_file", lock_late)
+    monkeypatch.setattr(knownhosts, "_lock_file", lock_late)
     with pytest.raises(ChangedHostKeyError):
         check(file, "web1", "a", "accept-new")
     assert file.read_text() == line("web1", "b")
@@ -207,13 +208,13 @@ def test_a_lookup_while_the_file_is_read_again_sees_all_of_it(tmp_path: Path, mo
     file = KnownHostsFile(str(path))
     file.refresh()
     seen: list[int] = []
-    compile_names = hostkeys._compile
+    compile_names = knownhosts._compile
 
     def look(names: bytes) -> list[tuple[bool, re.Pattern[str]]]:
         seen.append(len([*file.plain("db1"), *file.plain("web1")]))
         return compile_names(names)
 
-    monkeypatch.setattr(hostkeys, "_compile", look)
+    monkeypatch.setattr(knownhosts, "_compile", look)
     (tmp_path / "new").write_text(line("web*", "w") + line("db1,db2", "d"))
     (tmp_path / "new").rename(path)
     file.refresh(now=True)
