@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
@@ -66,6 +66,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Whether the call in progress was cancelled, and ends."""
         self._deadline = Deadline()
         """That of the call in progress."""
+        self._asked: list[str] = []
+        """Types of host keys that the host was asked for first."""
         self._where = options.address or host
         self._known_as = (options.host_key_alias or known_name(self._where, options.port)).lower()
 
@@ -86,11 +88,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         try:
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
             with self._errors(Deadline()):
-                try:
-                    link = self._greet(limit)
-                except OtherKindsError:
-                    self.close()  # it is asked for another of its keys, once
-                    link = self._greet(limit, again=True)
+                link = self._arrive(limit)
+                if not self._check_host_key(link):
+                    self.close()
+                    link = self._arrive(limit)
+                    self._check_host_key(link, again=True)
                 self._log_in(link, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
@@ -204,19 +206,18 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
-    def _greet(self, limit: Deadline, *, again: bool = False) -> Link:
-        """Connect and check the host key.
-
-        Raises:
-            OtherKindsError: the host is known by keys of other types than it was asked for, and was asked once only.
-        """
+    def _arrive(self, limit: Deadline) -> Link:
+        """Connect and exchange keys."""
         self._socket = self._connect(limit)
-        asked: list[str] = []
-        if self.options.policy != "off" or self.options.pinned:
-            asked = self.context.host_keys.kinds(self._known_as, self.options.known_hosts, self.options.pinned)
-        link = self._negotiate(self._socket, limit, asked)
-        self._check_host_key(link, None if again else asked)
-        return link
+        self.answered()
+        return self._negotiate(self._socket, limit)
+
+    def _kinds(self) -> list[str]:
+        """Return the types of host keys to ask for first."""
+        options = self.options
+        if options.policy == "off" and not options.pinned:
+            return []
+        return self.context.host_keys.kinds(self._known_as, options.known_hosts, options.pinned)
 
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
@@ -260,10 +261,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
             return NoRouteError(f"no route to {where}: {error.strerror}")
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
-    def _negotiate(self, sock: socket.socket, limit: Deadline, known: Sequence[str]) -> Link:
+    def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
+        asked = self._asked = self._kinds()
         where = f"{self._where} port {self.options.port}"
         try:
-            link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
+            link = self._link = Link(sock, asked, (self.options.alive_interval, self.options.alive_count))
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
@@ -281,20 +283,30 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
         return link
 
-    def _check_host_key(self, link: Link, asked: Sequence[str] | None) -> None:
+    def _check_host_key(self, link: Link, *, again: bool = False) -> bool:
+        """Check the host key; return False where the host is to be asked for another of its keys, which is known.
+
+        Args:
+            link: the connection on which it was shown.
+            again: the host was asked so already.
+        """
         key = link.host_key
-        learned = self.context.host_keys.check(
-            self._known_as,
-            key.get_name(),
-            key.asbytes(),
-            self.options.known_hosts,
-            self.options.policy,
-            certificate=link.certificate,
-            pins=self.options.pinned,
-            asked=asked,
-        )
+        try:
+            learned = self.context.host_keys.check(
+                self._known_as,
+                key.get_name(),
+                key.asbytes(),
+                self.options.known_hosts,
+                self.options.policy,
+                certificate=link.certificate,
+                pins=self.options.pinned,
+                asked=None if again else self._asked,
+            )
+        except OtherKindsError:
+            return False
         if learned is not None:
             self.notices.append(learned.notice())
+        return True
 
     def _log_in(self, link: Link, limit: Deadline) -> None:
         self.enter(Phase.AUTHENTICATING)
