@@ -77,6 +77,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         super().enter(phase)
 
     @property
+    def known_as(self) -> str:
+        """The host's name in known_hosts."""
+        return self._known_as
+
+    @property
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
         return self._link is not None and self._link.active and self._link.authenticated

@@ -32,6 +32,7 @@ __all__ = [
     "OtherKindsError",
     "Policy",
     "fingerprint",
+    "is_pinned",
     "known_name",
     "pin",
 ]
@@ -359,14 +360,19 @@ def _check_pins(name: str, kind: str, blob: bytes, pins: Sequence[str]) -> None:
     Raises:
         ChangedHostKeyError: it is none of them.
     """
-    shown = fingerprint(blob)
-    encoded = base64.b64encode(blob).decode()
-    if any(text in (shown, f"{kind} {shown}", f"{kind} {encoded}") for text in pins):
+    if is_pinned(kind, blob, pins):
         return
     raise ChangedHostKeyError(
-        f"the host key of {name} is not the pinned one: the host shows {kind} {shown}, {PIN_VARIABLE} holds "
+        f"the host key of {name} is not the pinned one: the host shows {kind} {fingerprint(blob)}, {PIN_VARIABLE} holds "
         f"{', '.join(map(_shown_pin, pins))}; if the host was set up anew, change that variable"
     )
+
+
+def is_pinned(kind: str, blob: bytes, pins: Sequence[str]) -> bool:
+    """Return whether a key is one of those that are pinned."""
+    shown = fingerprint(blob)
+    encoded = base64.b64encode(blob).decode()
+    return any(text in (shown, f"{kind} {shown}", f"{kind} {encoded}") for text in pins)
 
 
 def _shown_pin(text: str) -> str:
