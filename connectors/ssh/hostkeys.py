@@ -363,8 +363,8 @@ def _check_pins(name: str, kind: str, blob: bytes, pins: Sequence[str]) -> None:
     if is_pinned(kind, blob, pins):
         return
     raise ChangedHostKeyError(
-        f"the host key of {name} is not the pinned one: the host shows {kind} {fingerprint(blob)}, {PIN_VARIABLE} holds "
-        f"{', '.join(map(_shown_pin, pins))}; if the host was set up anew, change that variable"
+        f"the host key of {name} is not the pinned one: the host shows {kind} {fingerprint(blob)}, "
+        f"{PIN_VARIABLE} holds {', '.join(map(_shown_pin, pins))}; if the host was set up anew, change that variable"
     )
 
 

@@ -57,7 +57,7 @@ class _Hosts(click.Command):
 def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line.
 
-    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts -- scan`.
+    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
     """
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
 
 _CONNECT = 10.0
+_LONGEST_KIND = len("ecdsa-sha2-nistp256")
 
 _EPILOG = """\b
 Examples:
-  sshexec hosts scan web -i hosts.yml                     lines for known_hosts, and what is known of each key
-  sshexec hosts scan all -i hosts.yml --fingerprints      fingerprints alone, to compare with what the hosts' consoles say
-  sshexec hosts scan all -i hosts.yml --append            trust what is new
+  sshexec hosts scan web -i hosts.yml                   lines for known_hosts, and what is known of each key
+  sshexec hosts scan all -i hosts.yml --fingerprints    fingerprints alone, to compare with those of the hosts' consoles
+  sshexec hosts scan all -i hosts.yml --append          trust what is new
 
 \b
 Exit codes: 0 all well, 2 some key is CHANGED or REVOKED (or could not be saved), 4 some host was not reached (wins
-over 2), 5 bad usage or input, 130 interrupted. A group or host called scan is 'sshexec hosts -- scan'."""
+over 2), 5 bad usage or input, 130 interrupted. A group or host called scan is shown by 'sshexec hosts scan,'."""
 
 
 @click.command("scan", epilog=_EPILOG, short_help="collect host keys")
@@ -109,6 +110,13 @@ class _Scanning:
     standings: dict[str, int] = field(default_factory=dict)
     lines: set[str] = field(default_factory=set)
     stopping: bool = False
+    widths: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.widths = (
+            max((len(scan.host) for scan in self.scans), default=0),
+            max((len(scan.name) for scan in self.scans), default=0),
+        )
 
     def run(self) -> int:
         """See it through and return the exit code."""
@@ -180,10 +188,9 @@ class _Scanning:
 
     def _row(self, scan: HostScan, key: ScannedKey, *, added: bool) -> str:
         """Return what a person compares: host, name in known_hosts, type, fingerprint, standing."""
-        host = f"{scan.host:<{max(len(each.host) for each in self.scans)}}"
-        name = f"{scan.name:<{max(len(each.name) for each in self.scans)}}"
         where = f" ({key.where})" if key.where else ""
-        return f"{host}  {name}  {key.kind:<19}  {key.fingerprint}  {'added' if added else key.standing}{where}"
+        left = f"{scan.host:<{self.widths[0]}}  {scan.name:<{self.widths[1]}}  {key.kind:<{_LONGEST_KIND}}"
+        return f"{left}  {key.fingerprint}  {'added' if added else key.standing}{where}"
 
     def _summary(self) -> str:
         total = sum(self.standings.values())
