@@ -32,7 +32,7 @@ class HostResult:
         spilled: files with the whole streams, by stream.
         killed: whether the death of the remote process group was confirmed after a time-out or cancel.
         notices: what the connection has to say beside the task's own result: ``notice`` is a stable word,
-            ``message`` one line for people, the other keys depend on the word (docs/connections.md).
+            ``message`` one line for people, the other keys depend on the word (docs/ssh.md).
     """
 
     host: str
@@ -211,7 +211,7 @@ class RunResult(Mapping[str, HostResult]):
         """Host keys that this run trusted on first sight, each once, in the order of the hosts.
 
         Each has the host that met it (``host``) and the keys of its notice, without ``notice`` and ``message``
-        (docs/connections.md).
+        (docs/ssh.md).
         """
         learned: dict[tuple[Any, ...], dict[str, Any]] = {}
         for name, result in self.hosts.items():

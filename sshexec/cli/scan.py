@@ -72,12 +72,11 @@ def _scans(inventory: Inventory, hosts: list[str], on_top: dict[str, Any], *, ap
     from sshexec.connectors.ssh.options import SshOptions
     from sshexec.connectors.ssh.scan import HostScan
     from sshexec.runtime.plan import connection
-    from sshexec.task import Target
 
     context = SshContext()
     scans = []
     for host in hosts:
-        kind, options = connection(Target(host, {**inventory.variables(host), **on_top}))
+        kind, options = connection(host, {**inventory.variables(host), **on_top})
         if not isinstance(options, SshOptions):
             tell(f"sshexec: warning: {harmless(host)} is left out: a {kind.name} connection has no host keys")
             continue

@@ -124,7 +124,7 @@ def test_a_host_that_shows_only_other_types_has_changed(sshd: Sshd, known: Path,
 def test_pins_and_aliases_count(server: Sshd, known: Path, inventory: Write) -> None:
     _, kind, key = scanned(server, "127.0.1.2")[-1].split()
     hosts = on(server, known, 2, ansible_ssh_common_args=f"-o UserKnownHostsFile={known} -o HostKeyAlias=fleet")
-    hosts["h001"]["sshexec_host_key"] = f"{kind} {key}"
+    hosts["h001"].update(sshexec_host_key="{{ its_key }}", its_key=f"{kind} {key}")
     hosts["h002"]["sshexec_host_key"] = "SHA256:" + "A" * 43
     done = sshexec("hosts", "scan", "all", "-i", inventory(hosts), "--append")
     rows = done.stderr.splitlines()
