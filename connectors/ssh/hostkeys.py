@@ -151,12 +151,13 @@ class HostKeys:
         files = self._open(paths)
         known: list[str] = []
         for each in _names(name):
-            kinds = [key.kind for key in self._plain(each, files)]
-            known = kinds or [kind for file in files for kind in file.hashed_kinds(each)]
+            known = [key.kind for key in self._plain(each, files)]
+            known = known or [kind for file in files for kind in file.hashed_kinds(each)]
             if known:
                 break
-        certified = any(True for _ in _marked("@cert-authority", name, files))
-        return list(dict.fromkeys([*(_CERTIFICATES if certified else ()), *known]))
+        if any(True for _ in _marked("@cert-authority", name, files)):
+            known = [*_CERTIFICATES, *known]
+        return list(dict.fromkeys(known))
 
     def known(self, name: str, paths: Sequence[str]) -> list[KnownKey]:
         """Return every key that the files hold for exactly this name, as they are now."""
@@ -250,9 +251,9 @@ class HostKeys:
         files: list[KnownHostsFile],
     ) -> bool:
         """Return whether a key is trusted by what is cheap to look up."""
-        shown = {blob, *([certificate.authority] if isinstance(certificate, HostCertificate) else [])}
-        if any(key.blob in shown for key in _marked("@revoked", name, files)):
-            return False
+        for key in _marked("@revoked", name, files):
+            if key.holds(blob) or (isinstance(certificate, HostCertificate) and key.holds(certificate.authority)):
+                return False
         if certificate is not None and not _flaw(name, certificate, files):
             return True
         return self._knows(name, kind, blob, files)
@@ -293,7 +294,10 @@ def _names(name: str) -> tuple[str, ...]:
 
 def _marked(mark: Mark, name: str, files: list[KnownHostsFile]) -> Iterator[KnownKey]:
     """Yield the keys that are revoked for a host, or that certify it."""
-    return (key for file in files for each in _names(name) for key in file.marked(mark, each))
+    for file in files:
+        if file.marks:
+            for each in _names(name):
+                yield from file.marked(mark, each)
 
 
 def _read(certificate: bytes) -> HostCertificate | CertificateError | None:

@@ -137,6 +137,8 @@ class _Index:
         self._by_key: dict[bytes, list[tuple[int, bytes, bytes, bytes]]] = {}
         self._hashed_kinds: dict[bytes, None] = {}
         self._unhashed: dict[str, tuple[int, list[KnownKey]]] = {}
+        self.marks = False
+        """Whether some line has a mark."""
         self.end = 0
         """Where what is appended begins; 0 where the last line had no end, and the next change needs a new index."""
         self.tail = b""
@@ -158,6 +160,7 @@ class _Index:
         if names.startswith(b"@"):
             marked = rest.split(None, 1)
             if names in self._marked and len(marked) == 2:
+                self.marks = True
                 self._marked[names].append((self._count, marked[1], _Names(marked[0])))
         elif names.startswith(b"|1|"):
             key = rest.split(None, 2)
@@ -299,6 +302,11 @@ class KnownHostsFile:
     def hashed_kinds(self, name: str) -> list[str]:
         """Return the types of the keys that a name may have as a hash: exact where that is known or cheap to know."""
         return self._index.hashed_kinds(name)
+
+    @property
+    def marks(self) -> bool:
+        """Whether it holds lines with a mark."""
+        return self._index.marks
 
     def marked(self, mark: Mark, name: str) -> Iterator[KnownKey]:
         """Return the keys that are revoked for a name, or that certify it."""

@@ -87,6 +87,8 @@ class HostScan:
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
         self.host = host
+        # Which of its keys to ask for is what a scan chooses.
+        options = replace(options, host_key_algorithms=())
         self._options = options
         self._context = context
         self._timeouts = timeouts

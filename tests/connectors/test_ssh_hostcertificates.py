@@ -255,7 +255,7 @@ def certified(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, 
     server.stop()
 
 
-# Left out: OpenSSH asks for certificates even where no authority is known, and then, for the key within one of an unknown
+# Left out: OpenSSH asks for certificates even where no authority is known, and then, for the key in one of an unknown
 # authority, lets a key of the bare name win over another one of [host]:port. Without a certificate it does not.
 LINES = [
     "@cert-authority * CA",
