@@ -330,7 +330,7 @@ class Broker(Prompts):
 
     def _answer_of(self, question: Question) -> Secret | None:
         try:
-            answer = self._ask(question)
+            answer: object = self._ask(question)
         except Exception as error:  # noqa: BLE001 - the caller's own code
             # Its text is not logged: it may hold the answer.
             log.warning("nobody could be asked for %s: %s", question.kind, type(error).__name__)
@@ -343,15 +343,16 @@ class Broker(Prompts):
         return None
 
     def _answered(self, group: _Group, secret: Secret | None) -> None:
-        if secret is None:
+        if self._closed or secret is None:
             self._fail(group, "nobody answered")
+            self._advance(group)
         else:
             group.state, group.secret, group.at, group.unsettled = "trial", secret, time.monotonic(), 0
             group.serial += 1
             if group.question.kind != "code":
                 group.refused.clear()
                 group.odd.clear()
-        self._advance(group)
+            self._try(group)
 
     def _give_up(self, me: object, asked: _Group) -> None:
         """Wait for the person no longer; who has asked meanwhile hears the same."""

@@ -19,7 +19,7 @@ from paramiko.common import (
 
 from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import Packet
-from sshexec.connectors.ssh.conversation import ROUNDS, Conversation, Inquiry
+from sshexec.connectors.ssh.conversation import Conversation, Inquiry
 from sshexec.connectors.ssh.keys import SigningKey, strings
 from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.transport import Link, LinkDownError
@@ -195,7 +195,7 @@ class Login:
         if secret is None:
             return False
         self._offered.append("password")
-        accepted = self._ask("password", b"\0" + strings(secret.reveal().encode()))
+        accepted = self._ask("password", b"\0" + strings(secret.reveal().encode("utf-8", "surrogateescape")))
         self._password_refused = not accepted and password is not None
         return accepted
 
@@ -204,23 +204,27 @@ class Login:
         if not self._allowed("keyboard-interactive") or (password is None and self._questions is None and self._alone):
             return False
         talk = self._conversation = Conversation(password, self._questions, self._offered)
-        self._inquiry = None
         try:
             self._begin(self._head("keyboard-interactive") + strings(b"", b""))
-            for _ in range(ROUNDS):
+            while True:
                 self._wait(lambda: self._answered is not None or self._inquiry is not None)
-                inquiry, self._inquiry = self._inquiry, None
+                inquiry = self._taken()
                 if inquiry is None:
                     return bool(self._answered) or self._partial
                 answers = self._from_person(lambda asked=inquiry: talk.answers(asked))
                 if answers is None:
-                    break
+                    self._asked = talk.unanswered
+                    if self._questions is not None:
+                        self._questions.undecided()
+                    return False
                 body = struct.pack(">BI", MSG_USERAUTH_INFO_RESPONSE, len(answers)) + strings(*answers)
                 self._link.send(Packet(body))
-            self._asked = talk.unanswered or "the host goes on asking"
-            return False
         finally:
             self._conversation = None
+
+    def _taken(self) -> Inquiry | None:
+        inquiry, self._inquiry = self._inquiry, None
+        return inquiry
 
     @property
     def _alone(self) -> bool:
@@ -255,7 +259,7 @@ class Login:
 
     def _begin(self, body: bytes) -> None:
         """Send a request, the first one in the same segment as that for the service: one round trip less."""
-        self._answered, self._partial = None, False
+        self._answered, self._partial, self._inquiry = None, False, None
         self._link.packetizer.hold()
         self._request_service()
         self._link.send(Packet(body))

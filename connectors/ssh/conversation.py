@@ -8,7 +8,7 @@ from typing import Any
 from sshexec.connectors.ssh.questions import Prompt, Questions, plain
 from sshexec.secret import Secret
 
-ROUNDS = 10
+_ROUNDS = 10
 """Rounds of prompts before the host counts as one that never stops asking."""
 
 _PROMPTS = 16
@@ -54,11 +54,16 @@ class Conversation:
         self._offered = offered
         self._password_given = False
         self._first = True
+        self._rounds = 0
         self.unanswered = ""
         """What nobody could answer, as a note for people."""
 
     def answers(self, inquiry: Inquiry) -> list[bytes] | None:
         """Return an answer to each prompt; None where there is none to one of them."""
+        self._rounds += 1
+        if self._rounds > _ROUNDS:
+            self.unanswered = "the host never stops asking"
+            return None
         if inquiry.too_many:
             self.unanswered = f"the host asks more than {_PROMPTS} questions at once"
             return None

@@ -58,7 +58,7 @@ class Prompt:
 def plain(data: bytes) -> str:
     """Return a host's text as one line of bounded length, without anything that a terminal would obey."""
     text = data[: 4 * _LONGEST].decode("utf-8", "replace")
-    return _CONTROL.sub(" ", text).strip()[:_LONGEST]
+    return " ".join(_CONTROL.sub(" ", text).split())[:_LONGEST]
 
 
 class Questions:
@@ -150,6 +150,10 @@ class Questions:
             self._wrong[question] = self._answers.pop(question)
         self._used = []
         return bool(doubtful)
+
+    def undecided(self) -> None:
+        """Say that what was used has not been judged, since something else was missing."""
+        self._used.clear()
 
     def renew(self) -> bool:
         """Ask anew for what was wrong; return whether there is an answer to everything."""
