@@ -318,6 +318,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
             login.run(keys, self.options.password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
+        except AuthenticationError as error:
+            trouble = self.context.keyring.agent_of(self.options).trouble
+            if keys or self.options.password is not None or not trouble:
+                raise
+            raise AuthenticationError(f"{error.message}; {trouble}") from None
 
 
 def _shut(sock: socket.socket) -> None:
