@@ -60,6 +60,7 @@ class Login:
         self._requested = False
         self._inquiry: Inquiry | None = None
         self._conversation: Conversation | None = None
+        self._prompts_answered = False
         self._password_refused = False
         self._asked = ""
         self._offered: list[str] = []
@@ -160,7 +161,7 @@ class Login:
         if password is None and not self._methods and self._ask("none", b""):
             return True  # asked for the methods, and the host wants no credential
         for _ in range(_TRIES):
-            if self._offer_password(password) or self._offer_answers(password):
+            if self._offer_secrets(password):
                 if self._questions is not None:
                     self._questions.right()
                 return True
@@ -188,6 +189,12 @@ class Login:
             return False
         return self._send(head + strings(signature))
 
+    def _offer_secrets(self, password: Secret | None) -> bool:
+        if password is not None:
+            return self._offer_password(password) or self._offer_answers(password)
+        # What a person gave is tried once: at prompts, where a host can ask for a code too, or else as a password.
+        return self._offer_answers(None) or (not self._prompts_answered and self._offer_password(None))
+
     def _offer_password(self, password: Secret | None) -> bool:
         if not self._allowed("password") or self._password_refused:
             return False
@@ -201,6 +208,7 @@ class Login:
 
     def _offer_answers(self, password: Secret | None) -> bool:
         """Answer the host's prompts, which may come in several rounds (RFC 4256)."""
+        self._prompts_answered = False
         if not self._allowed("keyboard-interactive") or (password is None and self._questions is None and self._alone):
             return False
         talk = self._conversation = Conversation(password, self._questions, self._offered)
@@ -221,6 +229,7 @@ class Login:
                 self._link.send(Packet(body))
         finally:
             self._conversation = None
+            self._prompts_answered = talk.given > 0
 
     def _taken(self) -> Inquiry | None:
         inquiry, self._inquiry = self._inquiry, None

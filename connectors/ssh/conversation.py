@@ -55,6 +55,8 @@ class Conversation:
         self._password_given = False
         self._first = True
         self._rounds = 0
+        self.given = 0
+        """Prompts that were answered."""
         self.unanswered = ""
         """What nobody could answer, as a note for people."""
 
@@ -95,5 +97,6 @@ class Conversation:
         if secret is None:
             self.unanswered = f"the host asks {prompt.text!r}"
         else:
+            self.given += 1
             self._offered.append(what)
         return secret

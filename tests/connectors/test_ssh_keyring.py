@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import dataclasses
+import hashlib
 import os
 import socket
+import struct
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -14,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh import certificates
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
+from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import AuthenticationError, OptionError
 from tests.testbed import Sshd, keygen
@@ -111,12 +115,15 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, 
     server.stop()
 
 
-@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa -b 2048"])
 def test_a_certificate_from_elsewhere_goes_with_its_key(
     authority: tuple[Sshd, Path], kind: str, tmp_path: Path
 ) -> None:
     server, folder = authority
-    key, other = keygen(tmp_path / "key", "-t", kind, "-N", ""), keygen(tmp_path / "other", "-t", kind, "-N", "")
+    key, other = (
+        keygen(tmp_path / "key", "-t", *kind.split(), "-N", ""),
+        keygen(tmp_path / "other", "-t", *kind.split(), "-N", ""),
+    )
     files = tuple(
         str(sign(folder, each.with_suffix(".pub"), server.user).rename(tmp_path / f"{each.name}-c"))
         for each in (other, key)
@@ -242,10 +249,10 @@ def test_many_hosts_share_one_agent_connection(
         thread = threading.Thread(target=accept)
         thread.start()
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "counted"))
-        hosts = sshd.hosts(200)
+        hosts = sshd.hosts(150)
         for variables in hosts.values():
             del variables["ansible_private_key_file"]
-        with Engine(Inventory.from_hosts([Host(*host) for host in hosts.items()]), concurrency=200) as engine:
+        with Engine(Inventory.from_hosts([Host(*host) for host in hosts.items()]), concurrency=150) as engine:
             result = engine.run("all", "raw", "true")
         listener.shutdown(socket.SHUT_RDWR)
         thread.join(10)
@@ -253,3 +260,52 @@ def test_many_hosts_share_one_agent_connection(
         each.close()
     assert {host.status for host in result.values()} == {"changed"}, result.to_ansible()["unreachable"]
     assert len(connections) == 2, "one connection to the relay, and its own to the agent"
+
+
+@contextlib.contextmanager
+def token_agent(path: Path, key: Ed25519PrivateKey) -> Iterator[bytes]:
+    """An agent with one key on a security token (OpenSSH's PROTOCOL.u2f); yields the public key."""
+    name, application = b"sk-ssh-ed25519@openssh.com", b"ssh:"
+    public = strings(name, key.public_key().public_bytes_raw(), application)
+
+    def answer(request: bytes) -> bytes:
+        if request[0] == 11:
+            return b"\x0c\0\0\0\x01" + strings(public, b"token")
+        at = 5 + len(public)
+        size = struct.unpack_from(">I", request, at)[0]
+        data = request[at + 4 : at + 4 + size]
+        touched = b"\x01" + struct.pack(">I", 7)
+        signed = hashlib.sha256(application).digest() + touched + hashlib.sha256(data).digest()
+        return b"\x0e" + strings(strings(name, key.sign(signed)) + touched)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            client = listener.accept()[0]
+            with client:
+                while size := client.recv(4):
+                    client.sendall(strings(answer(client.recv(struct.unpack(">I", size)[0]))))
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen(1)
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield public
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def test_a_key_on_a_security_token_signs_as_the_agent_has_it(
+    sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with token_agent(tmp_path / "agent", Ed25519PrivateKey.generate()) as public:
+        before = sshd.authorized_keys.read_text()
+        line = f"sk-ssh-ed25519@openssh.com {base64.b64encode(public).decode()} token\n"
+        sshd.authorized_keys.write_text(line)
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
+        context = SshContext()
+        try:
+            enter(options_of(sshd, None), context)
+        finally:
+            context.close()
+            sshd.authorized_keys.write_text(before)

@@ -229,6 +229,19 @@ def test_three_wrong_passwords_are_enough(password_only: Sshd) -> None:
     assert len(person.asked) == 3
 
 
+def test_a_wrong_answer_costs_one_try_where_the_host_takes_it_in_two_ways(tmp_path: Path) -> None:
+    given = {"ansible_private_key_file": None, "sshexec_ask_password": True}
+    with asking_sshd(tmp_path, {"Password: ": PASSWORD}, "PasswordAuthentication yes") as server:
+        assert log_in(server, Person(password=["typo", PASSWORD]), **given) == server.user
+        assert failures(server) == 1
+    # A host that offers prompts and has none.
+    folder = tmp_path / "other"
+    config = "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\nUsePAM no"
+    with asking_sshd(folder, {}, config) as server, pytest.raises(AuthenticationError) as error:
+        log_in(server, Person(password=["nonsense"]), **given)
+    assert "offered: password, password, password;" in str(error.value)
+
+
 def test_time_that_a_person_takes_is_not_the_hosts(password_only: Sshd) -> None:
     person = Person(password=[PASSWORD])
     person.hook = lambda: time.sleep(1.5)
