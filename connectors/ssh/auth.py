@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -219,7 +220,7 @@ class Login:
                 inquiry = self._taken()
                 if inquiry is None:
                     return bool(self._answered) or self._partial
-                answers = self._from_person(lambda asked=inquiry: talk.answers(asked))
+                answers = self._from_person(functools.partial(talk.answers, inquiry))
                 if answers is None:
                     self._asked = talk.unanswered
                     if self._questions is not None:
