@@ -204,13 +204,15 @@ def test_an_agents_keys_are_offered_where_a_file_names_them_only(
 
 
 def test_an_agent_that_went_is_told_and_one_that_came_back_is_found(
-    sshd: Sshd, start_agent: Callable[[str], Agent], monkeypatch: pytest.MonkeyPatch
+    sshd: Sshd, tmp_path: Path, start_agent: Callable[[str], Agent], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = start_agent("agent")
-    agent.add(sshd.key)
+    other = keygen(tmp_path / "other", "-t", "ed25519", "-N", "")
+    agent.add(other)
     monkeypatch.setenv("SSH_AUTH_SOCK", str(agent.path))
     context = SshContext()
-    enter(options_of(sshd, None), context)
+    with pytest.raises(AuthenticationError, match="offered: key agent key test"):
+        enter(options_of(sshd, None), context)
     agent.stop()
     for _ in range(2):  # while a signature is wanted, and when the keys are asked for
         with pytest.raises(AuthenticationError, match=f"the ssh-agent at {agent.path} is gone: "):

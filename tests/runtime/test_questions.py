@@ -143,16 +143,22 @@ def test_a_worker_that_dies_leaves_the_question_to_the_others(server: Sshd) -> N
     ready = threading.Event()
     person = Person(password=[PASSWORD], code=[CODE])
 
+    first: list[str] = []
+
     def slowly(question: Question) -> Any:
+        first.append(question.host)
         assert ready.wait(60)
         return person(question)
 
     with Engine(inventory(server, 6), ask=slowly, processes=2) as engine:
         run = engine.start("all", "raw", "true")
         wait_for(lambda: sum(state.phase == "authenticating" for state in run.snapshot()) == 6)
-        first = engine._executor._slots[0]  # type: ignore[union-attr]
-        first.process.kill()
-        wait_for(lambda: first.lost)
+        wait_for(lambda: first)
+        executor: Any = engine._executor
+        # The worker of the host that would be the first to try the answer.
+        worker = executor._slots[executor._homes[first[0]]]
+        worker.process.kill()
+        wait_for(lambda: worker.lost)
         ready.set()
         result = run.wait(60)
     assert {host.cause for host in result.unreachable.values()} == {"worker_lost"}
