@@ -63,19 +63,19 @@ def asking_sshd(folder: Path, questions: dict[str, str], config: str = "") -> It
     program.symlink_to(SSHD)
     service = Path("/etc/pam.d") / program.name
     words = " ".join(f"{prompt.replace(' ', '_')} {answer}" for prompt, answer in questions.items())
-    service.write_text(
-        f"auth required {module} {words}\naccount required pam_permit.so\nsession required pam_permit.so\n"
-    )
     server = Sshd(
         folder / "sshd",
         f"{config}\nUsePAM yes\nKbdInteractiveAuthentication yes\nLogLevel VERBOSE\n",
         program=str(program),
     )
     try:
+        service.write_text(
+            f"auth required {module} {words}\naccount required pam_permit.so\nsession required pam_permit.so\n"
+        )
         yield server.start()
     finally:
         server.stop()
-        service.unlink()
+        service.unlink(missing_ok=True)
 
 
 def failures(server: Sshd) -> int:

@@ -225,9 +225,11 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
         "sshexec_ask_password": bool(options["ask_pass"]),
     }
     variables = {name: value for name, value in given.items() if value is not None}
+    # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
-        # What is asked for wins over what the inventory holds, as every other option does.
         variables |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+    if options["private_key"]:
+        variables |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
     return variables | extra_variables(options["extra"])
 
 

@@ -124,6 +124,17 @@ def test_a_passphrase_is_asked_for_with_standard_input_elsewhere(sshd: Sshd, inv
     assert "is encrypted: give ansible_private_key_passphrase" in done.stderr
 
 
+def test_a_key_file_of_the_command_line_wins_over_a_key_in_the_inventory(sshd: Sshd, inventory: Write) -> None:
+    hosts = without_keys(sshd, 1, ansible_ssh_private_key="canary-no-key")
+    path = inventory(hosts)
+    done = sshexec("run", "all", "-i", path, "-a", "true", "--private-key", sshd.key, start_new_session=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = sshexec("run", "all", "-i", path, "-a", "true", start_new_session=True)
+    assert done.returncode == 5
+    assert "ansible_private_key holds no private key" in done.stderr
+    assert "canary" not in done.stdout + done.stderr
+
+
 def question(kind: Any, group: str = "root") -> Question:
     return Question(kind, group, f"{kind} of {group}", "h1")
 
