@@ -31,6 +31,7 @@ from sshexec.errors import (
     OptionError,
     ProtocolError,
     RefusedError,
+    ResolveError,
     UnreachableError,
 )
 
@@ -205,7 +206,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
-        addresses = self.context.resolver.resolve(self._where, self.options.port, limit, self._guard)
+        addresses = self._allowed(self.context.resolver.resolve(self._where, self.options.port, limit, self._guard))
         self.enter(Phase.CONNECTING)
         failure: OSError | None = None
         for number, address in enumerate(addresses):
@@ -218,6 +219,15 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 self._guard()
                 failure = error
         raise self._connect_error(failure)
+
+    def _allowed(self, addresses: list[Address]) -> list[Address]:
+        """Return the addresses of the family that AddressFamily asks for."""
+        family = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(self.options.address_family)
+        allowed = [address for address in addresses if family is None or address.family == family]
+        if not allowed:
+            wanted = "IPv4" if family == socket.AF_INET else "IPv6"
+            raise ResolveError(f"{self._where} has no {wanted} address, and AddressFamily allows no other")
+        return allowed
 
     def _connect_to(self, address: Address, limit: Deadline) -> socket.socket:
         sock = self._socket = socket.socket(address.family, socket.SOCK_STREAM)
@@ -250,7 +260,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
             known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
         where = f"{self._where} port {self.options.port}"
         try:
-            link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
+            link = self._link = Link(
+                sock,
+                known,
+                (self.options.alive_interval, self.options.alive_count),
+                self.options.algorithms(),
+            )
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
@@ -17,6 +18,8 @@ from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
+
+log = logging.getLogger("sshexec.connectors.ssh")
 
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _RESOLVED_FOR = 60.0
@@ -132,32 +135,56 @@ class SshContext(Context):
         self.resolver = Resolver()
         self.agent = user_agent()
         self._lock = threading.Lock()
+        self._named: set[str] = set()
         self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
 
     def check(self, options: ConnectorOptions) -> None:
-        """Check the key files; each is read once.
+        """Check the key files; each is read once. Name what ssh_config asks for in vain.
 
         Raises:
             OptionError: a key file is missing, unreadable, no key, or encrypted without the right passphrase.
         """
-        if isinstance(options, SshOptions) and options.key_files:
-            self.signing_keys(options)
+        if not isinstance(options, SshOptions):
+            return
+        for one in (options, *options.jump):
+            for ignored in one.ignored:
+                self._name(ignored)
+            if one.key_files:
+                self.signing_keys(one)
+        if options.jump or options.proxy_command:
+            raise OptionError("jump hosts and proxy commands are not available yet (ProxyJump, ProxyCommand)")
+
+    def _name(self, ignored: str) -> None:
+        """Name an option of ssh_config that is not honoured, once."""
+        with self._lock:
+            if ignored in self._named:
+                return
+            self._named.add(ignored)
+        log.warning("ssh_config: %s", ignored)
 
     def signing_keys(self, options: SshOptions) -> list[SigningKey]:
         """Return the keys to offer, the best first.
 
-        A configured key is the only one offered. Where neither a key nor a password is configured, the agent's keys
-        and the user's default keys are.
+        A configured key is the only one offered; one that ssh_config names may be missing. Where neither a key nor a
+        password is configured, the agent's keys and the user's default keys are (see `SshOptions.default_keys`).
 
         Raises:
             OptionError: a configured key can't be used.
         """
-        secret = options.passphrase.reveal() if options.passphrase is not None else None
-        if options.key_files:
-            return [self._load(file, secret) for file in options.key_files]
-        if options.password is not None:
+        if not options.public_keys:
             return []
-        found = list(self.agent.keys())
+        secret = options.passphrase.reveal() if options.passphrase is not None else None
+        found = [
+            self._load(file, secret)
+            for file in options.key_files
+            if file not in options.optional_key_files or os.path.exists(file)
+        ]
+        if (found and options.default_keys != "also") or options.password is not None:
+            return found
+        blobs = {key.blob for key in found}
+        found += [key for key in self.agent.keys() if key.blob not in blobs]
+        if options.default_keys == "never" or (options.key_files and options.default_keys == "alone"):
+            return found
         blobs = {key.blob for key in found}
         for file in _DEFAULT_KEYS:
             path = os.path.expanduser(file)

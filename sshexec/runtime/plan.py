@@ -136,17 +136,25 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
-def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
-    variables = target.variables
+def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass, Mapping[str, Any]]:
+    """Return the connector class of a host, and its variables with the expressions of connection variables filled in.
+
+    Raises:
+        InputError: there is no such connector, or an expression is wrong.
+    """
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
     settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
     if settings:
-        variables = {**variables, **render(settings, variables, target.host)}
+        variables = {**variables, **render(settings, variables, host)}
     try:
-        try:
-            connector = connector_class(str(variables.get("ansible_connection", "ssh")))
-        except OptionError as error:
-            raise OptionError(f"host {target.host}: {error.message}") from None
+        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
+    except OptionError as error:
+        raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+
+
+def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
+    connector, variables = reached_by(target.host, target.variables)
+    try:
         options = connector.Options.from_vars(variables, target.host)
         contexts[connector].check(options)
     except InputError as error:
