@@ -54,7 +54,7 @@ def _tables() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 
     host_keys = tuple(name for names in HOST_KEY_ALGORITHMS.values() for name in names)
     defaults = (Link._preferred_ciphers, Link._preferred_kex, Link._preferred_macs, host_keys)
-    tables = (Link._cipher_info, Link._kex_info, Link._mac_info, host_keys)
+    tables = (*(getattr(Link, f"_{kind}_info") for kind in ("cipher", "kex", "mac")), host_keys)
     return {
         key: (tuple(default), tuple(dict.fromkeys((*default, *table))))
         for key, default, table in zip(LISTS, defaults, tables, strict=True)

@@ -42,6 +42,8 @@ class Arguments:
         self.certificates: list[Setting] = []
         self.config_file: str | None = None
         """What ``-F`` names; None where the usual files are read."""
+        self.config_from = ""
+        """The variable that names it."""
         self._variable = ""
 
     def parse(self, variable: str, text: str) -> None:
@@ -62,7 +64,7 @@ class Arguments:
         for flag, value in options:
             letter = flag[1]
             if letter == "F":
-                self.config_file = value
+                self.config_file, self.config_from = value, variable
             elif letter == "o":
                 self._option(value)
             elif letter in _NAMES:
@@ -92,7 +94,7 @@ class Arguments:
         elif setting.key == "certificatefile":
             self.certificates.append(setting)
         else:
-            self.found.setdefault(setting.key, setting)
+            keywords.keep_first(self.found, setting)
 
     def _wrong(self, what: str) -> OptionError:
         return OptionError(f"{self._variable}: {what}")

@@ -76,9 +76,8 @@ class SshConfig:
         if file is None:
             self._root(os.path.join(home, ".ssh", "config"), user=True, guarded=True)
             self._root(SYSTEM_FILE, user=False)
-        elif file.lower() != "none":
-            if not self._root(os.path.expanduser(file), user=True):
-                raise OptionError(f"-F: can't read {file}")
+        elif file.lower() != "none" and not self._root(os.path.expanduser(file), user=True):
+            raise OptionError(f"option -F: can't read {file}")
         self.chains: dict[Any, Any] = {}
         """Ways through jump hosts that were worked out with these settings, kept by `resolve`."""
         self._checked = time.monotonic()
@@ -206,7 +205,7 @@ def _walk(items: list[Setting | Block], query: Query) -> None:
     found = query.found
     for item in items:
         if isinstance(item, Setting):
-            if item.key in _ACCUMULATED:
+            if item.key in _SPECIAL:
                 query.add(item)
             else:
                 found.setdefault(item.key, item)
@@ -214,7 +213,8 @@ def _walk(items: list[Setting | Block], query: Query) -> None:
             _walk(item.items, query)
 
 
-_ACCUMULATED = frozenset({"identityfile", "certificatefile"})
+_SPECIAL = frozenset({"identityfile", "certificatefile", "proxy"})
+"""Options of which not simply the first counts."""
 
 
 def _open(path: str, flags: int) -> int:

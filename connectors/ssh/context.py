@@ -182,7 +182,8 @@ class SshContext(Context):
         if (found and options.default_keys != "also") or options.password is not None:
             return found
         blobs = {key.blob for key in found}
-        found += [key for key in self.agent.keys() if key.blob not in blobs]
+        held = self.agent.keys()
+        found += [key for key in held if key.blob not in blobs]
         if options.default_keys == "never" or (options.key_files and options.default_keys == "alone"):
             return found
         blobs = {key.blob for key in found}

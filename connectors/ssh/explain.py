@@ -79,7 +79,7 @@ def _settings(resolved: Resolved, variables: Mapping[str, Any], group: str) -> I
 
 def _proxy(options: SshOptions, resolved: Resolved, group: str) -> Iterator[Explained]:
     """Say which way leads to a host; that of a jump host other than the first is the one before it."""
-    setting = resolved.query.found.get("proxy")
+    setting = resolved.query.found.get("proxy") or resolved.query.found.get("proxyjump")
     if setting is None or (group and not options.proxy_command):
         return
     value = options.proxy_command or ",".join(hop.name for hop in resolved.hops) or "none"

@@ -31,7 +31,8 @@ class Setting:
     """One option that is set.
 
     Args:
-        key: what it sets: its name in lower case; ``proxy`` for ProxyJump and ProxyCommand, of which the first wins.
+        key: what it sets: its name in lower case; ``proxy`` for ProxyJump and ProxyCommand, of which the first wins,
+            save for ``ProxyJump none``, which turns later jump hosts down and no command.
         name: the option's name as it was written.
         value: what its reader made of its text.
         path: the file, or the host variable, that sets it.
@@ -58,6 +59,13 @@ class Setting:
         if self.line:
             return OptionError(f"{self.name}: {problem}", path=self.path, line=self.line)
         return OptionError(f"{self.path}: {self.name}: {problem}")
+
+
+def keep_first(found: dict[str, Setting], setting: Setting) -> None:
+    """Add a setting where nothing before it sets the same."""
+    if setting.key == "proxy" and "proxyjump" in found and setting.value and setting.value[0] == "jump":
+        return
+    found.setdefault(setting.key, setting)
 
 
 def keyword(text: str) -> tuple[str, str]:
@@ -152,8 +160,8 @@ def setting(name: str, rest: str, path: str, line: int = 0, *, system: bool = Fa
         if not arguments:
             raise ValueError("a value is missing")
         if key in _COMMANDS:
-            value = rest.lstrip("= \t").rstrip(_BLANK)
-            return Setting("proxy", name, _COMMANDS[key](value), path, line)
+            value = _COMMANDS[key](rest.lstrip("= \t").rstrip(_BLANK))
+            return Setting("proxyjump" if key == "proxyjump" and value is None else "proxy", name, value, path, line)
         if key in HARMLESS:
             return Setting(key, name, " ".join(arguments), path, line, reason=HARMLESS[key])
         if key in _UNABLE:
@@ -310,7 +318,7 @@ _SINGLE: dict[str, Callable[[str], Any]] = {
     "serveraliveinterval": _seconds,
     "stricthostkeychecking": _policy,
     "tag": _text,
-    "user": _plain,
+    "user": _text,
 }
 
 _ALIASES = {

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sshexec.connectors.ssh.keywords import Setting, delimited
+from sshexec.connectors.ssh.keywords import Setting, delimited, keep_first
 from sshexec.connectors.ssh.tokens import FILES, HOSTNAME, Names, fill, local_user
 from sshexec.errors import OptionError
 
@@ -57,7 +57,10 @@ class Query:
         self.final = False
 
     def add(self, setting: Setting) -> None:
-        """Add an identity or certificate file, unless it is there already."""
+        """Add an identity or certificate file that is not there yet, or a way through a proxy."""
+        if setting.key == "proxy":
+            keep_first(self.found, setting)
+            return
         files = self.files if setting.key == "identityfile" else self.certificates
         if all(setting.value != known.value for known in files):
             files.append(setting)

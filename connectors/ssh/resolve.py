@@ -92,7 +92,7 @@ def destination(values: dict[str, Any], variables: Mapping[str, Any], host: str 
     """
     try:
         arguments = given(variables)
-        config = load(arguments.config_file)
+        config = _config(arguments)
         query = Query(
             values.get("address") or host or "",
             values.get("user") or None,
@@ -113,6 +113,15 @@ def destination(values: dict[str, Any], variables: Mapping[str, Any], host: str 
         if error.path or not host:
             raise
         raise OptionError(f"host {host}: {error.message}") from None
+
+
+def _config(arguments: Arguments) -> SshConfig:
+    try:
+        return load(arguments.config_file)
+    except OptionError as error:
+        if error.path:
+            raise
+        raise OptionError(f"{arguments.config_from}: {error.message}") from None
 
 
 def _fill(values: dict[str, Any], query: Query) -> Names:

@@ -46,7 +46,7 @@ def _host(inventory: Inventory, host: Host, given: Mapping[str, Any], flags: Map
     from sshexec.runtime.plan import reached_by
 
     variables: Mapping[str, Any] = {**inventory.variables(host), **given}
-    origins = inventory.origins(host) | flags
+    origins = {**inventory.origins(host), **flags}
     connector, variables = reached_by(host.name, variables)
     try:
         settings = connector.Options.explain(variables, host.name)
