@@ -128,6 +128,11 @@ def setting_variable(cls: type[ConnectorOptions], name: str, variables: Mapping[
     return next((_setting_variable(field, variables) for field, _ in _declared(cls) if field.name == name), "")
 
 
+def settable(cls: type[ConnectorOptions]) -> list[str]:
+    """Return the fields that a variable can set."""
+    return [field.name for field, _ in _declared(cls)]
+
+
 def _setting_variable(field: dataclasses.Field[Any], variables: Mapping[str, Any]) -> str:
     return next((name for name in field.metadata["variables"] if variables.get(name) is not None), "")
 

@@ -6,7 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sshexec.connectors.options import Explained, setting_variable
+from sshexec.connectors.base import Timeouts
+from sshexec.connectors.options import Explained, settable, setting_variable
 from sshexec.connectors.ssh.algorithms import LISTS, default
 from sshexec.connectors.ssh.keywords import Setting
 from sshexec.connectors.ssh.options import SshOptions
@@ -35,6 +36,12 @@ _SHOWN = (
 """Setting, field of `SshOptions`, key of ssh_config."""
 
 _POLICIES = {"strict": "yes", "off": "no"}
+_DEFAULTS = {"connect_timeout": Timeouts().connect, "identity_agent": "SSH_AUTH_SOCK"}
+"""What holds where a field says nothing."""
+
+_ELSEWHERE = frozenset({*(field for _, field, _ in _SHOWN), "key_file", "host_key_checking"})
+"""Fields that stand in a row of their own making."""
+
 _INHERITED = "as for the destination"
 
 
@@ -59,22 +66,33 @@ def _settings(resolved: Resolved, variables: Mapping[str, Any], group: str) -> I
     for name, field, key in _SHOWN:
         value = getattr(options, field)
         variable, place = _source(field, found.get(key), own)
-        if value is None and not variable and not place:
+        if value is None and not (variable or place or field in _DEFAULTS):
             continue
         if group and not variable and not place:
             variable, place = _of_jump(field, value, resolved, variables)
         if field == "address" and not variable and not place:
             place = "ProxyJump" if group else "inventory name"
-        shown = _POLICIES.get(value, value) if field == "policy" else value
-        if key in LISTS and not value:
-            shown = default(key)
-        yield Explained(name, shown, variable, place, group=group)
+        yield Explained(name, _shown(field, key, value), variable, place, group=group)
     yield from _proxy(options, resolved, group)
     yield from _files(options, resolved, own, group)
     yield from _known_hosts(options, found, group)
+    for name in settable(SshOptions) if not group else ():
+        variable = setting_variable(SshOptions, name, variables)
+        if variable and name not in _ELSEWHERE:
+            yield Explained(name, getattr(options, name), variable)
     for setting in found.values():
         if setting.reason and setting.line:
             yield Explained(setting.name, setting.value, "", setting.where, f"not used: {setting.reason}", group)
+
+
+def _shown(field: str, key: str, value: Any) -> Any:
+    if field == "policy":
+        return _POLICIES.get(value, value)
+    if field == "identity_agent" and value == "":
+        return "none"
+    if key in LISTS and not value:
+        return default(key)
+    return _DEFAULTS.get(field) if value is None else value
 
 
 def _proxy(options: SshOptions, resolved: Resolved, group: str) -> Iterator[Explained]:
@@ -135,6 +153,8 @@ def _files(options: SshOptions, resolved: Resolved, variables: Mapping[str, Any]
         if not options.public_keys or options.password is not None:
             text = "none"
         yield Explained("IdentityFile", text, *(("", "") if given is None else _split(given)), group=group)
+    elif options.default_keys == "also":
+        yield Explained("IdentityFile", "then the agent's keys and the default ones", group=group)
     for file, setting in zip(options.certificate_files, resolved.query.certificates, strict=True):
         yield Explained("CertificateFile", file, *_split(setting), note=_presence(file), group=group)
 

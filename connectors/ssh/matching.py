@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sshexec.connectors.ssh.keywords import Setting, delimited, keep_first
-from sshexec.connectors.ssh.tokens import FILES, HOSTNAME, Names, fill, local_user
+from sshexec.connectors.ssh.tokens import FILES, HOSTNAME, Names, fill, fill_command, local_user
 from sshexec.errors import OptionError
 
 if TYPE_CHECKING:
@@ -240,7 +240,7 @@ def _exec(command: str, where: tuple[str, int], query: Query) -> bool:
         OptionError: it does not end in time, or can't be run.
     """
     try:
-        filled = fill(command, query.names(query.address()), FILES)
+        filled = fill_command(command, query.names(query.address()), FILES)
     except ValueError as error:
         raise _failed(str(error), where) from None
     at, answer = _answers.get(filled, (0.0, False))

@@ -14,7 +14,7 @@ from sshexec.connectors.ssh.hostkeys import Policy
 from sshexec.connectors.ssh.keywords import UNSAFE, Setting
 from sshexec.connectors.ssh.matching import Query
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.connectors.ssh.tokens import PROXY, Names, fill, fill_path
+from sshexec.connectors.ssh.tokens import PROXY, Names, fill_command, fill_path
 from sshexec.errors import OptionError
 from sshexec.secret import Secret
 
@@ -230,7 +230,7 @@ def _proxy(
     """Fill in the way to a host: its ProxyCommand, or the chain of its jump hosts."""
     kind, text = proxy.value
     try:
-        filled = fill(text, names, PROXY)
+        filled = fill_command(text, names, PROXY)
     except ValueError as error:
         raise proxy.wrong(str(error)) from None
     if kind == "command":
@@ -309,7 +309,7 @@ def _chain(
         if number == 0 and own is not None and own.value is not None:
             names = query.names(resolved.values["address"])
             try:
-                filled = fill(own.value[1], names, PROXY)
+                filled = fill_command(own.value[1], names, PROXY)
             except ValueError as error:
                 raise own.wrong(str(error)) from None
             if own.value[0] == "command":

@@ -18,6 +18,7 @@ PROXY = "%hnpr"
 HOSTNAME = "%h"
 
 _TOKEN = re.compile(r"%(.?)", re.DOTALL)
+_MEANT_FOR_SHELL = re.compile(r"""['`"$\\;&<>|(){}\s\x00-\x1f\x7f]""")
 _TOKEN_OR_VARIABLE = re.compile(r"%(?P<token>.?)|\$\{(?P<variable>[^}]*)\}", re.DOTALL)
 
 
@@ -77,6 +78,27 @@ def fill(text: str, names: Names, allowed: str) -> str:
     if "%" not in text:
         return text
     return _TOKEN.sub(lambda match: _token(match[1], text, names, allowed), text)
+
+
+def fill_command(text: str, names: Names, allowed: str) -> str:
+    """Fill in the tokens of a command for a shell.
+
+    As since OpenSSH 9.6, a name with characters that mean something to the shell is refused: inventories are written by
+    others, too.
+
+    Raises:
+        ValueError: it has a token that it can't have, or one that is not safe in a command.
+    """
+    if "%" not in text:
+        return text
+
+    def replace(match: re.Match[str]) -> str:
+        value = _token(match[1], text, names, allowed)
+        if match[1] in "hnrk" and (value.startswith("-") or _MEANT_FOR_SHELL.search(value)):
+            raise ValueError(f"%{match[1]} is {value!r}, which can't stand in a command")
+        return value
+
+    return _TOKEN.sub(replace, text)
 
 
 def fill_path(text: str, names: Names) -> str:

@@ -132,7 +132,7 @@ def stripped(rows: list[list[str]]) -> list[tuple[str, ...]]:
 def test_explain_shows_every_setting_and_what_set_it(hosts: Path, home: dict[str, str]) -> None:
     done = sshexec(
         "hosts", "web1", "-i", hosts, "--explain", "--ssh-common-args", "-o HostKeyAlias=fleet", "-e", "ansible_host=w",
-        "-T", "7", env=home
+        "-e", "sshexec_jump_password=hunter2", "-T", "7", env=home
     )  # fmt: skip
     rows = stripped(explained(done))
     for row in (
@@ -142,6 +142,8 @@ def test_explain_shows_every_setting_and_what_set_it(hosts: Path, home: dict[str
         ("ConnectTimeout", "7", "ansible_timeout (command line -T)"),
         ("password", "********", f"ansible_password ({hosts}:3)"),
         ("Port", "22", "default"),
+        ("IdentityAgent", "SSH_AUTH_SOCK", "default"),
+        ("jump_password", "********", "sshexec_jump_password (command line -e)"),
     ):
         assert row in rows
     assert "hunter2" not in done.stdout

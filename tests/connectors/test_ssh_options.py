@@ -397,3 +397,14 @@ def test_a_key_file_of_ssh_config_may_be_missing(home: Home, tmp_path: Path) -> 
     with pytest.raises(OptionError, match="/nowhere"):
         context.check(args("-i /nowhere"))
     context.close()
+
+
+@pytest.mark.parametrize("name", ["web;reboot", "$(reboot)", "a b", "-oProxyCommand=x", "`id`", "a|b", "a'b"])
+def test_a_name_that_a_shell_would_obey_goes_into_no_command(home: Home, name: str) -> None:
+    with pytest.raises(OptionError, match="can't stand in a command"):
+        args("-o ProxyCommand='nc %h %p'", ansible_host=name)
+    with pytest.raises(OptionError, match="can't stand in a command"):
+        args("-o ProxyCommand='nc -l %r'", ansible_user=name)
+    home('Match exec "test %n = x"\n User u\n')
+    with pytest.raises(OptionError, match="config:1: Match exec: %n is"):
+        read(ansible_host=name)
