@@ -91,7 +91,11 @@ class SshConfig:
         for setting in self.unknown:
             ignored = query.found.get("ignoreunknown")
             if ignored is None or not pattern_list(ignored.value, lower=True)(setting.key):
-                raise OptionError(f"{setting.name}: no such option", path=setting.path, line=setting.line)
+                raise OptionError(
+                    f"{setting.name}: no such option (IgnoreUnknown {setting.name} passes it over)",
+                    path=setting.path,
+                    line=setting.line,
+                )
         for root in self._roots:
             _walk(root.items, query)
         if self.final:

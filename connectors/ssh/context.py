@@ -165,8 +165,9 @@ class SshContext(Context):
     def signing_keys(self, options: SshOptions) -> list[SigningKey]:
         """Return the keys to offer, the best first.
 
-        A configured key is the only one offered; one that ssh_config names may be missing. Where neither a key nor a
-        password is configured, the agent's keys and the user's default keys are (see `SshOptions.default_keys`).
+        A configured key is the only one offered; one that ssh_config names may be missing, or encrypted where there is
+        another key or a password. Where neither a key nor a password is configured, the agent's keys and the user's
+        default keys are (see `SshOptions.default_keys`).
 
         Raises:
             OptionError: a configured key can't be used.
@@ -174,17 +175,24 @@ class SshContext(Context):
         if not options.public_keys:
             return []
         secret = options.passphrase.reveal() if options.passphrase is not None else None
-        found = [
-            self._load(file, secret)
-            for file in options.key_files
-            if file not in options.optional_key_files or os.path.exists(file)
-        ]
+        found = []
+        passed_over = None
+        for file in options.key_files:
+            try:
+                found.append(self._load(file, secret))
+            except OptionError as error:
+                if file not in options.optional_key_files:
+                    raise
+                if os.path.exists(file):
+                    passed_over = passed_over or error
         if (found and options.default_keys != "also") or options.password is not None:
             return found
         blobs = {key.blob for key in found}
         held = self.agent.keys()
         found += [key for key in held if key.blob not in blobs]
         if options.default_keys == "never" or (options.key_files and options.default_keys == "alone"):
+            if passed_over is not None and not found:
+                raise passed_over
             return found
         blobs = {key.blob for key in found}
         for file in _DEFAULT_KEYS:

@@ -239,15 +239,17 @@ def _proxy(
     inherited = _inherited(values, names, *given)
     # Most hosts of a fleet go the same way.
     key = (proxy, filled, inherited)
-    chain = config.chains.get(key)
-    if chain is None:
+    known = config.chains.get(key)
+    if known is None:
         if len(config.chains) >= _MOST_CHAINS:
             config.chains.clear()
-        chain = config.chains[key] = _chain(filled, proxy, config, inherited, ())
-    own = (values["address"], values["port"], values["user"])
-    if any(_identity(hop.values) == own for hop in chain):
-        raise proxy.wrong(f"jump host loop: {_way([*chain], own[0])}")
-    values["jump"] = tuple([SshOptions(**hop.values) for hop in chain])
+        chain = _chain(filled, proxy, config, inherited, ())
+        # Options that are one object are found the faster where connections to a jump host are shared.
+        known = config.chains[key] = chain, tuple([SshOptions(**hop.values) for hop in chain])
+    chain, values["jump"] = known
+    ways = {_identity(hop.values) for hop in chain} | {_identity(values)}
+    if len(ways) <= len(chain):
+        raise proxy.wrong(f"jump host loop: {_way([*chain], values['address'])}")
     return chain
 
 

@@ -333,6 +333,7 @@ def test_what_ssh_config_says_for_the_host_is_not_the_jump_host_s(home: Home) ->
         ("ProxyJump bastion\n", "bastion -> bastion"),
         ("Host web1\n ProxyJump a\nHost a\n ProxyJump b\nHost b\n ProxyJump a\n", "b -> a"),
         ("Host web1\n ProxyJump web1\n", "web1 -> web1"),
+        ("Host web1\n ProxyJump a,b,a\n", "a -> b -> a"),
         ("Host web1\n ProxyJump a\nHost a\n ProxyJump web1\n", "web1 -> a"),
     ],
 )
@@ -388,7 +389,7 @@ def test_what_is_not_honoured_is_named_once(home: Home, caplog: pytest.LogCaptur
     assert (caplog.records[0].name, caplog.records[0].levelname) == ("sshexec.connectors.ssh", "WARNING")
 
 
-def test_a_key_file_of_ssh_config_may_be_missing(home: Home, tmp_path: Path) -> None:
+def test_a_key_file_of_ssh_config_may_be_missing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key = keygen(tmp_path / "there", "-t", "ed25519", "-N", "")
     home(f"IdentityFile ~/missing\nIdentityFile {key}\nIdentityAgent none\n")
     context = SshContext()
@@ -396,7 +397,21 @@ def test_a_key_file_of_ssh_config_may_be_missing(home: Home, tmp_path: Path) -> 
     assert [found.label for found in context.signing_keys(read())] == [str(key)]
     with pytest.raises(OptionError, match="/nowhere"):
         context.check(args("-i /nowhere"))
+    keygen(tmp_path / "locked", "-t", "ed25519", "-N", "geheim")
+    home(f"IdentityFile ~/locked\nIdentityFile {key}\nIdentityAgent none\n")
+    assert [found.label for found in context.signing_keys(read())] == [str(key)]
+    home("IdentityFile ~/locked\n")
+    assert context.signing_keys(read(ansible_password="x")) == []
+    monkeypatch.setattr(context.agent, "keys", list)
+    with pytest.raises(OptionError, match="locked is encrypted"):
+        context.check(read())
     context.close()
+
+
+def test_hosts_that_go_the_same_way_share_its_options(home: Home) -> None:
+    home("Host web*\n ProxyJump a,b\n")
+    one, other = (SshOptions.from_vars({}, name).jump for name in ("web1", "web2"))
+    assert one is other
 
 
 @pytest.mark.parametrize("name", ["web;reboot", "$(reboot)", "a b", "-oProxyCommand=x", "`id`", "a|b", "a'b"])
