@@ -59,6 +59,27 @@ def option(
 
 
 @dataclasses.dataclass(frozen=True)
+class Explained:
+    """One effective setting of a connection, and where it came from.
+
+    Args:
+        name: the setting, by the name people know it by.
+        value: its value; a `Secret` stays one.
+        variable: the host variable that set it; empty where none did.
+        place: file and line that set it; empty where none did. With neither it is the default.
+        note: what else is worth knowing, such as that a file is missing.
+        group: what it is a setting of, where that is not the host itself: a jump host.
+    """
+
+    name: str
+    value: Any
+    variable: str = ""
+    place: str = ""
+    note: str = ""
+    group: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class ConnectorOptions:
     """Settings of one connection."""
 
@@ -74,6 +95,11 @@ class ConnectorOptions:
             OptionError: a value has the wrong type or is out of range, or the host asks for privilege escalation; the
                 message names host, variable and value.
         """
+        return cls(**cls._given(variables, host))
+
+    @classmethod
+    def _given(cls, variables: Mapping[str, Any], host: str | None) -> dict[str, Any]:
+        """Return the fields that a variable sets, for `from_vars`."""
         _refuse_become(variables, host)
         values: dict[str, Any] = {}
         for field, kind in _declared(cls):
@@ -82,12 +108,43 @@ class ConnectorOptions:
                 if value is not None:
                     values[field.name] = _convert(field, kind, variable, value, host)
                     break
-        return cls(**values)
+        return values
+
+    @classmethod
+    def explain(cls, variables: Mapping[str, Any], host: str | None = None) -> list[Explained]:
+        """Return every effective setting and what set it, as `from_vars` would have it.
+
+        Args:
+            variables: the host's merged variables.
+            host: the inventory name.
+
+        Raises:
+            OptionError: as `from_vars`.
+        """
+        options = cls.from_vars(variables, host)
+        return [
+            Explained(field.name, getattr(options, field.name), variable=_setting_variable(field, variables))
+            for field, _ in _declared(cls)
+        ]
 
     @classmethod
     def variables(cls) -> dict[str, str]:
         """Return every host variable these options read, with its help line."""
         return {name: field.metadata["help"] for field, _ in _declared(cls) for name in field.metadata["variables"]}
+
+
+def setting_variable(cls: type[ConnectorOptions], name: str, variables: Mapping[str, Any]) -> str:
+    """Return the variable that sets a field; empty where none does."""
+    return next((_setting_variable(field, variables) for field, _ in _declared(cls) if field.name == name), "")
+
+
+def settable(cls: type[ConnectorOptions]) -> list[str]:
+    """Return the fields that a variable can set."""
+    return [field.name for field, _ in _declared(cls)]
+
+
+def _setting_variable(field: dataclasses.Field[Any], variables: Mapping[str, Any]) -> str:
+    return next((name for name in field.metadata["variables"] if variables.get(name) is not None), "")
 
 
 def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:

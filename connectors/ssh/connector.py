@@ -33,6 +33,7 @@ from sshexec.errors import (
     OptionError,
     ProtocolError,
     RefusedError,
+    ResolveError,
     UnreachableError,
 )
 
@@ -245,7 +246,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
-        addresses = self.context.resolver.resolve(self._where, self.options.port, limit, self._guard)
+        addresses = self._allowed(self.context.resolver.resolve(self._where, self.options.port, limit, self._guard))
         self.enter(Phase.CONNECTING)
         failure: OSError | None = None
         for number, address in enumerate(addresses):
@@ -258,6 +259,15 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 self._guard()
                 failure = error
         raise self._connect_error(failure)
+
+    def _allowed(self, addresses: list[Address]) -> list[Address]:
+        """Return the addresses of the family that AddressFamily asks for."""
+        family = {"inet": socket.AF_INET, "inet6": socket.AF_INET6}.get(self.options.address_family)
+        allowed = [address for address in addresses if family is None or address.family == family]
+        if not allowed:
+            wanted = "IPv4" if family == socket.AF_INET else "IPv6"
+            raise ResolveError(f"{self._where} has no {wanted} address, and AddressFamily allows no other")
+        return allowed
 
     def _connect_to(self, address: Address, limit: Deadline) -> socket.socket:
         sock = self._socket = socket.socket(address.family, socket.SOCK_STREAM)
@@ -288,7 +298,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         asked = self._asked = self._kinds()
         where = f"{self._where} port {self.options.port}"
         try:
-            link = self._link = Link(sock, asked, (self.options.alive_interval, self.options.alive_count))
+            link = self._link = Link(
+                sock,
+                asked,
+                (self.options.alive_interval, self.options.alive_count),
+                self.options.algorithms(),
+            )
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -15,7 +16,9 @@ from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.keyring import Keyring
 from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.errors import ResolveError
+from sshexec.errors import OptionError, ResolveError
+
+log = logging.getLogger("sshexec.connectors.ssh")
 
 _RESOLVED_FOR = 60.0
 """Seconds for which a resolved name is used again."""
@@ -129,6 +132,8 @@ class SshContext(Context):
         self.host_keys = HostKeys()
         self.resolver = Resolver()
         self.keyring = Keyring()
+        self._lock = threading.Lock()
+        self._named: set[str] = set()
 
     @property
     def agent(self) -> Agent:
@@ -136,18 +141,33 @@ class SshContext(Context):
         return self.keyring.agent
 
     def check(self, options: ConnectorOptions) -> None:
-        """Check the keys; each is read once.
+        """Check the keys; each is read once. Name what ssh_config asks for in vain.
 
         Raises:
             OptionError: a key is missing, unreadable, none, or encrypted without the right passphrase and nobody can
                 be asked for it.
         """
-        if isinstance(options, SshOptions) and (options.key_files or options.private_key is not None):
-            try:
-                self.signing_keys(options)
-            except LockedKeyError:
-                if not self.asks(options):
-                    raise
+        if not isinstance(options, SshOptions):
+            return
+        for one in (options, *options.jump):
+            for ignored in one.ignored:
+                self._name(ignored)
+            if one.key_files or one.private_key is not None:
+                try:
+                    self.signing_keys(one)
+                except LockedKeyError:
+                    if not self.asks(one):
+                        raise
+        if options.jump or options.proxy_command:
+            raise OptionError("jump hosts and proxy commands are not available yet (ProxyJump, ProxyCommand)")
+
+    def _name(self, ignored: str) -> None:
+        """Name an option of ssh_config that is not honoured, once."""
+        with self._lock:
+            if ignored in self._named:
+                return
+            self._named.add(ignored)
+        log.warning("ssh_config: %s", ignored)
 
     def asks(self, options: SshOptions) -> bool:
         """Return whether somebody may be asked for what a host's login needs."""

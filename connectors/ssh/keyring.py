@@ -44,8 +44,9 @@ class Keyring:
     def signing_keys(self, options: SshOptions, *, locked: bool = False) -> list[SigningKey]:
         """Return the keys to offer, the best first: each with its certificates before it is offered without.
 
-        Configured keys are the only ones offered. Where neither a key nor a password is configured, the agent's keys
-        and the user's default keys are (only the latter with IdentitiesOnly).
+        Configured keys are the only ones offered; one that ssh_config names may be missing, or encrypted where there is
+        another key or a password. Where neither a key nor a password is configured, the agent's keys and the user's
+        default keys are (only the latter with IdentitiesOnly; see `SshOptions.default_keys`).
 
         Args:
             options: the host's.
@@ -55,17 +56,41 @@ class Keyring:
             LockedKeyError: a key is encrypted, and its passphrase is not known.
             OptionError: a configured key can't be used.
         """
+        if not options.public_keys:
+            return []
         agent = self.agent_of(options)
         secret = options.passphrase.reveal() if options.passphrase is not None else None
         if options.private_key is not None:
             found = self._inline(options.private_key.reveal(), secret, agent)
-        elif options.key_files:
-            found = [key for file in options.key_files for key in self._load(file, secret, agent)]
-        elif options.password is not None or options.ask_password:
-            return []
         else:
-            found = self._usual(agent, secret, options.identities_only, locked)
+            found, passed_over = self._configured(options, secret, agent)
+            named = found and options.default_keys != "also"
+            if not named and options.password is None and not options.ask_password:
+                blobs = {key.blob for key in found}
+                found += [key for key in self._usual(agent, secret, options, locked) if key.blob not in blobs]
+                if not found and passed_over is not None:
+                    raise passed_over
         return self._certified(found, options.certificate_files) if options.certificate_files else found
+
+    def _configured(
+        self, options: SshOptions, secret: str | None, agent: Agent
+    ) -> tuple[list[SigningKey], OptionError | None]:
+        """Return the keys of the files that are named, and what was wrong with the first of those that may be missing.
+
+        Raises:
+            OptionError: one that must be there can't be used.
+        """
+        found: list[SigningKey] = []
+        passed_over: OptionError | None = None
+        for file in options.key_files:
+            try:
+                found += self._load(file, secret, agent)
+            except OptionError as error:
+                if file not in options.optional_key_files:
+                    raise
+                if os.path.exists(file):
+                    passed_over = passed_over or error
+        return found, passed_over
 
     def unlock(
         self, options: SshOptions, prompts: Prompts, host: str, deadline: Deadline, guard: Callable[[], None]
@@ -166,12 +191,14 @@ class Keyring:
             raise OptionError(known.message)
         return known
 
-    def _usual(self, agent: Agent, secret: str | None, identities_only: bool, locked: bool) -> list[SigningKey]:
+    def _usual(self, agent: Agent, secret: str | None, options: SshOptions, locked: bool) -> list[SigningKey]:
         """Return what is offered where nothing is configured."""
         # An agent lists a key before its certificate; offered the other way round, a login costs one try.
-        found = [] if identities_only else sorted(agent.keys(), key=lambda key: not key.kind.endswith(SUFFIX))
+        found = [] if options.identities_only else sorted(agent.keys(), key=lambda key: not key.kind.endswith(SUFFIX))
         blobs = {key.blob for key in found}
         waiting: LockedKeyError | None = None
+        if options.default_keys == "never" or (options.key_files and options.default_keys == "alone"):
+            return found
         for file in _DEFAULT_KEYS:
             path = os.path.expanduser(file)
             if not os.path.exists(path):

@@ -13,6 +13,7 @@ from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
 from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
+from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
 
@@ -71,7 +72,10 @@ class _Viewer(SshConnector):
         self.kind, self.blob, self.offered = link.host_key.get_name(), link.host_key.asbytes(), link.offered
         return True
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
+    def _keys(self, deadline: Deadline) -> list[SigningKey]:
+        return []
+
+    def _log_in(self, link: Link, keys: object, questions: object, limit: Deadline) -> None:
         """Send no credential."""
 
 

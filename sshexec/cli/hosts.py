@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshexec.cli.explain import explain
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
+from sshexec.cli.variables import connection_options, on_command_line
 from sshexec.inventory.members import Host
 from sshexec.secret import redact
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
 
-_VIEWS = {"graph": "--graph", "as_list": "--list", "host": "--host", "origins": "--vars"}
+_VIEWS = {"graph": "--graph", "as_list": "--list", "host": "--host", "origins": "--vars", "explain": "--explain"}
 
 _EPILOG = """\b
 Examples:
@@ -28,6 +30,7 @@ Examples:
   sshexec hosts -i hosts.yml --host web1          one host's variables, as JSON
   sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
   sshexec hosts scan web -i hosts.yml             the keys that hosts show, for review: see sshexec hosts scan --help
+  sshexec hosts web1 -i hosts.yml --explain       how it is reached, and what set each setting
 
 Passwords and the like are shown as ********."""
 
@@ -54,11 +57,18 @@ class _Hosts(click.Command):
 @click.option("--list", "as_list", is_flag=True, help="Print the inventory as ansible-inventory's JSON.")
 @click.option("--host", metavar="NAME", help="Print one host's variables as JSON.")
 @click.option("--vars", "origins", is_flag=True, help="Print each host's variables and where each was set.")
-def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
+@click.option("--explain", is_flag=True, help="Print how each host is reached and what set each setting.")
+@click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON.")
+@connection_options
+def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: Any) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line.
 
+    Options that set a connection variable (-u, -c, --private-key ...) and -e say how --explain shall reach the hosts.
     `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
     """
+    given, flags = on_command_line(views)
+    if (given or views["as_json"]) and not views["explain"]:
+        raise click.UsageError("connection options and --json go with --explain", click.get_current_context())
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
@@ -71,6 +81,8 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
         hosts = select(inventory, pattern or "all", limit)
         if views["graph"]:
             text = "".join(_graph(inventory, hosts, everything=not pattern and not limit))
+        elif views["explain"]:
+            text = explain(inventory, hosts, (given, flags), as_json=views["as_json"])
         elif views["origins"]:
             text = "".join(_with_origins(inventory, host) for host in hosts)
         else:

@@ -15,7 +15,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import extra_variables
+from sshexec.cli.variables import connection_options, connection_variables, extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -62,20 +62,10 @@ once."""
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
-@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
 @click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show differences in files.")
-@click.option("-u", "--user", help="Log in as this user.")
+@connection_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
-@click.option("--private-key", metavar="FILE", help="Log in with this key.")
-@click.option("-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, local.")
-@click.option("--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'.")
-@click.option(
-    "--host-key-checking",
-    type=click.Choice(["yes", "accept-new", "no"]),
-    help="Unknown host keys: refuse (the default), learn, or check none.",
-)
-@click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10).")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
 @click.option("--run-timeout", type=seconds, help="Seconds for the whole run.")
 @click.option(
@@ -212,25 +202,13 @@ def _arguments(text: str | None) -> str | dict[str, Any] | None:
 
 def _variables(options: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that the command line sets; ``-e`` wins over the options."""
-    checking = options["host_key_checking"]
-    given: dict[str, Any] = {
-        "ansible_user": options["user"],
-        "ansible_connection": options["connection"],
-        "ansible_private_key_file": options["private_key"],
-        "ansible_timeout": options["timeout"],
-        "ansible_ssh_common_args": options["ssh_common_args"],
-        "ansible_host_key_checking": None if checking is None else checking != "no",
-        # The first of OpenSSH's options wins, and this variable is the first that is read.
-        "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
-        "sshexec_ask_password": bool(options["ask_pass"]),
-    }
-    variables = {name: value for name, value in given.items() if value is not None}
+    given = connection_variables(options) | {"sshexec_ask_password": bool(options["ask_pass"])}
     # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
-        variables |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+        given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
     if options["private_key"]:
-        variables |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
-    return variables | extra_variables(options["extra"])
+        given |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
+    return given | extra_variables(options["extra"])
 
 
 def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:

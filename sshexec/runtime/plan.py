@@ -143,6 +143,26 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
+def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass, Mapping[str, Any]]:
+    """Return the connector class of a host, and its variables with the expressions of connection variables filled in.
+
+    Raises:
+        InputError: there is no such connector, or an expression is wrong.
+    """
+    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
+    if settings:
+        variables = {**variables, **render(settings, variables, host)}
+    try:
+        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
+    except OptionError as error:
+        raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+
+
 def connection(
     host: str, variables: Mapping[str, Any], contexts: Contexts | None = None
 ) -> tuple[ConnectorClass, ConnectorOptions]:
@@ -156,19 +176,8 @@ def connection(
     Raises:
         InputError: a variable is wrong.
     """
-    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {
-        name: value
-        for name, value in settings.items()
-        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
-    }
-    if settings:
-        variables = {**variables, **render(settings, variables, host)}
+    connector, variables = reached_by(host, variables)
     try:
-        try:
-            connector = connector_class(str(variables.get("ansible_connection", "ssh")))
-        except OptionError as error:
-            raise OptionError(f"host {host}: {error.message}") from None
         options = connector.Options.from_vars(variables, host)
         if contexts is not None:
             contexts[connector].check(options)
