@@ -12,8 +12,8 @@ from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
-from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
 
