@@ -61,10 +61,8 @@ class ConnectorOptions:
             host: the inventory name, for messages.
 
         Raises:
-            OptionError: a value has the wrong type or is out of range, or the host asks for privilege escalation; the
-                message names host, variable and value.
+            OptionError: a value has the wrong type or is out of range; the message names host, variable and value.
         """
-        _refuse_become(variables, host)
         values: dict[str, Any] = {}
         for field, kind in _declared(cls):
             for variable in field.metadata["variables"]:
@@ -78,20 +76,6 @@ class ConnectorOptions:
     def variables(cls) -> dict[str, str]:
         """Return every host variable these options read, with its help line."""
         return {name: field.metadata["help"] for field, _ in _declared(cls) for name in field.metadata["variables"]}
-
-
-def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
-    """Refuse to run as the login user what was meant to run as another one."""
-    value = variables.get("ansible_become")
-    if value is None or value == "":
-        return
-    where = f"{f'host {host}: ' if host else ''}ansible_become"
-    try:
-        wanted = boolean(value)
-    except ValueError:
-        raise OptionError(f"{where}: expected yes or no, got {value!r}") from None
-    if wanted:
-        raise OptionError(f"{where}: privilege escalation is not available yet")
 
 
 def _declared(cls: type[ConnectorOptions]) -> Fields:

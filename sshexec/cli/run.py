@@ -15,7 +15,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import ask_password, extra_variables
+from sshexec.cli.variables import ask_become_password, ask_password, extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
-_BECOME = "privilege escalation is not available yet"
 _MISSING = {
-    "become": ("-b/--become", _BECOME),
-    "ask_become_pass": ("-K/--ask-become-pass", _BECOME),
-    "become_user": ("--become-user", _BECOME),
-    "become_method": ("--become-method", _BECOME),
     "tree": ("-t/--tree", "not available; --json holds every result, and --spill keeps whole streams in files"),
     "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
     "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
@@ -83,10 +78,10 @@ once."""
 )
 @click.option("--max-fail-percentage", type=percentage, metavar="N", help="Give up once more of a batch have failed.")
 @click.option("--processes", type=count, metavar="N", help="Use this many processor cores.")
-@click.option("-b", "--become", is_flag=True, hidden=True)
-@click.option("-K", "--ask-become-pass", is_flag=True, hidden=True)
-@click.option("--become-user", hidden=True)
-@click.option("--become-method", hidden=True)
+@click.option("-b", "--become", is_flag=True, help="Run as another user.")
+@click.option("--become-user", metavar="USER", help="As whom (default root).")
+@click.option("--become-method", metavar="NAME", help="By which program: sudo (the default), su, doas.")
+@click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that this program asks for.")
 @click.option("-t", "--tree", hidden=True)
 @click.option("-B", "--background", hidden=True)
 @click.option("-P", "--poll", hidden=True)
@@ -163,6 +158,9 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             max_fail_percentage=options["max_fail_percentage"],
             output_limit=options["output_limit"],
             spill=options["spill"],
+            become=options["become"],
+            become_user=options["become_user"],
+            become_method=options["become_method"],
             output=options["jsonl"],
         )
     except ArgumentError as error:
@@ -217,6 +215,10 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
         "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
         "ansible_password": ask_password(options["user"]) if options["ask_pass"] else None,
     }
+    if options["ask_become_pass"]:
+        # As Ansible: without an answer it is the login password.
+        answer = ask_become_password(options["become_method"], defaults=options["ask_pass"])
+        given["ansible_become_password"] = answer or given["ansible_password"] or None
     return {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
 
 

@@ -42,18 +42,36 @@ def ask_password(user: str | None) -> Secret:
     Raises:
         InputError: there is no terminal to ask at, or no password was given.
     """
+    return _ask("-k", f"SSH password{f' of {user}' if user else ''}: ")
+
+
+def ask_become_password(method: str | None, *, defaults: bool) -> Secret:
+    """Ask for the password of sudo, su or doas on the terminal.
+
+    Args:
+        method: which of them, for the question; None where it is not said.
+        defaults: whether the login password stands in for an empty answer.
+
+    Raises:
+        InputError: there is no terminal to ask at, or no password was given.
+    """
+    hint = " [defaults to SSH password]" if defaults else ""
+    return _ask("-K", f"{(method or 'become').upper()} password{hint}: ")
+
+
+def _ask(flag: str, question: str) -> Secret:
     from getpass import getpass
 
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError("-k: there is no terminal to ask for the password at") from None
+        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
     try:
-        return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
+        return Secret(getpass(question))
     except EOFError:
-        raise InputError("-k: no password was given") from None
+        raise InputError(f"{flag}: no password was given") from None
     except UnicodeDecodeError:
-        raise InputError("-k: the password is not text in this terminal's encoding") from None
+        raise InputError(f"{flag}: the password is not text in this terminal's encoding") from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sshexec.connectors.base import Connector, Context
+from sshexec.connectors.base import Capability, Connector, Context
+from sshexec.connectors.become import Become, BecomeKeywords
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
 from sshexec.connectors.registry import connector_class
@@ -35,6 +36,7 @@ class Plan:
         options: connection settings.
         module: the module with this host's arguments; hosts with equal arguments share one.
         environment: variables for its commands.
+        become: whom the task runs as; None for the login user.
         secrets: what its result's ``diff`` must not show.
     """
 
@@ -43,6 +45,7 @@ class Plan:
     options: ConnectorOptions
     module: Module
     environment: Mapping[str, str]
+    become: Become | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -93,7 +96,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
-        connector, options = _connection(target, contexts)
+        connector, options, become = _connection(target, job.task.become, contexts)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -109,7 +112,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         if environment_templated:
             environment = render(environment, target.variables, target.host)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
-        plans[target.host] = Plan(target.host, connector, options, module, environment, secrets)
+        plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets)
     return plans
 
 
@@ -136,7 +139,9 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
-def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
+def _connection(
+    target: Target, keywords: BecomeKeywords, contexts: Contexts
+) -> tuple[ConnectorClass, ConnectorOptions, Become | None]:
     variables = target.variables
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
     settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
@@ -148,8 +153,14 @@ def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, Con
         except OptionError as error:
             raise OptionError(f"host {target.host}: {error.message}") from None
         options = connector.Options.from_vars(variables, target.host)
+        become = Become.from_vars(variables, keywords, target.host)
+        if become is not None and Capability.BECOME not in connector.capabilities:
+            # Never as the login user what was meant to run as another one.
+            raise OptionError(
+                f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
+            )
         contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
-    return connector, options
+    return connector, options, become

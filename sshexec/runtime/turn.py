@@ -124,6 +124,7 @@ class Turn:
         self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
     ) -> HostResult:
         self._connector = connector
+        connector.become = self.plan.become
         if self.job.watch:
             connector.on_phase = self._enter
         clean = False
