@@ -184,7 +184,7 @@ class Become:
             words = r"doas \([^\n]{1,200}\) password|Password"
         else:
             words = _ASKED_FOR
-        text = rf"(?:{words})(?: for [^:\n]{{1,100}})?\s?[:：][ \t]*\Z"
+        text = rf"(?:{words})(?: for [^:\n]{{1,100}})?\s?(?::|：)[ \t]*\Z"
         return re.compile(text.encode(), re.IGNORECASE)
 
 

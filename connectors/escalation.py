@@ -246,6 +246,7 @@ class Dialogue:
         text = said.decode("utf-8", "replace").replace(self._token, "").replace(self._token.rstrip(), "")
         if self._given is not None:
             text = text.replace(self._given.reveal(), HIDDEN)
+        text = re.sub(r"(?s)(execute|run) '.*' as ", r"\1 the command as ", text)  # sudo quotes all of the frame
         lines = (line.strip() for line in re.split(r"[\r\n]+", text))
         return "; ".join(line for line in lines if line)[-_LONGEST_WORDS:]
 
