@@ -113,6 +113,8 @@ class Escalated(Process):
             while time.monotonic() < until:
                 self._process.poll()
                 if not any(map(lives, groups)):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self._process.wait(_GRACE)
                     return True
                 super().step(0.02)
         return False
