@@ -120,16 +120,16 @@ class Escalated(Process):
         return False
 
     def _signal(self, number: int, groups: Iterable[int]) -> None:
-        foreign = []
+        """Signal the groups as the user whose they are.
+
+        sudo itself may be ours to signal: it would be gone, and the command still there.
+        """
+        if self._frame.pid is not None and os.geteuid() != 0:
+            self._undo(number, groups)
+            return
         for group in groups:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, number)
-            except ProcessLookupError:
-                continue
-            except PermissionError:
-                foreign.append(group)
-        if foreign and self._frame.pid is not None:
-            self._undo(number, foreign)
 
 
 def on_terminal(words: list[bytes | str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
