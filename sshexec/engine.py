@@ -169,25 +169,11 @@ class Engine:
             raise ArgumentError(
                 f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
             )
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
         if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
             raise ArgumentError(f"spill: {spill!r} is not a directory")
-        task = Task(
-            module,
-            args,
-            check,
-            diff,
-            dict(environment or {}),
-            timeout,
-            output_limit=output_limit,
-            spill=spill,
-            become=BecomeKeywords(become, become_user, become_method, become_flags),
-        )
-        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
-        on_top = {**self._variables, **(variables or {})}
-        targets = tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+        who = BecomeKeywords(become, become_user, become_method, become_flags)
+        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit, spill=spill, become=who)
+        targets = self._targets(pattern, variables or {})
         job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
@@ -295,6 +281,14 @@ class Engine:
         except asyncio.CancelledError:
             starting.add_done_callback(_cancel_started)
             raise
+
+    def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
+        texts = [pattern] if isinstance(pattern, str) else pattern
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
+        on_top = {**self._variables, **variables}
+        return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
 
     # ------------------------------------------------------------------ the executor
 
