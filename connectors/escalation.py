@@ -78,7 +78,8 @@ class Escalation:
     @property
     def _lonely(self) -> bool:
         """Whether there is no password, and nobody to ask for one."""
-        return self.password is None and type(self.prompts) is Prompts
+        asks = getattr(self.prompts, "available", type(self.prompts) is not Prompts)
+        return self.password is None and not asks
 
     def run(self, attempt: Attempt, guard: Callable[[], None]) -> Completed:
         """Run a command: without a terminal first, and with one where that fails before the command has begun.

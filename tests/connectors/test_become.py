@@ -53,6 +53,8 @@ GERMAN = {"FORM": "\\r\\nEin Hinweis der Verwaltung.\\r\\n%s", "SORRY": "Das hat
 class People(Prompts):
     """Somebody who knows the answers, in their order."""
 
+    available = True
+
     def __init__(self, *answers: str | None) -> None:
         self.answers = list(answers)
         self.questions: list[Question] = []
