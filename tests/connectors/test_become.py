@@ -15,6 +15,7 @@ import pytest
 from sshexec import Engine, Host, Inventory, Secret
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Timeouts
 from sshexec.connectors.become import Become, BecomeKeywords
+from sshexec.connectors.escalation import Dialogue, Escalation
 from sshexec.connectors.fake import FakeConnector, FakeOptions
 from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.output import Output
@@ -401,3 +402,22 @@ def test_without_become_a_frame_is_what_it_was() -> None:
     assert line.startswith(b"exec /bin/sh -c '")
     assert b"sudo" not in line
     assert Frame(Command("true", verbatim=True), Output()).line() == b"true"
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_line_ends_that_a_terminal_writes_are_undone(end: bytes) -> None:
+    way = Escalation(Become("sudo", "root", "sudo"), "web1", "me", Prompts(), None)
+    dialogue = Dialogue(way, lambda: None, tty=True, quiet=False)
+    output = Output()
+    frame = Frame(Command("true"), output, dialogue)
+    frame.line()
+    token = frame._mark
+    data = b"a\r\nb\rc\n\r\n\r" + bytes(range(256))
+    written = data.replace(b"\n", end)
+    said = b"Password: " + end + token + b" start 77 1 0 2026-01-01 00:00:00" + end + written
+    said += token + b" end 3 2 0 2026-01-01 00:00:01" + end
+    for piece in range(0, len(said), 3):
+        frame.feed_stdout(said[piece : piece + 3])
+    done = frame.finish(3)
+    assert (output.stdout, output.stderr) == (data, b"")
+    assert (frame.pid, done.rc, str(done.delta)) == (77, 3, "0:00:01")
