@@ -33,33 +33,16 @@ def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
     return variables
 
 
-def ask_password(user: str | None) -> Secret:
-    """Ask for the connection password on the terminal, which need not be standard input.
+def ask_password(flag: str, text: str) -> Secret:
+    """Ask for a password on the terminal, which need not be standard input.
 
     Args:
-        user: for the question; None where it is not known yet.
+        flag: the option that wants it.
+        text: the question.
 
     Raises:
         InputError: there is no terminal to ask at, or no password was given.
     """
-    return _ask("-k", f"SSH password{f' of {user}' if user else ''}: ")
-
-
-def ask_become_password(method: str | None, *, defaults: bool) -> Secret:
-    """Ask for the password of sudo, su or doas on the terminal.
-
-    Args:
-        method: which of them, for the question; None where it is not said.
-        defaults: whether the login password stands in for an empty answer.
-
-    Raises:
-        InputError: there is no terminal to ask at, or no password was given.
-    """
-    hint = " [defaults to SSH password]" if defaults else ""
-    return _ask("-K", f"{(method or 'become').upper()} password{hint}: ")
-
-
-def _ask(flag: str, question: str) -> Secret:
     from getpass import getpass
 
     try:
@@ -67,7 +50,7 @@ def _ask(flag: str, question: str) -> Secret:
     except OSError:
         raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
     try:
-        return Secret(getpass(question))
+        return Secret(getpass(text))
     except EOFError:
         raise InputError(f"{flag}: no password was given") from None
     except UnicodeDecodeError:

@@ -11,6 +11,7 @@ from sshexec.connectors.base import Capability, Connector, Context
 from sshexec.connectors.become import Become, BecomeKeywords
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
+from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
@@ -50,14 +51,20 @@ class Plan:
 
 
 class Contexts:
-    """What the connectors of one kind share, made when the first of them is planned."""
+    """What the connectors of one kind share, made when the first of them is planned.
 
-    def __init__(self) -> None:
+    Args:
+        prompts: where they put their questions.
+    """
+
+    def __init__(self, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
         self._made: dict[ConnectorClass, Context] = {}
 
     def __getitem__(self, connector: ConnectorClass) -> Context:
         if connector not in self._made:
-            self._made[connector] = connector.Context()
+            context = self._made[connector] = connector.Context()
+            context.prompts = self._prompts
         return self._made[connector]
 
     def close(self) -> None:
@@ -96,7 +103,8 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
-        connector, options, become = _connection(target, job.task.become, contexts)
+        connector, options = connection(target.host, target.variables, contexts)
+        become = _become(target, job.task.become, connector)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -139,28 +147,57 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
-def _connection(
-    target: Target, keywords: BecomeKeywords, contexts: Contexts
-) -> tuple[ConnectorClass, ConnectorOptions, Become | None]:
-    variables = target.variables
+def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass) -> Become | None:
+    """Return whom a host's task runs as; None for the login user."""
+    if not keywords.become and target.variables.get("ansible_become") is None:
+        return None
+    variables = _rendered(target.host, target.variables)
+    try:
+        become = Become.from_vars(variables, keywords, target.host)
+    except InputError as error:
+        raise type(error)(mask(error.message, variables)) from None
+    if become is not None and Capability.BECOME not in connector.capabilities:
+        # Never as the login user what was meant to run as another one.
+        raise OptionError(
+            f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
+        )
+    return become
+
+
+def _rendered(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the variables with the expressions in connection settings filled in."""
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
-    if settings:
-        variables = {**variables, **render(settings, variables, target.host)}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
+    return {**variables, **render(settings, variables, host)} if settings else variables
+
+
+def connection(
+    host: str, variables: Mapping[str, Any], contexts: Contexts | None = None
+) -> tuple[ConnectorClass, ConnectorOptions]:
+    """Return how a host is reached, from its variables; expressions in them are filled in.
+
+    Args:
+        host: inventory name.
+        variables: the host's variables.
+        contexts: where the options are checked further (key files); None leaves that out.
+
+    Raises:
+        InputError: a variable is wrong.
+    """
+    variables = _rendered(host, variables)
     try:
         try:
             connector = connector_class(str(variables.get("ansible_connection", "ssh")))
         except OptionError as error:
-            raise OptionError(f"host {target.host}: {error.message}") from None
-        options = connector.Options.from_vars(variables, target.host)
-        become = Become.from_vars(variables, keywords, target.host)
-        if become is not None and Capability.BECOME not in connector.capabilities:
-            # Never as the login user what was meant to run as another one.
-            raise OptionError(
-                f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
-            )
-        contexts[connector].check(options)
+            raise OptionError(f"host {host}: {error.message}") from None
+        options = connector.Options.from_vars(variables, host)
+        if contexts is not None:
+            contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
-    return connector, options, become
+    return connector, options

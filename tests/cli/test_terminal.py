@@ -92,7 +92,7 @@ def test_become_password_is_asked_for_and_not_shown(login: bool, tmp_path: Path)
     if login:
         terminal.until("SSH password: ")
         terminal.type("hunter2\n")
-        terminal.until("BECOME password [defaults to SSH password]: ")
+        terminal.until("BECOME password[defaults to SSH password]: ")
         terminal.type("\n")
     else:
         terminal.until("BECOME password: ")
