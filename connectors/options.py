@@ -92,15 +92,13 @@ class ConnectorOptions:
             host: the inventory name, for messages.
 
         Raises:
-            OptionError: a value has the wrong type or is out of range, or the host asks for privilege escalation; the
-                message names host, variable and value.
+            OptionError: a value has the wrong type or is out of range; the message names host, variable and value.
         """
         return cls(**cls._given(variables, host))
 
     @classmethod
     def _given(cls, variables: Mapping[str, Any], host: str | None) -> dict[str, Any]:
         """Return the fields that a variable sets, for `from_vars`."""
-        _refuse_become(variables, host)
         values: dict[str, Any] = {}
         for field, kind in _declared(cls):
             for variable in field.metadata["variables"]:
@@ -145,20 +143,6 @@ def settable(cls: type[ConnectorOptions]) -> list[str]:
 
 def _setting_variable(field: dataclasses.Field[Any], variables: Mapping[str, Any]) -> str:
     return next((name for name in field.metadata["variables"] if variables.get(name) is not None), "")
-
-
-def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
-    """Refuse to run as the login user what was meant to run as another one."""
-    value = variables.get("ansible_become")
-    if value is None or value == "":
-        return
-    where = f"{f'host {host}: ' if host else ''}ansible_become"
-    try:
-        wanted = boolean(value)
-    except ValueError:
-        raise OptionError(f"{where}: expected yes or no, got {value!r}") from None
-    if wanted:
-        raise OptionError(f"{where}: privilege escalation is not available yet")
 
 
 def _declared(cls: type[ConnectorOptions]) -> Fields:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sshexec import expect
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
+from sshexec.connectors.become import BecomeKeywords
 from sshexec.connectors.broker import Ask, Broker
 from sshexec.connectors.output import DEFAULT_LIMIT
 from sshexec.errors import ArgumentError, SshexecError
@@ -47,6 +48,10 @@ class RunOptions(TypedDict, total=False):
     run_timeout: float | None
     output_limit: int
     spill: str | None
+    become: bool
+    become_user: str | None
+    become_method: str | None
+    become_flags: str | None
 
 
 class Engine:
@@ -128,6 +133,10 @@ class Engine:
         run_timeout: float | None = None,
         output_limit: int = DEFAULT_LIMIT,
         spill: str | None = None,
+        become: bool = False,
+        become_user: str | None = None,
+        become_method: str | None = None,
+        become_flags: str | None = None,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -148,6 +157,11 @@ class Engine:
             run_timeout: seconds for the whole run; hosts that are not done by then are stopped.
             output_limit: bytes kept of each stream of each host; past it head and tail are kept.
             spill: directory for whole streams that are over the limit.
+            become: run as another user. A host's variables (``ansible_become`` ...) win over this and what follows, as
+                they win over Ansible's keywords.
+            become_user: as whom; None is root.
+            become_method: ``sudo``, ``su`` or ``doas``; None is sudo.
+            become_flags: options of the method; None for its own default (``-H -S -n`` for sudo).
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -164,15 +178,11 @@ class Engine:
             raise ArgumentError(
                 f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
             )
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
         if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
             raise ArgumentError(f"spill: {spill!r} is not a directory")
-        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
-        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
-        on_top = {**self._variables, **(variables or {})}
-        targets = tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+        who = BecomeKeywords(become, become_user, become_method, become_flags)
+        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit, spill=spill, become=who)
+        targets = self._targets(pattern, variables or {})
         job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
@@ -282,6 +292,14 @@ class Engine:
         except asyncio.CancelledError:
             starting.add_done_callback(_cancel_started)
             raise
+
+    def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
+        texts = [pattern] if isinstance(pattern, str) else pattern
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
+        on_top = {**self._variables, **variables}
+        return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
 
     # ------------------------------------------------------------------ the executor
 

@@ -24,6 +24,7 @@
     │   │   └── WorkerLostError     the worker process that held the connection died
     │   ├── CommandTimeoutError     the deadline passed while the task ran
     │   ├── CancelledError          the caller cancelled the run
+    │   ├── BecomeError             sudo, su or doas refused: the command did not begin
     │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
     ├── WorkerStartError            a worker process can't be started
     └── HostsFailedError            RunResult.raise_for_status()
@@ -226,6 +227,12 @@ class CancelledError(HostError):
     ) -> None:
         super().__init__(message, host=host, phase=phase)
         self.killed = killed
+
+
+class BecomeError(HostError):
+    """The host did not let the task become another user; the command did not begin."""
+
+    cause = "become"
 
 
 class TransferError(HostError, OSError):

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
-from sshexec.connectors.source import Source
+from sshexec.connectors.source import Source, opened
 from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
@@ -57,7 +59,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     """One SSH connection to one host (see `Connector`)."""
 
     name: ClassVar[str] = "ssh"
-    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX
+    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX | Capability.BECOME
     Options = SshOptions
     Context = SshContext
 
@@ -67,6 +69,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._socket: socket.socket | None = None
         self._link: Link | None = None
         self._files: Files | None = None
+        self._way: Escalation | None = None
         self._cancelled = False
         self._ending = False
         """Whether the call in progress was cancelled, and ends."""
@@ -130,8 +133,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
             return self._run(command, output, deadline)
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        if self.become is None:
+            return self._run_once(command, output, deadline)
+        way = self._way = escalation(self, self.become, self.options.user, self._way)
+        return way.run(lambda dialogue: self._run_once(command, output, deadline, dialogue), self._guard)
+
+    def _run_once(
+        self, command: Command, output: Output, deadline: Deadline, dialogue: Dialogue | None = None
+    ) -> Completed:
         link = self._ready()
-        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard)
+        idle = self.timeouts.idle
+        run = Execution(link, command, output, deadline, idle=idle, guard=self._guard, dialogue=dialogue)
         try:
             return run.run()
         except SessionRefusedError:
@@ -151,6 +163,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
+            if self.become is not None:
+                with opened(source) as file:
+                    self._cat().put(file, path, deadline, mode=mode, progress=progress)
+                return
             self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
 
     def get(
@@ -158,6 +174,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
+            if self.become is not None:
+                self._cat().get(path, target, deadline, progress=progress)
+                return
             self._transfer(deadline).get(path, target, deadline, progress=progress)
 
     def cancel(self) -> None:
@@ -202,6 +221,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         if self._files is None:
             self._files = Files(link, self._guard, self._run)
         return self._files
+
+    def _cat(self) -> CatFiles:
+        """Return what reads and writes files as the other user: SFTP is the login user's."""
+        self._ready()
+        self.enter(Phase.TRANSFERRING)
+        return CatFiles(self._run)
 
     @contextlib.contextmanager
     def _errors(self, deadline: Deadline) -> Iterator[None]:

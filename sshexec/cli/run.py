@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
-_BECOME = "privilege escalation is not available yet"
 _MISSING = {
-    "become": ("-b/--become", _BECOME),
-    "ask_become_pass": ("-K/--ask-become-pass", _BECOME),
-    "become_user": ("--become-user", _BECOME),
-    "become_method": ("--become-method", _BECOME),
     "tree": ("-t/--tree", "not available; --json holds every result, and --spill keeps whole streams in files"),
     "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
     "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
@@ -73,10 +68,10 @@ once."""
 )
 @click.option("--max-fail-percentage", type=percentage, metavar="N", help="Give up once more of a batch have failed.")
 @click.option("--processes", type=count, metavar="N", help="Use this many processor cores.")
-@click.option("-b", "--become", is_flag=True, hidden=True)
-@click.option("-K", "--ask-become-pass", is_flag=True, hidden=True)
-@click.option("--become-user", hidden=True)
-@click.option("--become-method", hidden=True)
+@click.option("-b", "--become", is_flag=True, help="Run as another user.")
+@click.option("--become-user", metavar="USER", help="As whom (default root).")
+@click.option("--become-method", metavar="NAME", help="By which program: sudo (the default), su, doas.")
+@click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that this program asks for.")
 @click.option("-t", "--tree", hidden=True)
 @click.option("-B", "--background", hidden=True)
 @click.option("-P", "--poll", hidden=True)
@@ -160,6 +155,9 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             max_fail_percentage=options["max_fail_percentage"],
             output_limit=options["output_limit"],
             spill=options["spill"],
+            become=options["become"],
+            become_user=options["become_user"],
+            become_method=options["become_method"],
             output=options["jsonl"],
         )
     except ArgumentError as error:
@@ -206,6 +204,9 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
         given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+    if options["ask_become_pass"]:
+        ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
+        given |= dict.fromkeys(ways)
     if options["private_key"]:
         given |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
     return given | extra_variables(options["extra"])

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sshexec.connectors.base import Connector, Context
+from sshexec.connectors.base import Capability, Connector, Context
+from sshexec.connectors.become import Become, BecomeKeywords
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
 from sshexec.connectors.prompts import Prompts
@@ -36,6 +37,7 @@ class Plan:
         options: connection settings.
         module: the module with this host's arguments; hosts with equal arguments share one.
         environment: variables for its commands.
+        become: whom the task runs as; None for the login user.
         secrets: what its result's ``diff`` must not show.
     """
 
@@ -44,6 +46,7 @@ class Plan:
     options: ConnectorOptions
     module: Module
     environment: Mapping[str, str]
+    become: Become | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
@@ -101,6 +104,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     plans = {}
     for target in job.targets:
         connector, options = connection(target.host, target.variables, contexts)
+        become = _become(target, job.task.become, connector)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -116,7 +120,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         if environment_templated:
             environment = render(environment, target.variables, target.host)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
-        plans[target.host] = Plan(target.host, connector, options, module, environment, secrets)
+        plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets)
     return plans
 
 
@@ -149,18 +153,39 @@ def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass,
     Raises:
         InputError: there is no such connector, or an expression is wrong.
     """
+    variables = _rendered(host, variables)
+    try:
+        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
+    except OptionError as error:
+        raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+
+
+def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass) -> Become | None:
+    """Return whom a host's task runs as; None for the login user."""
+    if not keywords.become and target.variables.get("ansible_become") is None:
+        return None
+    variables = _rendered(target.host, target.variables)
+    try:
+        become = Become.from_vars(variables, keywords, target.host)
+    except InputError as error:
+        raise type(error)(mask(error.message, variables)) from None
+    if become is not None and Capability.BECOME not in connector.capabilities:
+        # Never as the login user what was meant to run as another one.
+        raise OptionError(
+            f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
+        )
+    return become
+
+
+def _rendered(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the variables with the expressions in connection settings filled in."""
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
     settings = {
         name: value
         for name, value in settings.items()
         if name.startswith(("ansible_", "sshexec_")) and has_template(value)
     }
-    if settings:
-        variables = {**variables, **render(settings, variables, host)}
-    try:
-        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
-    except OptionError as error:
-        raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+    return {**variables, **render(settings, variables, host)} if settings else variables
 
 
 def connection(

@@ -290,9 +290,10 @@ def test_a_reader_that_leaves_ends_the_run_quietly(tmp_path: Path) -> None:
 
 
 def test_password_question_needs_a_terminal() -> None:
-    done = sshexec("run", "all", "-i", "h1,", "-a", "true", "-k", start_new_session=True)
-    assert done.returncode == 5
-    assert done.stderr == "sshexec: error: -k: there is no terminal to ask for the password at\n"
+    for flag in ("-k", "-K"):
+        done = sshexec("run", "all", "-i", "h1,", "-a", "true", flag, start_new_session=True)
+        assert done.returncode == 5
+        assert done.stderr == f"sshexec: error: {flag}: there is no terminal to ask for the password at\n"
 
 
 @pytest.mark.parametrize("processes", [1, 2])
