@@ -10,13 +10,13 @@ PIP = -m pip --quiet --disable-pip-version-check
 
 SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
 
-.PHONY: demo test lint types bench clean sshd
+.PHONY: demo test lint types bench clean sshd packages
 .DELETE_ON_ERROR:
 
 demo: .venv/installed sshd
 	.venv/bin/sshexec demo
 
-test: lint types sshd
+test: lint types packages
 	.venv-test/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lint: .venv-test/installed
@@ -38,7 +38,11 @@ clean:
 
 # An OpenSSH server to talk to, where it can be had: without one the demo embeds a server and tests skip or say so.
 sshd:
-	@.ci/openssh-server || echo "openssh-server could not be installed: going on without" >&2
+	@.ci/packages || echo "openssh-server could not be installed: going on without" >&2
+
+# And what else the tests talk to: sudo and doas.
+packages:
+	@.ci/packages all || echo "openssh-server, sudo or doas could not be installed: going on without" >&2
 
 .venv/installed: $(SOURCES) | .venv/bin/pip
 	rm -rf build/lib

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
-from typing import Any, BinaryIO, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from sshexec import expect
 from sshexec.connectors.deadline import Deadline
@@ -20,6 +20,9 @@ from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.output import Output
 from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.source import Source
+
+if TYPE_CHECKING:
+    from sshexec.connectors.become import Become
 
 __all__ = ["Capability", "Command", "Completed", "Connector", "Context", "Deadline", "Phase", "Source", "Timeouts"]
 
@@ -32,6 +35,8 @@ class Capability(enum.Flag):
     """`put` and `get` work."""
     POSIX = enum.auto()
     """The host has a POSIX shell and coreutils or busybox."""
+    BECOME = enum.auto()
+    """Commands and files can be another user's (`Connector.become`)."""
 
 
 class Phase(str, enum.Enum):
@@ -158,6 +163,8 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         self.context = context
         self.timeouts = timeouts
         self.on_phase: Callable[[Phase], None] | None = None
+        self.become: Become | None = None
+        """Whom commands run as, and files are read and written as; None for the login user. Set for each task."""
         self.on_answer: Callable[[], None] | None = None
         """Called once the host has taken the connection; what it raises ends `open`."""
         self.notices: list[Mapping[str, Any]] = []
@@ -202,6 +209,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         Raises:
             CommandTimeoutError: the deadline or the idle limit passed.
             CancelledError: `cancel` was called.
+            BecomeError: the host did not let it run as another user.
             ConnectionLostError: the connection broke; ``started`` tells whether the command may have run.
         """
 

@@ -163,7 +163,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
     """A connection to a scripted host."""
 
     name = "fake"
-    capabilities = Capability.FILES | Capability.POSIX
+    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME
     Options = FakeOptions
     Context = FakeContext
 
@@ -291,6 +291,8 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
                 )
 
     def _record(self, call: str, **what: Any) -> None:
+        become = None if self.become is None or call == "open" else self.become.shown
+        what = {**what, "become": become}
         line = {"call": call, **{name: value for name, value in what.items() if value not in (None, {})}}
         self._host.calls.append(line)
         if self.options.record is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import getpass
 import os
 import secrets
 import shutil
@@ -11,7 +12,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -25,12 +26,16 @@ from sshexec.connectors.base import (
     Phase,
     Timeouts,
 )
+from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.escalated import Escalated, on_terminal
+from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
 from sshexec.connectors.process import Process
 from sshexec.connectors.source import Source, opened
 from sshexec.errors import (
+    BecomeError,
     CancelledError,
     CommandTimeoutError,
     ConnectionLostError,
@@ -42,6 +47,8 @@ from sshexec.errors import (
 from sshexec.secret import is_secret_name
 
 _PIECE = 2**16
+_KILL_LIMIT = 5.0
+"""Seconds for a signal to another user's processes."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
     """Run commands on this machine; relative paths are relative to the current directory."""
 
     name = "local"
-    capabilities = Capability.FILES | Capability.POSIX
+    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME
     Options = LocalOptions
     Context = LocalContext
 
@@ -81,6 +88,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         super().__init__(host, options, context, timeouts)
         self._wake: tuple[int, int] | None = None
         self._cancelled = False
+        self._way: Escalation | None = None
 
     def open(self, deadline: Deadline) -> None:
         """Make the pipe by which `cancel` wakes a call in progress.
@@ -108,29 +116,53 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             raise ConnectionLostError("the connection is not open", host=self.host, phase=Phase.RUNNING, started=False)
         self._check_cancelled()
         self.enter(Phase.RUNNING)
-        frame = Frame(command, output)
+        return self._run(command, output, deadline)
+
+    def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        if self.become is None:
+            return self._run_once(command, output, deadline)
+        way = self._way = escalation(self, self.become, _login(), self._way)
+        try:
+            return way.run(lambda dialogue: self._run_once(command, output, deadline, dialogue), self._check_cancelled)
+        except BecomeError as error:
+            error.host = self.host
+            raise
+
+    def _run_once(
+        self, command: Command, output: Output, deadline: Deadline, dialogue: Dialogue | None = None
+    ) -> Completed:
+        frame = Frame(command, output, dialogue)
         line = frame.line()
         output.last = time.monotonic()
-        child = self._start(line, command, frame, self._wake[0])
+        child = self._start(line, command, frame, dialogue)
         try:
-            self._pump(child, output, deadline)
+            self._pump(child, output, deadline, dialogue)
             return frame.finish(child.wait())
         finally:
             # Whatever way the call ends, nothing of an unfinished command is left behind.
             child.close()
 
-    def _start(self, line: bytes, command: Command, frame: Frame, wake: int) -> Process:
+    def _start(self, line: bytes, command: Command, frame: Frame, dialogue: Dialogue | None) -> Process:
+        if self._wake is None:
+            raise ConnectionLostError("the connection is not open", host=self.host, phase=Phase.RUNNING, started=False)
+        wake = self._wake[0]
         process: subprocess.Popen[bytes] | None = None
         try:
+            if dialogue is not None and dialogue.tty:
+                process = on_terminal([self.options.shell, "-c", line], _environment())
+                return Escalated(process, command, frame, wake, dialogue, self._undo)
+            silent = command.stdin is None and dialogue is None
             process = subprocess.Popen(
                 [self.options.shell, "-c", line],
-                stdin=subprocess.DEVNULL if command.stdin is None else subprocess.PIPE,
+                stdin=subprocess.DEVNULL if silent else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=_environment(),
                 bufsize=0,
                 start_new_session=True,
             )
+            if dialogue is not None:
+                return Escalated(process, command, frame, wake, dialogue, self._undo)
             return Process(process, command, frame, wake)
         except OSError as error:
             if process is not None:
@@ -146,9 +178,31 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 f"can't start a process here: {error.strerror}", host=self.host, phase=Phase.RUNNING
             ) from error
 
-    def _pump(self, child: Process, output: Output, deadline: Deadline) -> None:
+    def _undo(self, number: int, groups: Iterable[int]) -> None:
+        """Signal processes that are another user's, as that user."""
+        way = self._way
+        if way is None:
+            return
+        ends = "; ".join(f"kill -s {int(number)} -- -{group}" for group in groups)
+        kill, output = Command(f"kill_all() {{ {ends}; }}; kill_all 2>/dev/null", verbatim=True), Output(4096)
+        dialogue = way.killer()
+        frame = Frame(kill, output, dialogue)
+        child = self._start(frame.line(), kill, frame, dialogue)
+        limit = Deadline.after(_KILL_LIMIT)
+        try:
+            while not child.finished and not limit.expired:
+                child.step(limit.remaining())
+        except BecomeError:
+            return
+        finally:
+            child.close()
+
+    def _pump(self, child: Process, output: Output, deadline: Deadline, dialogue: Dialogue | None) -> None:
         idle = self.timeouts.idle
         while not child.finished:
+            if dialogue is not None and not dialogue.begun:
+                deadline = dialogue.excused(deadline)
+                output.last = time.monotonic()  # nothing runs yet that could be silent
             if self._cancelled:
                 self._cancelled = False
                 killed = child.kill()
@@ -180,6 +234,10 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         """Write a file by way of a temporary one beside it."""
         self._check_cancelled()
         self.enter(Phase.TRANSFERRING)
+        if self.become is not None:
+            with self._named(), opened(source) as file:
+                CatFiles(self._run).put(file, path, deadline, mode=mode, progress=progress)
+            return
         name = os.fsencode(path)
         temporary = os.path.join(os.path.dirname(name), b".sshexec-" + secrets.token_hex(8).encode())
         with self._translated(path):
@@ -205,6 +263,10 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         """Read a regular file."""
         self._check_cancelled()
         self.enter(Phase.TRANSFERRING)
+        if self.become is not None:
+            with self._named():
+                CatFiles(self._run).get(path, target, deadline, progress=progress)
+            return
         with self._translated(path):
             # Opening a FIFO must not wait for a writer.
             handle = os.open(os.fsencode(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -267,12 +329,21 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         target.flush()
 
     @contextlib.contextmanager
-    def _translated(self, path: str) -> Iterator[None]:
+    def _named(self) -> Iterator[None]:
+        """Give every error its host and phase."""
         try:
             yield
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or Phase.TRANSFERRING
+            raise
+
+    @contextlib.contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            with self._named():
+                yield
+        except HostError:
             raise
         except (OSError, ValueError) as error:
             number = error.errno if isinstance(error, OSError) else None
@@ -296,6 +367,14 @@ _REASONS = {
     errno.EDQUOT: "no_space",
     errno.EISDIR: "is_directory",
 }
+
+
+def _login() -> str:
+    """Return the name of this process's user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without an entry in passwd
+        return str(os.getuid())
 
 
 def _environment() -> dict[str, str]:

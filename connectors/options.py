@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sshexec.errors import OptionError
@@ -33,6 +33,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
+    read: Callable[[str], str] | None = None,
 ) -> Any:
     """Declare a field of a `ConnectorOptions` class.
 
@@ -43,9 +44,39 @@ def option(
         minimum: smallest number allowed.
         maximum: largest number allowed.
         choices: texts allowed.
+        read: of a field that is a tuple, which a text or a list of texts sets: makes each element of a text, or
+            raises ValueError where the text is none.
     """
-    metadata = {"variables": variables, "help": help, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata = {
+        "variables": variables,
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "read": read,
+    }
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Explained:
+    """One effective setting of a connection, and where it came from.
+
+    Args:
+        name: the setting, by the name people know it by.
+        value: its value; a `Secret` stays one.
+        variable: the host variable that set it; empty where none did.
+        place: file and line that set it; empty where none did. With neither it is the default.
+        note: what else is worth knowing, such as that a file is missing.
+        group: what it is a setting of, where that is not the host itself: a jump host.
+    """
+
+    name: str
+    value: Any
+    variable: str = ""
+    place: str = ""
+    note: str = ""
+    group: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +92,13 @@ class ConnectorOptions:
             host: the inventory name, for messages.
 
         Raises:
-            OptionError: a value has the wrong type or is out of range, or the host asks for privilege escalation; the
-                message names host, variable and value.
+            OptionError: a value has the wrong type or is out of range; the message names host, variable and value.
         """
-        _refuse_become(variables, host)
+        return cls(**cls._given(variables, host))
+
+    @classmethod
+    def _given(cls, variables: Mapping[str, Any], host: str | None) -> dict[str, Any]:
+        """Return the fields that a variable sets, for `from_vars`."""
         values: dict[str, Any] = {}
         for field, kind in _declared(cls):
             for variable in field.metadata["variables"]:
@@ -72,7 +106,24 @@ class ConnectorOptions:
                 if value is not None:
                     values[field.name] = _convert(field, kind, variable, value, host)
                     break
-        return cls(**values)
+        return values
+
+    @classmethod
+    def explain(cls, variables: Mapping[str, Any], host: str | None = None) -> list[Explained]:
+        """Return every effective setting and what set it, as `from_vars` would have it.
+
+        Args:
+            variables: the host's merged variables.
+            host: the inventory name.
+
+        Raises:
+            OptionError: as `from_vars`.
+        """
+        options = cls.from_vars(variables, host)
+        return [
+            Explained(field.name, getattr(options, field.name), variable=_setting_variable(field, variables))
+            for field, _ in _declared(cls)
+        ]
 
     @classmethod
     def variables(cls) -> dict[str, str]:
@@ -80,18 +131,18 @@ class ConnectorOptions:
         return {name: field.metadata["help"] for field, _ in _declared(cls) for name in field.metadata["variables"]}
 
 
-def _refuse_become(variables: Mapping[str, Any], host: str | None) -> None:
-    """Refuse to run as the login user what was meant to run as another one."""
-    value = variables.get("ansible_become")
-    if value is None or value == "":
-        return
-    where = f"{f'host {host}: ' if host else ''}ansible_become"
-    try:
-        wanted = boolean(value)
-    except ValueError:
-        raise OptionError(f"{where}: expected yes or no, got {value!r}") from None
-    if wanted:
-        raise OptionError(f"{where}: privilege escalation is not available yet")
+def setting_variable(cls: type[ConnectorOptions], name: str, variables: Mapping[str, Any]) -> str:
+    """Return the variable that sets a field; empty where none does."""
+    return next((_setting_variable(field, variables) for field, _ in _declared(cls) if field.name == name), "")
+
+
+def settable(cls: type[ConnectorOptions]) -> list[str]:
+    """Return the fields that a variable can set."""
+    return [field.name for field, _ in _declared(cls)]
+
+
+def _setting_variable(field: dataclasses.Field[Any], variables: Mapping[str, Any]) -> str:
+    return next((name for name in field.metadata["variables"] if variables.get(name) is not None), "")
 
 
 def _declared(cls: type[ConnectorOptions]) -> Fields:
@@ -104,7 +155,9 @@ def _declared(cls: type[ConnectorOptions]) -> Fields:
 
 
 def _plain(hint: Any) -> type:
-    """Return X of ``X`` and of ``X | None``."""
+    """Return X of ``X`` and of ``X | None``, and tuple of a tuple of anything."""
+    if typing.get_origin(hint) is tuple:
+        return tuple
     kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     plain: type = kinds[0] if kinds else hint
     return plain
@@ -128,6 +181,8 @@ def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: An
             raise wrong("yes or no") from None
     if kind in (int, float):
         return _number(field, kind, value, wrong)
+    if kind is tuple:
+        return _texts(field, value, wrong)
     if isinstance(value, (dict, list, tuple)):
         raise wrong("a text")
     text = str(value)
@@ -137,6 +192,16 @@ def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: An
     if choices and text not in choices:
         raise wrong(f"one of {', '.join(choices)}")
     return text
+
+
+def _texts(field: dataclasses.Field[Any], value: Any, wrong: Any) -> tuple[str, ...]:
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    try:
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        return tuple(map(field.metadata["read"], texts))
+    except ValueError:
+        raise wrong(field.metadata["help"].partition(": ")[2]) from None
 
 
 def _number(field: dataclasses.Field[Any], kind: type, value: Any, wrong: Any) -> int | float:

@@ -8,20 +8,30 @@ one word beside its output (`NOTE`). Frame lines carry a random token that the s
 
 from __future__ import annotations
 
+import io
 import re
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, BinaryIO
 
 from sshexec.connectors.base import Command, Completed
-from sshexec.connectors.output import Output
+from sshexec.connectors.output import Output, Stream
 from sshexec.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from sshexec.connectors.escalation import Dialogue
 
 MAX_LINE = 120_000
 """Longest command line in bytes: Linux takes 128 KiB for one argument (MAX_ARG_STRLEN)."""
 
 NOTE = "sshexec_note"
 """Shell function that a framed script may call with one text of letters, digits and spaces: `Completed.note`."""
+
+PUMP = (
+    'while read -r sshexec_n && [ "$sshexec_n" -gt 0 ]; do dd bs="$sshexec_n" count=1 iflag=fullblock 2>/dev/null; done'
+)
+"""Shell text that hands on what `Pumped` makes of standard input for a terminal."""
 
 _MARK = b"\x1e"
 _CLOCK = "+%s %N %Y-%m-%d %H:%M:%S"
@@ -52,23 +62,48 @@ def exports(environment: Mapping[str, str]) -> str:
     return "".join(parts)
 
 
+class Pumped:
+    """Standard input as `PUMP` takes it: each piece behind its size, the empty piece at the end.
+
+    Args:
+        source: what is read.
+    """
+
+    def __init__(self, source: bytes | BinaryIO) -> None:
+        self._source: BinaryIO | None = io.BytesIO(source) if isinstance(source, bytes) else source
+
+    def read(self, size: int) -> bytes:
+        """Return the next piece."""
+        if self._source is None:
+            return b""
+        data = self._source.read(size)
+        if not data:
+            self._source = None
+        return b"%d\n" % len(data) + data
+
+
 class Frame:
     """The frame around one command.
 
     Args:
         command: what to run.
         output: where the script's own output goes.
+        dialogue: how it is run as another user; a frame is then around a command that is verbatim too.
     """
 
     __slots__ = (
         "_before",
+        "_crlf",
+        "_dialogue",
         "_end",
         "_held",
         "_mark",
         "_note",
+        "_plain",
         "_said",
         "_start",
         "_started",
+        "_stream",
         "_token",
         "command",
         "output",
@@ -76,9 +111,14 @@ class Frame:
         "rc",
     )
 
-    def __init__(self, command: Command, output: Output) -> None:
+    def __init__(self, command: Command, output: Output, dialogue: Dialogue | None = None) -> None:
         self.command = command
         self.output = output
+        self._dialogue = dialogue
+        self._plain = command.verbatim and dialogue is None
+        # On a terminal both streams are one. It should end lines with LF alone; where it does not, that is undone.
+        self._stream: Stream = "stdout" if dialogue is not None and dialogue.tty else "stderr"
+        self._crlf = False
         self._token = secrets.token_hex(8)
         self._mark = _MARK + self._token.encode()
         self._held = b""
@@ -87,7 +127,7 @@ class Frame:
         # stream, and is not the script's. It is kept until the frame begins, and shown where that never happens.
         self._before = b""
         self._said = b""
-        self._started = command.verbatim
+        self._started = self._plain
         self._start: tuple[int, datetime] | None = None
         self._end: tuple[int, datetime] | None = None
         self.pid: int | None = None
@@ -102,21 +142,12 @@ class Frame:
             ArgumentError: it is too long for the host, or holds what no command can.
         """
         command = self.command
-        if command.verbatim:
+        if self._plain:
             text = command.script
+        elif self._dialogue is not None:
+            text = self._dialogue.line(self._inner())
         else:
-            # The script stands in parentheses: its `exit`, `cd` and `exec` end or change the subshell only. What this
-            # shell has to say itself ("Killed") is not the script's. With a trap it outlives a TERM to the group until
-            # the script has cleaned up, so that the transport does not take the command for ended before.
-            script = f"{exports(command.environment)}{command.script}"
-            inner = (
-                f"{NOTE}() {{ printf '\\036{self._token} %s\\n' \"$*\" >&2; }}\n"
-                f'c() {{ {NOTE} "$1" $2 "$(date \'{_CLOCK}\' 2>/dev/null)"; }}\n'
-                f"trap 'exit 143' TERM\nprintf '\\036{self._token}\\n'\nc start $$\nexec 3>&2 2>/dev/null\n"
-                f"({script}\n) 2>&3 3>&-\n"
-                "r=$?\nc end $r 2>&3\nexit $r"
-            )
-            text = f"exec /bin/sh -c {quote(inner)}"
+            text = f"exec /bin/sh -c {quote(self._inner())}"
         try:
             line = text.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
@@ -129,8 +160,38 @@ class Frame:
             )
         return line
 
+    def _inner(self) -> str:
+        """Return the script that has the command's in its middle."""
+        command = self.command
+        tty = self._dialogue is not None and self._dialogue.tty
+        begin = "" if tty else f"printf '\\036{self._token}\\n'\n"
+        # A terminal knows no end of a file: what there is to read is handed on in pieces that are counted.
+        reads, read = ("", "") if not tty else (f"{PUMP} | ", "") if command.stdin is not None else ("", " </dev/null")
+        if command.verbatim:
+            begin += f"printf '\\036{self._token} start %s\\n' $$ >&2\n"
+            return f"{begin}{reads}{{\n{command.script}\n}}{read}" if tty else f"{begin}{command.script}"
+        # The script stands in parentheses: its `exit`, `cd` and `exec` end or change the subshell only. What this
+        # shell has to say itself ("Killed") is not the script's. With a trap it outlives a TERM to the group until
+        # the script has cleaned up, so that the transport does not take the command for ended before.
+        script = f"{exports(command.environment)}{command.script}"
+        return (
+            f"{NOTE}() {{ printf '\\036{self._token} %s\\n' \"$*\" >&2; }}\n"
+            f'c() {{ {NOTE} "$1" $2 "$(date \'{_CLOCK}\' 2>/dev/null)"; }}\n'
+            f"trap 'exit 143' TERM\n{begin}c start $$\nexec 3>&2 2>/dev/null\n"
+            f"{reads}({script}\n){read} 2>&3 3>&-\n"
+            "r=$?\nc end $r 2>&3\nexit $r"
+        )
+
+    @property
+    def said(self) -> tuple[bytes, bytes]:
+        """What came of each stream before the command began."""
+        return self._before, self._said
+
     def feed_stdout(self, data: bytes) -> None:
         """Take the next piece of standard output; what came before the frame's beginning is left out."""
+        if self._stream == "stdout":
+            self.feed(data)
+            return
         if self._started:
             self.output.write("stdout", data)
             return
@@ -141,15 +202,19 @@ class Frame:
             self.output.write("stdout", after if mark else before)
 
     def _write(self, data: bytes) -> None:
-        if self.pid is None and not self.command.verbatim and len(self._said) + len(data) <= _LONGEST_GREETING:
+        if self.pid is None and not self._plain and len(self._said) + len(data) <= _LONGEST_GREETING:
             self._said += data
+        elif self._crlf:
+            data = self._said + data
+            self._said = data[-1:] if data.endswith(b"\r") else b""
+            self.output.write(self._stream, data[: len(data) - len(self._said)].replace(b"\r\n", b"\n"))
         else:
-            self.output.write("stderr", self._said + data)
+            self.output.write(self._stream, self._said + data)
             self._said = b""
 
     def feed(self, data: bytes) -> None:
         """Take the next piece of standard error: frame lines are read, the rest goes to the output."""
-        if self.command.verbatim or (not self._held and _MARK not in data):
+        if self._plain or (not self._held and _MARK not in data):
             self._write(data)
             return
         data, self._held = self._held + data, b""
@@ -165,6 +230,7 @@ class Frame:
                 self._held = data
                 return
             if mark == self._mark and 0 <= end < _LONGEST_FRAME:
+                self._crlf = self._stream == "stdout" and data[end - 1 : end] == b"\r"
                 self._read(data[len(self._mark) : end].decode("ascii", "replace").strip())
                 data = data[end + 1 :]
             else:
@@ -189,7 +255,7 @@ class Frame:
             rc: the exit status that the transport reported.
         """
         self.output.write("stdout", self._before)
-        self.output.write("stderr", self._said + self._held)
+        self.output.write(self._stream, self._said + self._held)
         self._before = self._said = self._held = b""
         start = self._start[1] if self._start else None
         if self._start is None or self._end is None:

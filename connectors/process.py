@@ -141,7 +141,7 @@ class Process:
             until = time.monotonic() + _GRACE
             while time.monotonic() < until:
                 self._process.poll()
-                if not _lives(self._process.pid):
+                if not lives(self._process.pid):
                     return True
                 self.step(0.02)
         return False
@@ -154,9 +154,10 @@ class Process:
         except BaseException:
             # What the command reads, or its output goes to, has failed again: then without last words.
             if not self._inherited:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_GRACE)
             raise
         finally:
             for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -177,7 +178,7 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
-def _lives(group: int) -> bool:
+def lives(group: int) -> bool:
     """Return whether a process of the group still runs; zombies don't, and an init that reaps none leaves them."""
     try:
         os.killpg(group, 0)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sshexec import expect
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
+from sshexec.connectors.become import BecomeKeywords
+from sshexec.connectors.broker import Ask, Broker
 from sshexec.connectors.output import DEFAULT_LIMIT
 from sshexec.errors import ArgumentError, SshexecError
 from sshexec.events import Event
@@ -46,6 +48,10 @@ class RunOptions(TypedDict, total=False):
     run_timeout: float | None
     output_limit: int
     spill: str | None
+    become: bool
+    become_user: str | None
+    become_method: str | None
+    become_flags: str | None
 
 
 class Engine:
@@ -62,6 +68,9 @@ class Engine:
         timeouts: limits for each step.
         variables: variables that win over every host's own, as Ansible's extra vars; values may be `Secret`.
         keep: seconds that a connection is kept for the next run; 0 closes it with the host's turn.
+        ask: answers what logins ask for (a password, a passphrase, a one-time code): gets a `Question` and returns a
+            text or a `Secret`, or None for no answer. It is called in this process on a thread of its own, one question
+            at a time, once for all hosts that share the answer. None asks nobody.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -76,6 +85,7 @@ class Engine:
         timeouts: Timeouts | None = None,
         variables: Mapping[str, Any] | None = None,
         keep: float = 60.0,
+        ask: Ask | None = None,
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(
@@ -88,12 +98,16 @@ class Engine:
         expect.mapping("variables", variables)
         if timeouts is not None and not isinstance(timeouts, Timeouts):
             raise ArgumentError(f"timeouts: expected Timeouts(connect=..., command=...), got {timeouts!r}")
+        if ask is not None and not callable(ask):
+            raise ArgumentError(f"ask: expected a function that answers questions, got {type(ask).__name__}")
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()
         self._concurrency = concurrency
         self._processes = processes
         self._variables = dict(variables or {})
         self._keep = keep
+        self._ask = ask
+        self._broker: Broker | None = None
         self._lock = threading.Lock()
         _engines.add(self)
         self._pid = os.getpid()
@@ -119,6 +133,10 @@ class Engine:
         run_timeout: float | None = None,
         output_limit: int = DEFAULT_LIMIT,
         spill: str | None = None,
+        become: bool = False,
+        become_user: str | None = None,
+        become_method: str | None = None,
+        become_flags: str | None = None,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -139,6 +157,11 @@ class Engine:
             run_timeout: seconds for the whole run; hosts that are not done by then are stopped.
             output_limit: bytes kept of each stream of each host; past it head and tail are kept.
             spill: directory for whole streams that are over the limit.
+            become: run as another user. A host's variables (``ansible_become`` ...) win over this and what follows, as
+                they win over Ansible's keywords.
+            become_user: as whom; None is root.
+            become_method: ``sudo``, ``su`` or ``doas``; None is sudo.
+            become_flags: options of the method; None for its own default (``-H -S -n`` for sudo).
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -155,15 +178,11 @@ class Engine:
             raise ArgumentError(
                 f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
             )
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
         if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
             raise ArgumentError(f"spill: {spill!r} is not a directory")
-        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
-        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
-        on_top = {**self._variables, **(variables or {})}
-        targets = tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+        who = BecomeKeywords(become, become_user, become_method, become_flags)
+        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit, spill=spill, become=who)
+        targets = self._targets(pattern, variables or {})
         job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
@@ -173,6 +192,8 @@ class Engine:
         with self._lock:
             closed = self._closed
             if not closed:
+                if self._broker is not None and not self._runs:
+                    self._broker.forgive()
                 self._runs[run.id] = run
         if closed:
             executor.forget(job.id)
@@ -272,6 +293,14 @@ class Engine:
             starting.add_done_callback(_cancel_started)
             raise
 
+    def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
+        texts = [pattern] if isinstance(pattern, str) else pattern
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
+        on_top = {**self._variables, **variables}
+        return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+
     # ------------------------------------------------------------------ the executor
 
     def _ready(self) -> Executor:
@@ -286,13 +315,14 @@ class Engine:
             return self._executor
 
     def _make_executor(self) -> Executor:
+        self._broker = None if self._ask is None else Broker(self._ask)
         if self._processes is None and is_patched():
             from sshexec.runtime.pool import PoolExecutor
 
-            return PoolExecutor(self._concurrency, self._keep)
+            return PoolExecutor(self._concurrency, self._keep, self._broker)
         from sshexec.runtime.workers import WorkersExecutor
 
-        return WorkersExecutor(self._processes or 1, self._concurrency, self._keep)
+        return WorkersExecutor(self._processes or 1, self._concurrency, self._keep, self._broker)
 
     def _done(self, run: Run) -> None:
         with self._lock:
@@ -309,6 +339,8 @@ class Engine:
             return
         for run in runs:
             run.cancel()
+        if self._broker is not None:
+            self._broker.close()
         executor.close()
 
     async def aclose(self) -> None:

@@ -19,11 +19,12 @@
     │   │   ├── ProtocolError       the handshake failed (no common algorithm, ...)
     │   │   ├── AuthenticationError the host refused every credential
     │   │   ├── UnknownHostKeyError the host key is not in known_hosts
-    │   │   ├── ChangedHostKeyError known_hosts holds another key for this host
+    │   │   ├── ChangedHostKeyError another key is known or pinned, or this one is revoked
     │   │   ├── ConnectionLostError the connection broke
     │   │   └── WorkerLostError     the worker process that held the connection died
     │   ├── CommandTimeoutError     the deadline passed while the task ran
     │   ├── CancelledError          the caller cancelled the run
+    │   ├── BecomeError             sudo, su or doas refused: the command did not begin
     │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
     ├── WorkerStartError            a worker process can't be started
     └── HostsFailedError            RunResult.raise_for_status()
@@ -153,13 +154,13 @@ class AuthenticationError(UnreachableError):
 
 
 class UnknownHostKeyError(UnreachableError):
-    """The host key is not in known_hosts; no credential was sent."""
+    """Nothing is known of the host's key; no credential was sent."""
 
     cause = "host_key_unknown"
 
 
 class ChangedHostKeyError(UnreachableError):
-    """known_hosts holds another key for this host; no credential was sent."""
+    """Another key is known or pinned for this host, or this one is revoked; no credential was sent."""
 
     cause = "host_key_changed"
 
@@ -226,6 +227,12 @@ class CancelledError(HostError):
     ) -> None:
         super().__init__(message, host=host, phase=phase)
         self.killed = killed
+
+
+class BecomeError(HostError):
+    """The host did not let the task become another user; the command did not begin."""
+
+    cause = "become"
 
 
 class TransferError(HostError, OSError):

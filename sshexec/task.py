@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sshexec.connectors.become import BecomeKeywords
 from sshexec.connectors.output import DEFAULT_LIMIT
 
 
@@ -36,6 +37,7 @@ class Task:
         output_limit: bytes kept of each stream of each host.
         run_output_limit: bytes kept of all hosts together.
         spill: directory for streams over the limit.
+        become: whom it runs as where a host's variables don't say it.
     """
 
     module: str
@@ -47,3 +49,4 @@ class Task:
     output_limit: int = DEFAULT_LIMIT
     run_output_limit: int = 512 * 2**20
     spill: str | None = None
+    become: BecomeKeywords = field(default_factory=BecomeKeywords)

@@ -37,6 +37,10 @@ _PACKET = 128 * 1024
 _RETURN_AT = WINDOW // 8
 
 
+# ICRNL, IXON, ISIG, ICANON, ECHO and OPOST off; end of the list.
+_RAW = b"".join(struct.pack(">BI", mode, 0) for mode in (36, 38, 50, 51, 53, 70)) + b"\0"
+
+
 class Packet(bytes):
     """The payload of a packet, made by `struct` (Paramiko's `Message` costs several times as much)."""
 
@@ -125,6 +129,14 @@ class Channel:
         if argument is not None:
             body += struct.pack(">I", len(argument)) + argument
         self._link.send(Packet(body))
+
+    def request_terminal(self) -> None:
+        """Ask for a terminal that changes and echoes nothing (RFC 4254 §6.2, §8), so that it carries any bytes."""
+        self.reply = None
+        kind, term = b"pty-req", b"dumb"
+        body = struct.pack(">BII", MSG_CHANNEL_REQUEST, self._remote, len(kind)) + kind + b"\0"
+        body += struct.pack(">I", len(term)) + term + struct.pack(">IIII", 80, 24, 0, 0)
+        self._link.send(Packet(body + struct.pack(">I", len(_RAW)) + _RAW))
 
     @property
     def room(self) -> int:

@@ -3,78 +3,60 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
-from sshexec.connectors.source import Source
-from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, turned_away
-from sshexec.connectors.ssh.auth import Login
-from sshexec.connectors.ssh.conduit import Wire
-from sshexec.connectors.ssh.context import Address, SshContext
+from sshexec.connectors.source import Source, opened
+from sshexec.connectors.ssh.approach import Approach
+from sshexec.connectors.ssh.auth import Login, StaleLinkError
+from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import known_name
-from sshexec.connectors.ssh.jump import Caller, Hop
+from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
+from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.connectors.ssh.proxy import Proxy
-from sshexec.connectors.ssh.severed import keep_from_children
-from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
+from sshexec.connectors.ssh.questions import Questions
+from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
     AuthenticationError,
-    BannerError,
     CancelledError,
     CommandTimeoutError,
     ConnectionLostError,
-    ConnectTimeoutError,
     HostError,
-    NoRouteError,
     OptionError,
-    ProtocolError,
-    RefusedError,
-    UnreachableError,
 )
 
-_NO_ROUTE = frozenset(
-    {
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENETDOWN,
-        errno.EADDRNOTAVAIL,
-        errno.EACCES,  # a route of the type "prohibit"
-        errno.EINVAL,  # a route of the type "blackhole"; a link-local address without an interface
-    }
-)
+_CONNECTIONS = 4
+"""Connections that one login may take: a person may need longer for an answer than the host waits for one."""
 
 
 class SshConnector(Connector[SshOptions, SshContext]):
     """One SSH connection to one host (see `Connector`)."""
 
     name: ClassVar[str] = "ssh"
-    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX
+    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX | Capability.BECOME
     Options = SshOptions
     Context = SshContext
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
         super().__init__(host, options, context, timeouts)
         self._phase = Phase.WAITING
-        self._socket: Wire | None = None
-        self._proxy: Proxy | None = None
-        self._bell = Signal()
-        """Set by `cancel`, and by whom the opener waits for."""
-        self._link: Link | None = None
+        self._approach = Approach(self, self._guard, self._hurried, self._kinds, self._hop_connector)
         self._files: Files | None = None
+        self._way: Escalation | None = None
         self._cancelled = False
         self._ending = False
         """Whether the call in progress was cancelled, and ends."""
         self._deadline = Deadline()
         """That of the call in progress."""
+        self._asked: list[str] = []
+        """Types of host keys that the host was asked for first."""
         self._where = options.address or host
-        self._known_as = options.host_key_alias or known_name(self._where, options.port)
+        self._known_as = (options.host_key_alias or known_name(self._where, options.port)).lower()
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, and remember for errors, what the host is busy with now."""
@@ -82,9 +64,18 @@ class SshConnector(Connector[SshOptions, SshContext]):
         super().enter(phase)
 
     @property
+    def known_as(self) -> str:
+        """The host's name in known_hosts."""
+        return self._known_as
+
+    @property
     def link(self) -> Link | None:
-        """The open connection, for those who share that of a jump host."""
-        return self._link
+        """The connection, for those who share that of a jump host."""
+        return self._approach.link
+
+    @property
+    def _link(self) -> Link | None:
+        return self._approach.link
 
     @property
     def alive(self) -> bool:
@@ -94,17 +85,30 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
         self.close()
-        ticket: Ticket | None = None
+        with self._errors(Deadline()), contextlib.ExitStack() as asked:
+            # What a person is asked for outlives a connection that the host closes meanwhile.
+            questions = None
+            if self.context.asks(self.options):
+                questions = self._questions(deadline)
+                asked.callback(questions.close)
+            keys = self._keys(deadline)
+            for _ in range(_CONNECTIONS):
+                with contextlib.suppress(StaleLinkError):
+                    self._open(keys, questions, deadline)
+                    return
+            raise AuthenticationError(f"{self._where} closed every connection while an answer was waited for")
+
+    def _open(self, keys: Sequence[SigningKey], questions: Questions | None, deadline: Deadline) -> None:
         try:
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
-            with self._errors(Deadline()):
-                link, ticket = self._arrive(deadline)
-                self._check_host_key(link)
-                self._log_in(link, deadline.sooner(self.timeouts.auth))
-                ticket.leave(logged_in=True)
+            link = self._approach.arrive(deadline)
+            if not self._check_host_key(link):
+                self.close()
+                link = self._approach.arrive(deadline)
+                self._check_host_key(link, again=True)
+            self._log_in(link, keys, questions, deadline.sooner(self.timeouts.auth))
+            self._approach.logged_in()
         except BaseException:
-            if ticket is not None:
-                ticket.leave()
             self.close()
             raise
 
@@ -116,8 +120,17 @@ class SshConnector(Connector[SshOptions, SshContext]):
             return self._run(command, output, deadline)
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        if self.become is None:
+            return self._run_once(command, output, deadline)
+        way = self._way = escalation(self, self.become, self.options.user, self._way)
+        return way.run(lambda dialogue: self._run_once(command, output, deadline, dialogue), self._guard)
+
+    def _run_once(
+        self, command: Command, output: Output, deadline: Deadline, dialogue: Dialogue | None = None
+    ) -> Completed:
         link = self._ready()
-        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard)
+        idle = self.timeouts.idle
+        run = Execution(link, command, output, deadline, idle=idle, guard=self._guard, dialogue=dialogue)
         try:
             return run.run()
         except SessionRefusedError:
@@ -137,6 +150,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
+            if self.become is not None:
+                with opened(source) as file:
+                    self._cat().put(file, path, deadline, mode=mode, progress=progress)
+                return
             self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
 
     def get(
@@ -144,30 +161,20 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
+            if self.become is not None:
+                self._cat().get(path, target, deadline, progress=progress)
+                return
             self._transfer(deadline).get(path, target, deadline, progress=progress)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
         self._cancelled = True
-        self._bell.set()
-        link, sock = self._link, self._socket
-        if link is not None:
-            link.signal.set()
-        elif sock is not None:
-            _shut(sock)
+        self._approach.wake()
 
     def close(self) -> None:
         """Close the connection; safe to call twice and after a failed `open`."""
-        link, self._link = self._link, None
-        sock, self._socket = self._socket, None
-        proxy, self._proxy = self._proxy, None
         self._files = None
-        if link is not None:
-            link.close()
-        if sock is not None:
-            _shut(sock)
-        if proxy is not None:
-            proxy.close()
+        self._approach.close()
 
     def _guard(self) -> None:
         if self._cancelled:
@@ -192,6 +199,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         if self._files is None:
             self._files = Files(link, self._guard, self._run)
         return self._files
+
+    def _cat(self) -> CatFiles:
+        """Return what reads and writes files as the other user: SFTP is the login user's."""
+        self._ready()
+        self.enter(Phase.TRANSFERRING)
+        return CatFiles(self._run)
 
     @contextlib.contextmanager
     def _errors(self, deadline: Deadline) -> Iterator[None]:
@@ -220,164 +233,68 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
-    def _arrive(self, deadline: Deadline) -> tuple[Link, Ticket]:
-        """Reach the host's SSH server up to its host key, again where it turns us away before its greeting.
+    def _hop_connector(self, name: str, options: SshOptions) -> SshConnector:
+        return SshConnector(name, options, self.context, self.timeouts)
 
-        Neither the wait for a place among the connections to its address, nor for a jump host, nor before another
-        attempt counts against the time that the host itself has to answer.
+    def _kinds(self) -> list[str]:
+        """Return the types of host keys to ask for first."""
+        options = self.options
+        self._asked = []
+        if options.policy != "off" or options.pinned:
+            self._asked = self.context.host_keys.kinds(self._known_as, options.known_hosts, options.pinned)
+        return self._asked
+
+    def _check_host_key(self, link: Link, *, again: bool = False) -> bool:
+        """Check the host key; return False where the host is to be asked for another of its keys, which is known.
+
+        Args:
+            link: the connection on which it was shown.
+            again: the host was asked so already.
         """
-        seconds = self.options.connect_timeout or self.timeouts.connect
-        back_off = BackOff(seconds)
-        hop: Hop | None = None
-        if self.options.jump and self.options.proxy_command is None:
-            hop = self.context.hops.last(self.options.jump)
-        key = (self._where, self.options.port, hop, self.options.proxy_command)
-        while True:
-            ticket = self.context.admission.enter(key, self._named, deadline, self._guard, self._bell)
-            limit = deadline.sooner(seconds)
-            try:
-                if self.options.proxy_command is not None:
-                    self._socket = self._start_proxy(self.options.proxy_command)
-                elif hop is not None:
-                    self.enter(Phase.CONNECTING)
-                    self._socket, limit = hop.reach(self._where, self.options.port, self._caller(deadline, seconds))
-                    self._guard()
-                else:
-                    self._socket = self._connect(limit)
-                self.answered()
-                return self._negotiate(self._socket, limit), ticket
-            except TurnedAway as away:
-                ticket.leave(away)
-                self.close()
-                back_off.pause(away, limit, deadline, self._guard, self._bell)
-            except BaseException as error:
-                ticket.leave(error)
-                raise
-
-    @property
-    def _named(self) -> str:
-        return f"{self._where} port {self.options.port}"
-
-    def _caller(self, deadline: Deadline, seconds: float | None) -> Caller:
-        def make(name: str, options: SshOptions) -> SshConnector:
-            return SshConnector(name, options, self.context, self.timeouts)
-
-        def ready() -> None:
-            self.answered()
-            # Now the host's own time to answer begins.
-            self.enter(Phase.WAITING)
-            self.enter(Phase.CONNECTING)
-
-        return Caller(deadline, seconds, self._guard, self._bell, self.notices, ready, make)
-
-    def _start_proxy(self, command: str) -> socket.socket:
-        self._guard()
-        self.enter(Phase.CONNECTING)
-        self._proxy = Proxy(command)
-        return self._proxy.socket
-
-    def _connect(self, limit: Deadline) -> socket.socket:
-        self._guard()
-        self.enter(Phase.RESOLVING)
-        addresses = self.context.resolver.resolve(self._where, self.options.port, limit, self._guard)
-        self.enter(Phase.CONNECTING)
-        failure: OSError | None = None
-        for number, address in enumerate(addresses):
-            # Each address gets its share of the time: a dead IPv6 route must not keep the IPv4 address from its turn.
-            left = limit.remaining()
-            share = None if left is None else left / (len(addresses) - number)
-            try:
-                return self._connect_to(address, limit.sooner(share))
-            except OSError as error:
-                self._guard()
-                failure = error
-        raise self._connect_error(failure)
-
-    def _connect_to(self, address: Address, limit: Deadline) -> socket.socket:
-        sock = self._socket = socket.socket(address.family, socket.SOCK_STREAM)
-        keep_from_children(sock)
-        try:
-            left = limit.remaining()
-            # A time-out of 0 would mean a socket that does not block.
-            sock.settimeout(None if left is None else max(left, 0.001))
-            sock.connect(address.target)
-            self._guard()
-        except BaseException:
-            self._socket = None
-            sock.close()
-            raise
-        return sock
-
-    def _connect_error(self, error: OSError | None) -> UnreachableError:
-        where = self._named
-        if isinstance(error, ConnectionRefusedError):
-            return RefusedError(f"{where} refused the connection")
-        if isinstance(error, TimeoutError):
-            return ConnectTimeoutError(f"{where} did not answer in time")
-        if error is not None and error.errno in _NO_ROUTE:
-            return NoRouteError(f"no route to {where}: {error.strerror}")
-        return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
-
-    def _negotiate(self, sock: Wire, limit: Deadline) -> Link:
-        known: list[str] = []
-        if self.options.policy != "off":
-            known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
-        try:
-            link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
-        except OSError as error:  # the host, or `cancel`, has closed the connection already
-            self._guard()
-            raise TurnedAway(
-                BannerError(f"{self._named} closed the connection at once: {error.strerror}", phase=self._phase.value)
-            ) from None
-        link.packetizer.hurried = self._hurried
-        link.begin()
-        try:
-            if not link.wait_until(lambda: link.greeted, limit, self._guard):
-                raise BannerError(f"{self._named} accepted the connection and sent no SSH greeting in time")
-            self.enter(Phase.KEY_EXCHANGE)
-            if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
-                raise ConnectTimeoutError(f"{self._named} did not finish the key exchange in time")
-        except LinkDownError as error:
-            raise self._broken_off(link, error) from None
-        return link
-
-    def _broken_off(self, link: Link, error: LinkDownError) -> Exception:
-        """Return what it means that a connection ended before the host key was known."""
-        words, status = self._proxy.last_words() if self._proxy is not None else ("", None)
-        trouble = link.trouble()
-        reason = f"the ProxyCommand ended: {words or f'exit status {status}'}" if words or status else str(error)
-        if trouble:
-            return ConnectionLostError(f"{self._named} was not reached: {trouble}", started=False)
-        if link.greeted:
-            known: HostError = ProtocolError(f"the key exchange with {self._named} failed: {reason}")
-        else:
-            known = BannerError(f"{self._named} does not speak SSH, or turned us away: {reason}")
-        known.phase = self._phase.value
-        return TurnedAway(known) if turned_away(link, words, status) else known
-
-    def _check_host_key(self, link: Link) -> None:
         key = link.host_key
-        learned = self.context.host_keys.check(
-            self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
-        )
+        try:
+            learned = self.context.host_keys.check(
+                self._known_as,
+                key.get_name(),
+                key.asbytes(),
+                self.options.known_hosts,
+                self.options.policy,
+                certificate=link.certificate,
+                pins=self.options.pinned,
+                asked=None if again else self._asked,
+            )
+        except OtherKindsError:
+            return False
         if learned is not None:
             self.notices.append(learned.notice())
+        return True
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
-        self.enter(Phase.AUTHENTICATING)
+    def _keys(self, deadline: Deadline) -> list[SigningKey]:
         try:
-            keys = self.context.signing_keys(self.options)
+            return self.context.unlocked_keys(self.options, self.host, deadline, self._guard)
         except OptionError as error:
-            raise AuthenticationError(error.message) from None
+            raise AuthenticationError(error.message, phase=Phase.AUTHENTICATING.value) from None
+
+    def _questions(self, deadline: Deadline) -> Questions:
+        return Questions(
+            self.context.prompts,
+            self.host,
+            self.options.user,
+            self.options.credential_group,
+            deadline,
+            self._guard,
+            passwords=self.options.ask_password is not False,
+        )
+
+    def _log_in(self, link: Link, keys: Sequence[SigningKey], questions: Questions | None, limit: Deadline) -> None:
+        self.enter(Phase.AUTHENTICATING)
         login = Login(link, self.options.user, self._where)
         try:
-            login.run(keys, self.options.password, limit, self._guard)
+            login.run(keys, self.options.password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
-
-
-def _shut(sock: Wire) -> None:
-    """Close a socket so that a thread blocked on it wakes."""
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    sock.close()
+        except AuthenticationError as error:
+            trouble = self.context.keyring.agent_of(self.options).trouble
+            if keys or self.options.password is not None or not trouble:
+                raise
+            raise AuthenticationError(f"{error.message}; {trouble}") from None

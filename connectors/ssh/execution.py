@@ -8,11 +8,19 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.escalation import Dialogue
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import Frame, quote
+from sshexec.connectors.posix import Frame, Pumped, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError
-from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, UnreachableError
+from sshexec.errors import (
+    BecomeError,
+    CancelledError,
+    CommandTimeoutError,
+    ConnectionLostError,
+    HostError,
+    UnreachableError,
+)
 
 _PIECE = 32 * 1024
 _DRAIN = 0.2
@@ -126,6 +134,7 @@ class Execution:
         deadline: by when it has to end.
         idle: how many seconds it may be silent; None for no limit.
         guard: raises CancelledError where the caller has cancelled.
+        dialogue: how it is run as another user; None runs it as the login user.
     """
 
     def __init__(
@@ -137,15 +146,19 @@ class Execution:
         *,
         idle: float | None,
         guard: Callable[[], None],
+        dialogue: Dialogue | None = None,
     ) -> None:
         self._link = link
         self._output = output
         self._deadline = deadline
         self._idle = idle
         self._guard = guard
-        self._frame = Frame(command, output)
+        self._dialogue = dialogue
+        self._frame = Frame(command, output, dialogue)
         self._line = self._frame.line()
-        self._stdin: bytes | BinaryIO | None = command.stdin
+        self._stdin: bytes | BinaryIO | Pumped | None = command.stdin
+        if dialogue is not None and dialogue.tty and command.stdin is not None:
+            self._stdin = Pumped(command.stdin)
         self._unsent = memoryview(b"")
         self._channel: Channel | None = None
 
@@ -156,6 +169,7 @@ class Execution:
             ConnectionLostError: ``started`` tells whether the command may have run.
             CommandTimeoutError, CancelledError: ``killed`` tells whether the death of its processes was confirmed.
             UnreachableError: the host opened no session.
+            BecomeError: the host did not let it run as another user.
         """
         try:
             channel = self._channel = open_channel(self._link, self._deadline, self._guard)
@@ -186,9 +200,12 @@ class Execution:
 
     def _follow(self, channel: Channel) -> int:
         link = self._link
+        dialogue = self._dialogue
         link.packetizer.hold()
+        if dialogue is not None and dialogue.tty:
+            channel.request_terminal()
         channel.request(b"exec", self._line, reply=True)
-        if self._stdin is None:
+        if self._stdin is None and dialogue is None:
             channel.send_eof()
         link.flush()
         begun = Deadline.after(0).at or 0.0
@@ -198,14 +215,42 @@ class Execution:
             moved = self._receive(channel)
             if channel.reply is False:
                 raise UnreachableError("the host refused to run a command")
-            if self._stdin is not None:
+            if dialogue is not None and not dialogue.begun:
+                moved = self._converse(channel, dialogue) or moved
+            elif self._stdin is not None:
                 moved = self._feed(channel) or moved
             if self._deadline.expired:
                 raise TimeoutError
             if not moved:
                 self._wait(channel)
         self._drain(channel)
-        return self._status(channel)
+        status = self._status(channel)
+        if dialogue is not None and not dialogue.begun:
+            # The command may have been over before this side looked.
+            if self._frame.pid is None:
+                raise dialogue.refusal(status, *self._frame.said)
+            dialogue.succeed()
+        return status
+
+    def _converse(self, channel: Channel, dialogue: Dialogue) -> bool:
+        """Answer what sudo, su or doas asks; return whether there is something to do at once."""
+        if self._unsent:
+            self._unsent = self._unsent[channel.send(self._unsent) :]
+            return False
+        if self._frame.pid is not None:
+            # Not before: a password is read from standard input too, and a terminal is emptied when echo goes off.
+            dialogue.succeed()
+            if self._stdin is None and not dialogue.tty:
+                channel.send_eof()
+            return True
+        reply = dialogue.reply(*self._frame.said)
+        if reply is None:
+            return False
+        if dialogue.waited:
+            self._deadline = dialogue.excused(self._deadline)
+            self._output.last = Deadline.after(0).at or 0.0
+        self._unsent = memoryview(reply)
+        return True
 
     def _receive(self, channel: Channel) -> int:
         """Hand on what has come in; return how many bytes that were."""
@@ -251,6 +296,9 @@ class Execution:
                 return  # the last words came together with the end of the connection
             raise LinkDownError(link.why())
         limit = self._deadline
+        if self._dialogue is not None and not self._dialogue.begun:
+            limit = Deadline(min(limit.at or _FOREVER, self._dialogue.limit.at or _FOREVER))
+            self._output.last = Deadline.after(0).at or 0.0  # nothing runs yet that could be silent
         if self._idle is not None:
             limit = Deadline(min(limit.at or _FOREVER, self._output.last + self._idle))
         if not link.pause(limit) and self._idle is not None and Deadline(self._output.last + self._idle).expired:
@@ -306,6 +354,8 @@ class Execution:
         no privilege separation after such a login, and sshd refuses), so that is the way out where no second channel
         can be had.
         """
+        if self._dialogue is not None and self._frame.pid is None:
+            return self._abandon(channel)
         try:
             status = self._kill()
             if status != 0 and not channel.closed:
@@ -318,6 +368,18 @@ class Execution:
         ended = channel.exit_status is not None or channel.exit_signal is not None
         return status == 0 or (status != _STILL_ALIVE and ended)
 
+    def _abandon(self, channel: Channel) -> bool:
+        """End sudo, su or doas before the command has begun: they end with their input, and nobody may kill them."""
+        try:
+            channel.send_eof()
+            if self._dialogue is not None and self._dialogue.tty:
+                channel.close()
+                return False
+            self._await_end(channel, _GRACE)
+        except LinkDownError:
+            return False
+        return channel.exit_status is not None and self._frame.pid is None
+
     def _kill(self) -> int | None:
         """Run the killer; return its exit status, or None where it could not be run."""
         script = f"exec /bin/sh -c {quote(_KILLER)} sh {self._frame.pid or ''}"
@@ -328,12 +390,13 @@ class Execution:
             Deadline.after(_KILL_LIMIT),
             idle=None,
             guard=_never,
+            dialogue=None if self._dialogue is None else self._dialogue.way.killer(),
         )
         channel: Channel | None = None
         try:
             channel = open_channel(self._link, Deadline.after(_KILLER_START), _never)
             return killer._follow(channel)
-        except (TimeoutError, UnreachableError):
+        except (TimeoutError, UnreachableError, BecomeError):
             return None
         finally:
             if channel is not None:

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from sshexec.connectors.base import Deadline
+from sshexec.connectors.catfiles import CatFiles, Execute
 from sshexec.connectors.source import Source, opened
 from sshexec.connectors.ssh import sftp
-from sshexec.connectors.ssh.catfiles import CatFiles, Execute
 from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError

@@ -1,36 +1,18 @@
-"""Settings of an SSH connection, from Ansible's host variables and from OpenSSH's options in `ansible_ssh_*_args`."""
+"""Settings of an SSH connection: Ansible's host variables and ``ansible_ssh_*_args`` before ssh_config(5).
+
+The variables stand for the command line of ``ssh``: what they set wins. ssh_config is asked about the destination that
+``ssh`` would be given: `ansible_host`, or the inventory name.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import getpass
-import os
-import shlex
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from sshexec.connectors.options import ConnectorOptions, option
-from sshexec.connectors.ssh.hostkeys import Policy
-from sshexec.errors import OptionError
+from sshexec.connectors.options import ConnectorOptions, Explained, option
+from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, Policy, pin
 from sshexec.secret import Secret
-
-_USER_FILES = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")
-_GLOBAL_FILES = ("/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2")
-_ARGUMENTS = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
-_POLICIES: dict[str, Policy] = {
-    "yes": "strict",
-    "true": "strict",
-    "ask": "strict",
-    "accept-new": "accept-new",
-    "no": "off",
-    "false": "off",
-    "off": "off",
-}
-_HARMLESS = frozenset({"controlmaster", "controlpersist", "controlpath", "batchmode", "loglevel", "compression"})
-"""Options that change nothing here: connections are kept open anyway, nobody is asked, nothing is logged."""
-
-_HARMLESS_FLAGS = frozenset({"-C", "-q", "-T"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,19 +28,50 @@ class SshOptions(ConnectorOptions):
     key_file: str | None = option(
         None, "ansible_private_key_file", "ansible_ssh_private_key_file", help="private key file"
     )
-    passphrase: Secret | None = option(None, "ansible_private_key_passphrase", help="passphrase of the private key")
+    private_key: Secret | None = option(
+        None, "ansible_private_key", "ansible_ssh_private_key", help="private key itself, instead of a file's name"
+    )
+    passphrase: Secret | None = option(
+        None,
+        "ansible_private_key_passphrase",
+        "ansible_ssh_private_key_passphrase",
+        help="passphrase of the private key",
+    )
+    credential_group: str = option(
+        "", "sshexec_credential_group", help="hosts that share a password, for questions; default: the login name"
+    )
+    ask_password: bool | None = option(
+        None, "sshexec_ask_password", help="yes: the password is asked for; no: never; default: where keys don't do"
+    )
     connect_timeout: float | None = option(
         None, "ansible_timeout", "ansible_ssh_timeout", help="seconds for connecting", minimum=0.001, maximum=86400
     )
     host_key_checking: bool = option(
         True, "ansible_host_key_checking", "ansible_ssh_host_key_checking", help="whether to check the host key"
     )
+    pinned: tuple[str, ...] = option(
+        (), PIN_VARIABLE, help="the only host keys that count: `ssh-ed25519 AAAA...`, `SHA256:...`, or a list", read=pin
+    )
+    jump_password: Secret | None = option(None, "sshexec_jump_password", help="login password of jump hosts")
+    jump_key_file: str | None = option(
+        None, "sshexec_jump_private_key_file", help="private key file for jump hosts, where it is another one"
+    )
     key_files: tuple[str, ...] = ()
     """Private key files to offer, in this order."""
+    optional_key_files: tuple[str, ...] = ()
+    """Those of them that ssh_config names: one that is not there is passed over, as OpenSSH does."""
+    default_keys: Literal["alone", "also", "never"] = "alone"
+    """Whether the agent's and the user's default keys are offered: alone, where no key file is named; also where one is
+    (behind it, on a jump host that takes its destination's key); default keys never, the agent's only (IdentityFile
+    none)."""
+    public_keys: bool = True
+    """Whether to log in with keys at all (PubkeyAuthentication, PreferredAuthentications)."""
     policy: Policy = "strict"
     """What to do with a host that is not in known_hosts."""
     known_hosts: tuple[str, ...] = ()
     """known_hosts files, the one that new keys are added to first."""
+    address_family: Literal["any", "inet", "inet6"] = "any"
+    """Addresses to use of those that a name has (AddressFamily)."""
     host_key_alias: str | None = None
     """Name to look up in known_hosts instead of the address."""
     alive_interval: float = 15.0
@@ -85,10 +98,22 @@ class SshOptions(ConnectorOptions):
     """Host key algorithms to accept (HostKeyAlgorithms)."""
     batch_mode: bool = False
     """Whether nobody is asked for a password, passphrase or code (BatchMode)."""
+    ignored: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    """Options of ssh_config that are not honoured: each with its place and the reason."""
+
+    def algorithms(self) -> dict[str, tuple[str, ...]]:
+        """Return the lists of algorithms that are not our own, by the kind that `Link` knows them by."""
+        lists = {
+            "ciphers": self.ciphers,
+            "kex": self.kex_algorithms,
+            "macs": self.macs,
+            "keys": self.host_key_algorithms,
+        }
+        return {kind: names for kind, names in lists.items() if names}
 
     @classmethod
     def from_vars(cls, variables: Mapping[str, Any], host: str | None = None) -> SshOptions:
-        """Read the options from a host's variables.
+        """Read the options from a host's variables, and from ssh_config.
 
         Args:
             variables: the host's merged variables.
@@ -97,163 +122,18 @@ class SshOptions(ConnectorOptions):
         Raises:
             OptionError: a value is wrong, or asks for something that can't be honoured.
         """
-        options = super().from_vars(variables, host)
-        try:
-            given = _given(tuple(_argument_text(variables.get(variable)) for variable in _ARGUMENTS))
-        except OptionError as error:
-            raise OptionError(f"{f'host {host}: ' if host else ''}{error.message}") from None
-        files = (options.key_file,) if options.key_file else given.get("identityfile", ())
-        policy: Policy = given.get("stricthostkeychecking", "strict") if options.host_key_checking else "off"
-        user_files = given.get("userknownhostsfile", _USER_FILES)
-        return dataclasses.replace(
-            options,
-            address=options.address or host or "",
-            port=given["port"] if _unset(variables, "port") and "port" in given else options.port,
-            user=options.user or given.get("user") or _local_user(host),
-            connect_timeout=options.connect_timeout or given.get("connecttimeout"),
-            key_files=tuple(os.path.expanduser(file) for file in files),
-            policy=policy,
-            known_hosts=tuple(
-                map(os.path.expanduser, (*user_files, *given.get("globalknownhostsfile", _GLOBAL_FILES)))
-            ),
-            host_key_alias=given.get("hostkeyalias"),
-            alive_interval=given.get("serveraliveinterval", options.alive_interval),
-            alive_count=given.get("serveralivecountmax", options.alive_count),
-        )
+        # Imported here: it makes objects of this class.
+        from sshexec.connectors.ssh import resolve
 
+        return cls(**resolve.destination(cls._given(variables, host), variables, host).values)
 
-def _argument_text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-@functools.lru_cache(maxsize=1000)
-def _given(texts: tuple[str | None, ...]) -> Mapping[str, Any]:
-    """Return what the texts of `_ARGUMENTS` set; most hosts of a fleet share them."""
-    arguments = _Arguments()
-    for variable, text in zip(_ARGUMENTS, texts, strict=True):
-        if text is not None:
-            arguments.parse(variable, text)
-    return arguments.values
-
-
-def _local_user(host: str | None) -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without an entry in passwd
-        raise OptionError(
-            f"{f'host {host}: ' if host else ''}ansible_user: not set, and this user has no name"
-        ) from None
-
-
-def _unset(variables: Mapping[str, Any], name: str) -> bool:
-    return all(variables.get(f"ansible_{prefix}{name}") is None for prefix in ("", "ssh_"))
-
-
-class _Arguments:
-    """The command-line options of OpenSSH that stand in host variables; the first value of each wins, as in ssh."""
-
-    def __init__(self) -> None:
-        self._variable = ""
-        self.values: dict[str, Any] = {}
-
-    def parse(self, variable: str, text: str) -> None:
-        """Read one variable.
+    @classmethod
+    def explain(cls, variables: Mapping[str, Any], host: str | None = None) -> list[Explained]:
+        """Return every effective setting and what set it, those of the jump hosts too.
 
         Raises:
-            OptionError: an option is wrong, or can't be honoured.
+            OptionError: as `from_vars`.
         """
-        self._variable = variable
-        try:
-            words = iter(shlex.split(text))
-        except ValueError as error:
-            raise self._wrong(str(error)) from None
-        for word in words:
-            if word in _HARMLESS_FLAGS:
-                continue
-            flag, value = word[:2], word[2:]
-            if flag not in ("-o", "-i", "-p", "-l"):
-                later = ": jump hosts come in a later version" if word.startswith("-J") else ""
-                raise self._wrong(f"option {word!r} is not supported{later}")
-            value = value or self._next(words, flag)
-            if flag == "-o":
-                name, _, value = value.partition("=") if "=" in value else value.partition(" ")
-                self._set(name.strip(), value.strip())
-            else:
-                self._set({"-i": "IdentityFile", "-p": "Port", "-l": "User"}[flag], value)
+        from sshexec.connectors.ssh import explain, resolve
 
-    def _next(self, words: Iterator[str], flag: str) -> str:
-        try:
-            return next(words)
-        except StopIteration:
-            raise self._wrong(f"option {flag} needs a value") from None
-
-    def _set(self, name: str, value: str) -> None:
-        key = name.lower()
-        if key in _HARMLESS:
-            return
-        reader = _READERS.get(key)
-        if reader is None:
-            later = ": jump hosts come in a later version" if name.lower() in ("proxyjump", "proxycommand") else ""
-            raise self._wrong(f"option {name!r} is not supported{later}")
-        try:
-            read = reader(value)
-        except ValueError as error:
-            raise self._wrong(f"{name}: {error}") from None
-        if key == "identityfile":
-            self.values[key] = (*self.values.get(key, ()), *read)
-        else:
-            self.values.setdefault(key, read)
-
-    def _wrong(self, what: str) -> OptionError:
-        return OptionError(f"{self._variable}: {what}")
-
-
-def _policy(value: str) -> Policy:
-    try:
-        return _POLICIES[value.lower()]
-    except KeyError:
-        raise ValueError(f"expected yes, ask, accept-new or no, got {value!r}") from None
-
-
-def _files(value: str) -> tuple[str, ...]:
-    files = tuple(shlex.split(value))
-    if any("%" in file or "${" in file for file in files):
-        raise ValueError(f"tokens are not supported: {value!r}")
-    return () if files == ("none",) else files
-
-
-def _whole(low: int, high: int) -> Callable[[str], int]:
-    def read(value: str) -> int:
-        if not value.isascii() or not value.isdigit() or not low <= int(value) <= high:
-            raise ValueError(f"expected a whole number from {low} to {high}, got {value!r}")
-        return int(value)
-
-    return read
-
-
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("expected a text")
-    return value
-
-
-def _yes_or_no(value: str) -> str:
-    if value.lower() not in ("yes", "no", "true", "false"):
-        raise ValueError(f"expected yes or no, got {value!r}")
-    return value
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "userknownhostsfile": _files,
-    "globalknownhostsfile": _files,
-    "stricthostkeychecking": _policy,
-    "identityfile": _files,
-    # Honoured always: where a key is configured, no other key is offered.
-    "identitiesonly": _yes_or_no,
-    "port": _whole(1, 65535),
-    "user": _text,
-    "connecttimeout": _whole(1, 86400),
-    "serveraliveinterval": _whole(0, 86400),
-    "serveralivecountmax": _whole(1, 1000),
-    "hostkeyalias": _text,
-}
+        return explain.explain(resolve.destination(cls._given(variables, host), variables, host), variables)

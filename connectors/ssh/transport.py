@@ -14,7 +14,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from paramiko.common import MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS
@@ -24,6 +25,7 @@ from paramiko.transport import Transport
 from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
 from sshexec.connectors.ssh.conduit import Conduit, Wire
+from sshexec.connectors.ssh.hostcertificates import SUFFIX
 from sshexec.connectors.ssh.packets import BufferedPacketizer
 
 _LONGEST_WAIT = 86_400.0
@@ -37,6 +39,13 @@ HOST_KEY_ALGORITHMS = {
     "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
 }
 """Types of host keys, as known_hosts names them, with the signature algorithms to ask for, the best first."""
+
+_CERTIFICATE_ALGORITHMS = {
+    kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in HOST_KEY_ALGORITHMS.items()
+}
+"""The same for host certificates, which are asked for only where an authority of the host is known."""
+
+_ASKED = HOST_KEY_ALGORITHMS | _CERTIFICATE_ALGORITHMS
 
 
 class LinkDownError(Exception):
@@ -86,9 +95,10 @@ class Link(Transport):
 
     Args:
         sock: the connected socket, or what stands in its place; the link closes it.
-        known: types of host keys that known_hosts holds for this host; they are asked for first.
+        known: types of host keys, or of host certificates, that are to be asked for first.
         alive: seconds of silence, while somebody waits for the host, after which it is asked for a sign of life
             (0: never), and how many of these questions may stay unanswered.
+        algorithms: what to propose instead of the defaults below, by kind (`ciphers`, `kex`, `macs`, `keys`).
     """
 
     # What the published type stubs of Paramiko leave out, or have otherwise.
@@ -106,19 +116,19 @@ class Link(Transport):
     _active_check_timeout = None
     _kex_info: ClassVar[dict[str, Any]] = {**vars(Transport)["_kex_info"], "curve25519-sha256": KexCurve25519}
     # curve25519 costs a tenth of group exchange, and AES-GCM needs no MAC (facts: 2.8 ms against 24.5 ms a host).
-    _preferred_kex: ClassVar[tuple[str, ...]] = (
+    _preferred_kex: tuple[str, ...] = (
         "curve25519-sha256",
         "curve25519-sha256@libssh.org",
         *(name for name in vars(Transport)["_preferred_kex"] if not name.startswith("curve25519")),
     )
-    _preferred_ciphers: ClassVar[tuple[str, ...]] = (
+    _preferred_ciphers: tuple[str, ...] = (
         "aes128-gcm@openssh.com",
         "aes256-gcm@openssh.com",
         "aes128-ctr",
         "aes192-ctr",
         "aes256-ctr",
     )
-    _preferred_macs: ClassVar[tuple[str, ...]] = (
+    _preferred_macs: tuple[str, ...] = (
         "hmac-sha2-256-etm@openssh.com",
         "hmac-sha2-512-etm@openssh.com",
         "hmac-sha2-256",
@@ -127,17 +137,30 @@ class Link(Transport):
     )
     _channel_handler_table: ClassVar[dict[int, Any]] = HANDLERS
 
-    def __init__(self, sock: Wire, known: Sequence[str] = (), alive: tuple[float, int] = (0.0, 1)) -> None:
+    def __init__(
+        self,
+        sock: Wire,
+        known: Sequence[str] = (),
+        alive: tuple[float, int] = (0.0, 1),
+        algorithms: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> None:
         super().__init__(sock, packetizer_class=BufferedPacketizer)  # type: ignore[arg-type]  # nor here
         self.signal = Signal()
         self.completion_event = self.signal
         self._channels = Channels()
-        first = [name for kind in known for name in HOST_KEY_ALGORITHMS.get(kind, ())]
+        first = [name for kind in known for name in _ASKED.get(kind, ())]
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
+        for kind, names in algorithms.items():
+            # As with OpenSSH, a list that was given is not put in another order for the keys that are known.
+            setattr(self, "_host_key_algorithms" if kind == "keys" else f"_preferred_{kind}", names)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._alive_interval, self._alive_count = alive
         self._first_proposal = False
+        self.certificate = b""
+        """The host certificate, where the host has shown one; `host_key` is the plain key within."""
+        self.offered: tuple[str, ...] = ()
+        """Host key algorithms that the host has keys for."""
         self.greeted = False
         """Whether the peer speaks a version of SSH that we speak."""
         self.pings = 0
@@ -210,6 +233,16 @@ class Link(Transport):
     def _parse_kex_init(self, m: Any) -> None:
         self.exchanges += 1
         super()._parse_kex_init(m)  # type: ignore[misc]  # not in the stubs
+
+    def _really_parse_kex_init(self, m: Any, ignore_first_byte: bool = False) -> Any:
+        parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]  # not in the stubs
+        self.offered = tuple(parsed["server_key_algo_list"])
+        return parsed
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        """Verify that the host has the private key of what it shows; Paramiko reads the key within a certificate."""
+        super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
+        self.certificate = host_key if str(self.host_key_type).endswith(SUFFIX) else b""
 
     def _parse_disconnect(self, m: Any) -> None:
         m.get_int()

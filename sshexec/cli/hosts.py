@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshexec.cli.explain import explain
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
+from sshexec.cli.variables import connection_options, on_command_line
 from sshexec.inventory.members import Host
 from sshexec.secret import redact
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
 
-_VIEWS = {"graph": "--graph", "as_list": "--list", "host": "--host", "origins": "--vars"}
+_VIEWS = {"graph": "--graph", "as_list": "--list", "host": "--host", "origins": "--vars", "explain": "--explain"}
 
 _EPILOG = """\b
 Examples:
@@ -27,11 +29,27 @@ Examples:
   sshexec hosts -i hosts.yml --list               everything, in ansible-inventory's JSON
   sshexec hosts -i hosts.yml --host web1          one host's variables, as JSON
   sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
+  sshexec hosts scan web -i hosts.yml             the keys that hosts show, for review: see sshexec hosts scan --help
+  sshexec hosts web1 -i hosts.yml --explain       how it is reached, and what set each setting
 
 Passwords and the like are shown as ********."""
 
 
-@click.command(epilog=_EPILOG, short_help="show which hosts there are, and their variables")
+class _Hosts(click.Command):
+    """The command, which another one stands behind: ``scan`` as its first word."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the words of this command, or hand them to the other one."""
+        if args[:1] == ["scan"]:
+            from sshexec.cli.scan import command as scan
+
+            return scan.make_context(f"{info_name} scan", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Hosts, epilog=_EPILOG, short_help="show which hosts there are, and their variables")
 @click.argument("pattern", required=False)
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
@@ -39,8 +57,18 @@ Passwords and the like are shown as ********."""
 @click.option("--list", "as_list", is_flag=True, help="Print the inventory as ansible-inventory's JSON.")
 @click.option("--host", metavar="NAME", help="Print one host's variables as JSON.")
 @click.option("--vars", "origins", is_flag=True, help="Print each host's variables and where each was set.")
-def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
-    """Show the hosts that PATTERN selects (default: all), one a line."""
+@click.option("--explain", is_flag=True, help="Print how each host is reached and what set each setting.")
+@click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON.")
+@connection_options
+def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: Any) -> int:
+    """Show the hosts that PATTERN selects (default: all), one a line.
+
+    Options that set a connection variable (-u, -c, --private-key ...) and -e say how --explain shall reach the hosts.
+    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
+    """
+    given, flags = on_command_line(views)
+    if (given or views["as_json"]) and not views["explain"]:
+        raise click.UsageError("connection options and --json go with --explain", click.get_current_context())
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
@@ -53,6 +81,8 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
         hosts = select(inventory, pattern or "all", limit)
         if views["graph"]:
             text = "".join(_graph(inventory, hosts, everything=not pattern and not limit))
+        elif views["explain"]:
+            text = explain(inventory, hosts, (given, flags), as_json=views["as_json"])
         elif views["origins"]:
             text = "".join(_with_origins(inventory, host) for host in hosts)
         else:

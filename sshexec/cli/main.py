@@ -88,17 +88,34 @@ def cli(context: click.Context) -> None:
         context.exit(USAGE)
 
 
+class _Warnings(logging.Handler):
+    """Shows what the engine logs as a warning, a line each; worker processes may say the same, and once is enough."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._said: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, the first time it comes."""
+        text = harmless(" ".join(record.getMessage().split()))
+        if text not in self._said:
+            self._said.add(text)
+            tell(f"sshexec: warning: {text}")
+
+
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; nothing is raised.
 
     Args:
         args: words after the program's name; None takes those of this process.
     """
+    log = logging.getLogger("sshexec")
     if os.environ.get("SSHEXEC_TRACEBACK"):
-        log = logging.getLogger("sshexec")
         log.setLevel(logging.DEBUG)
         if not log.handlers:
             log.addHandler(logging.StreamHandler())
+    elif not log.handlers:
+        log.addHandler(_Warnings(logging.WARNING))
     try:
         code = cli.main(args, prog_name="sshexec", standalone_mode=False)
     except click.UsageError as error:

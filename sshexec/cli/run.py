@@ -15,7 +15,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import ask_password, extra_variables
+from sshexec.cli.variables import connection_options, connection_variables, extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -25,12 +25,7 @@ if TYPE_CHECKING:
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
-_BECOME = "privilege escalation is not available yet"
 _MISSING = {
-    "become": ("-b/--become", _BECOME),
-    "ask_become_pass": ("-K/--ask-become-pass", _BECOME),
-    "become_user": ("--become-user", _BECOME),
-    "become_method": ("--become-method", _BECOME),
     "tree": ("-t/--tree", "not available; --json holds every result, and --spill keeps whole streams in files"),
     "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
     "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
@@ -62,20 +57,10 @@ once."""
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
-@click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
 @click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show differences in files.")
-@click.option("-u", "--user", help="Log in as this user.")
+@connection_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
-@click.option("--private-key", metavar="FILE", help="Log in with this key.")
-@click.option("-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, local.")
-@click.option("--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'.")
-@click.option(
-    "--host-key-checking",
-    type=click.Choice(["yes", "accept-new", "no"]),
-    help="Unknown host keys: refuse (the default), learn, or check none.",
-)
-@click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10).")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
 @click.option("--run-timeout", type=seconds, help="Seconds for the whole run.")
 @click.option(
@@ -83,10 +68,10 @@ once."""
 )
 @click.option("--max-fail-percentage", type=percentage, metavar="N", help="Give up once more of a batch have failed.")
 @click.option("--processes", type=count, metavar="N", help="Use this many processor cores.")
-@click.option("-b", "--become", is_flag=True, hidden=True)
-@click.option("-K", "--ask-become-pass", is_flag=True, hidden=True)
-@click.option("--become-user", hidden=True)
-@click.option("--become-method", hidden=True)
+@click.option("-b", "--become", is_flag=True, help="Run as another user.")
+@click.option("--become-user", metavar="USER", help="As whom (default root).")
+@click.option("--become-method", metavar="NAME", help="By which program: sudo (the default), su, doas.")
+@click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that this program asks for.")
 @click.option("-t", "--tree", hidden=True)
 @click.option("-B", "--background", hidden=True)
 @click.option("-P", "--poll", hidden=True)
@@ -129,6 +114,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     variables = _variables(options)
 
     from sshexec.cli.foreground import follow
+    from sshexec.cli.questions import terminal_questions
     from sshexec.engine import Engine
 
     if options["spill"]:
@@ -136,17 +122,23 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
     names = Names(inventory, variables)
+    questions = terminal_questions(
+        user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
+    )
     with Engine(
         inventory,
         concurrency=options["forks"],
         processes=options["processes"],
         variables=variables,
         keep=0,
+        ask=questions,
     ) as engine:
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = _report(options, stdout, names)
-        return follow(run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry)
+        return follow(
+            run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry, questions=questions
+        )
 
 
 def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
@@ -163,6 +155,9 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             max_fail_percentage=options["max_fail_percentage"],
             output_limit=options["output_limit"],
             spill=options["spill"],
+            become=options["become"],
+            become_user=options["become_user"],
+            become_method=options["become_method"],
             output=options["jsonl"],
         )
     except ArgumentError as error:
@@ -205,19 +200,16 @@ def _arguments(text: str | None) -> str | dict[str, Any] | None:
 
 def _variables(options: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that the command line sets; ``-e`` wins over the options."""
-    checking = options["host_key_checking"]
-    given: dict[str, Any] = {
-        "ansible_user": options["user"],
-        "ansible_connection": options["connection"],
-        "ansible_private_key_file": options["private_key"],
-        "ansible_timeout": options["timeout"],
-        "ansible_ssh_common_args": options["ssh_common_args"],
-        "ansible_host_key_checking": None if checking is None else checking != "no",
-        # The first of OpenSSH's options wins, and this variable is the first that is read.
-        "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
-        "ansible_password": ask_password(options["user"]) if options["ask_pass"] else None,
-    }
-    return {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
+    given = connection_variables(options) | {"sshexec_ask_password": bool(options["ask_pass"])}
+    # What is given here wins over what the inventory has under another name, too.
+    if options["ask_pass"]:
+        given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+    if options["ask_become_pass"]:
+        ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
+        given |= dict.fromkeys(ways)
+    if options["private_key"]:
+        given |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
+    return given | extra_variables(options["extra"])
 
 
 def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:

@@ -4,12 +4,82 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import click
+
+from sshexec.cli.values import seconds
 from sshexec.errors import InputError, InventoryError
 from sshexec.inventory.files import read_text
 from sshexec.secret import Secret
+
+_FLAGS = {
+    "ansible_user": "-u",
+    "ansible_connection": "-c",
+    "ansible_private_key_file": "--private-key",
+    "ansible_timeout": "-T",
+    "ansible_ssh_common_args": "--ssh-common-args",
+    "ansible_host_key_checking": "--host-key-checking",
+    "ansible_ssh_args": "--host-key-checking",
+}
+"""The option that stands for a variable."""
+
+
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that set connection variables, and ``-e``."""
+    for declare in reversed(
+        (
+            click.option(
+                "-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE."
+            ),
+            click.option("-u", "--user", help="Log in as this user."),
+            click.option("--private-key", metavar="FILE", help="Log in with this key."),
+            click.option("-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, local."),
+            click.option(
+                "--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'."
+            ),
+            click.option(
+                "--host-key-checking",
+                type=click.Choice(["yes", "accept-new", "no"]),
+                help="Unknown host keys: refuse (the default), learn, or check none.",
+            ),
+            click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10)."),
+        )
+    ):
+        command = declare(command)
+    return command
+
+
+def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the variables that `connection_options` set, ``-e`` left out.
+
+    Args:
+        options: the command's options.
+    """
+    checking = options["host_key_checking"]
+    given = {
+        "ansible_user": options["user"],
+        "ansible_connection": options["connection"],
+        "ansible_private_key_file": options["private_key"],
+        "ansible_timeout": options["timeout"],
+        "ansible_ssh_common_args": options["ssh_common_args"],
+        "ansible_host_key_checking": None if checking is None else checking != "no",
+        # The first of OpenSSH's options wins, and this variable is the first that is read.
+        "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the variables that the command line sets, ``-e`` on top, and the option that set each.
+
+    Raises:
+        InputError: as `extra_variables`.
+    """
+    given, extra = connection_variables(options), extra_variables(options["extra"])
+    flags = {name: _FLAGS[name] for name in given} | dict.fromkeys(extra, "-e")
+    return given | extra, {name: f"command line {flag}" for name, flag in flags.items()}
 
 
 def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
@@ -33,11 +103,12 @@ def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
     return variables
 
 
-def ask_password(user: str | None) -> Secret:
-    """Ask for the connection password on the terminal, which need not be standard input.
+def ask_password(flag: str, text: str) -> Secret:
+    """Ask for a password on the terminal, which need not be standard input.
 
     Args:
-        user: for the question; None where it is not known yet.
+        flag: the option that wants it.
+        text: the question.
 
     Raises:
         InputError: there is no terminal to ask at, or no password was given.
@@ -47,13 +118,13 @@ def ask_password(user: str | None) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError("-k: there is no terminal to ask for the password at") from None
+        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
     try:
-        return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
+        return Secret(getpass(text))
     except EOFError:
-        raise InputError("-k: no password was given") from None
+        raise InputError(f"{flag}: no password was given") from None
     except UnicodeDecodeError:
-        raise InputError("-k: the password is not text in this terminal's encoding") from None
+        raise InputError(f"{flag}: the password is not text in this terminal's encoding") from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:

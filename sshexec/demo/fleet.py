@@ -159,7 +159,7 @@ class Fleet:
             f"    ansible_port: {port}\n"
             f"    ansible_user: {_yaml(getpass.getuser())}\n"
             f"    ansible_private_key_file: {_yaml(self.folder / USER_KEY)}\n"
-            f"    ansible_ssh_common_args: {_yaml(f'-o {trust}')}\n"
+            f"    ansible_ssh_common_args: {_yaml(f'-F none -o {trust}')}\n"
             "  children:\n"
             + "".join(
                 f"    {group}:\n      vars: {{role: {group}}}\n      hosts:\n{''.join(hosts)}"

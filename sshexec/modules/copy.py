@@ -18,7 +18,7 @@ from typing import Any
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.files import Found
 from sshexec.connectors.source import Source
-from sshexec.errors import ArgumentError, HostError, TransferError
+from sshexec.errors import ArgumentError, BecomeError, HostError, TransferError
 from sshexec.modules.arguments import Parameter, quoted, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.destination import Answer, InvalidError, Question, Wish, ask, discard, settle, shown
@@ -140,7 +140,7 @@ class Copy(Module):
         except TransferError as error:
             return self._failed(_explained(error))
         except HostError as error:
-            if error.status != "failed":
+            if error.status != "failed" or isinstance(error, BecomeError):
                 raise
             return self._failed(error.message)
 

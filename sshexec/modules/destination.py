@@ -244,4 +244,5 @@ def _command(script: str, about: tuple[str, ...]) -> Command:
 
 
 def _said(output: Output) -> str:
-    return output.text("stderr").strip()[-300:]
+    # As another user a host may have a terminal only, where both streams are one.
+    return (output.text("stderr").strip() or output.text("stdout").strip())[-300:]

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.files import Found
-from sshexec.errors import ArgumentError, HostError
+from sshexec.errors import ArgumentError, BecomeError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.destination import Question, ask, shown
@@ -59,7 +59,7 @@ class Fetch(Module):
                 return self._failed("remote file is a directory, fetch cannot work on directories")
             return self._fetch(connector, invocation, answer.path, found)
         except HostError as error:
-            if error.status != "failed":
+            if error.status != "failed" or isinstance(error, BecomeError):
                 raise
             return self._failed(error.message, file=shown(src))
         except OSError as error:

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sshexec.connectors.base import Connector, Context
+from sshexec.connectors.base import Capability, Connector, Context
+from sshexec.connectors.become import Become, BecomeKeywords
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
+from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
@@ -35,6 +37,7 @@ class Plan:
         options: connection settings.
         module: the module with this host's arguments; hosts with equal arguments share one.
         environment: variables for its commands.
+        become: whom the task runs as; None for the login user.
         secrets: what its result's ``diff`` must not show.
     """
 
@@ -43,18 +46,25 @@ class Plan:
     options: ConnectorOptions
     module: Module
     environment: Mapping[str, str]
+    become: Become | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Contexts:
-    """What the connectors of one kind share, made when the first of them is planned."""
+    """What the connectors of one kind share, made when the first of them is planned.
 
-    def __init__(self) -> None:
+    Args:
+        prompts: where they put their questions.
+    """
+
+    def __init__(self, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
         self._made: dict[ConnectorClass, Context] = {}
 
     def __getitem__(self, connector: ConnectorClass) -> Context:
         if connector not in self._made:
-            self._made[connector] = connector.Context()
+            context = self._made[connector] = connector.Context()
+            context.prompts = self._prompts
         return self._made[connector]
 
     def close(self) -> None:
@@ -93,7 +103,8 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
-        connector, options = _connection(target, contexts)
+        connector, options = connection(target.host, target.variables, contexts)
+        become = _become(target, job.task.become, connector)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -109,7 +120,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         if environment_templated:
             environment = render(environment, target.variables, target.host)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
-        plans[target.host] = Plan(target.host, connector, options, module, environment, secrets)
+        plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets)
     return plans
 
 
@@ -136,19 +147,65 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
-def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
-    variables = target.variables
-    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
-    if settings:
-        variables = {**variables, **render(settings, variables, target.host)}
+def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass, Mapping[str, Any]]:
+    """Return the connector class of a host, and its variables with the expressions of connection variables filled in.
+
+    Raises:
+        InputError: there is no such connector, or an expression is wrong.
+    """
+    variables = _rendered(host, variables)
     try:
-        try:
-            connector = connector_class(str(variables.get("ansible_connection", "ssh")))
-        except OptionError as error:
-            raise OptionError(f"host {target.host}: {error.message}") from None
-        options = connector.Options.from_vars(variables, target.host)
-        contexts[connector].check(options)
+        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
+    except OptionError as error:
+        raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+
+
+def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass) -> Become | None:
+    """Return whom a host's task runs as; None for the login user."""
+    if not keywords.become and target.variables.get("ansible_become") is None:
+        return None
+    variables = _rendered(target.host, target.variables)
+    try:
+        become = Become.from_vars(variables, keywords, target.host)
+    except InputError as error:
+        raise type(error)(mask(error.message, variables)) from None
+    if become is not None and Capability.BECOME not in connector.capabilities:
+        # Never as the login user what was meant to run as another one.
+        raise OptionError(
+            f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
+        )
+    return become
+
+
+def _rendered(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the variables with the expressions in connection settings filled in."""
+    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
+    return {**variables, **render(settings, variables, host)} if settings else variables
+
+
+def connection(
+    host: str, variables: Mapping[str, Any], contexts: Contexts | None = None
+) -> tuple[ConnectorClass, ConnectorOptions]:
+    """Return how a host is reached, from its variables; expressions in them are filled in.
+
+    Args:
+        host: inventory name.
+        variables: the host's variables.
+        contexts: where the options are checked further (key files); None leaves that out.
+
+    Raises:
+        InputError: a variable is wrong.
+    """
+    connector, variables = reached_by(host, variables)
+    try:
+        options = connector.Options.from_vars(variables, host)
+        if contexts is not None:
+            contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None

@@ -144,6 +144,7 @@ class Turn:
         self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
     ) -> HostResult:
         self._connector = connector
+        connector.become = self.plan.become
         connector.on_phase = self._enter
         connector.on_answer = self._answer
         clean = False

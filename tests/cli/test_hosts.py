@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,116 @@ def test_views_without_a_pattern_refuse_one(view: list[str]) -> None:
     assert done.returncode == 5
     assert done.stdout == ""
     assert f"{view[0]} takes no pattern" in done.stderr
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user with an ssh_config of his own."""
+    (tmp_path / ".ssh").mkdir()
+    config = tmp_path / ".ssh" / "config"
+    config.write_text(
+        "Host web1\n  User conf\n  ProxyJump bastion\n  ForwardAgent yes\n  IdentityFile ~/web_key\n"
+        "Host bastion\n  HostName bastion.example.com\n  Port 2222\n  IdentityFile ~/jump_key\n"
+        "Match exec true host db1\n  User matched\n  MACs hmac-sha2-512\n"
+    )
+    config.chmod(0o600)
+    (tmp_path / "jump_key").write_text("")
+    return {"HOME": str(tmp_path)}
+
+
+def explained(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """Return name, value and source of each setting."""
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line for line in done.stdout.splitlines() if "#" in line]
+    return [[*line.split("#")[0].split(None, 1), line.split("#", 1)[1].strip()] for line in lines]
+
+
+def stripped(rows: list[list[str]]) -> list[tuple[str, ...]]:
+    return [tuple(part.strip() for part in row) for row in rows]
+
+
+def test_explain_shows_every_setting_and_what_set_it(hosts: Path, home: dict[str, str]) -> None:
+    done = sshexec(
+        "hosts", "web1", "-i", hosts, "--explain", "--ssh-common-args", "-o HostKeyAlias=fleet", "-e", "ansible_host=w",
+        "-e", "sshexec_jump_password=hunter2", "-T", "7", env=home
+    )  # fmt: skip
+    rows = stripped(explained(done))
+    for row in (
+        ("connection", "ssh", "default"),
+        ("HostName", "w", "ansible_host (command line -e)"),
+        ("HostKeyAlias", "fleet", "ansible_ssh_common_args (command line --ssh-common-args)"),
+        ("ConnectTimeout", "7", "ansible_timeout (command line -T)"),
+        ("password", "********", f"ansible_password ({hosts}:3)"),
+        ("Port", "22", "default"),
+        ("IdentityAgent", "SSH_AUTH_SOCK", "default"),
+        ("jump_password", "********", "sshexec_jump_password (command line -e)"),
+    ):
+        assert row in rows
+    assert "hunter2" not in done.stdout
+
+
+def test_explain_shows_ssh_config_and_jump_hosts(hosts: Path, home: dict[str, str]) -> None:
+    rows = stripped(explained(sshexec("hosts", "web1", "-i", hosts, "--explain", env=home)))
+    begin = rows.index(("HostName", "bastion.example.com", "~/.ssh/config:7"))
+    host, jump = rows[:begin], rows[begin:]
+    for row in (
+        ("HostName", "web1", "inventory name"),
+        ("User", "conf", "~/.ssh/config:2"),
+        ("ProxyJump", "bastion", "~/.ssh/config:3"),
+        ("IdentityFile", f"{home['HOME']}/web_key", "~/.ssh/config:5; missing"),
+        ("ForwardAgent", "yes", "~/.ssh/config:4; not used: the agent is not forwarded"),
+    ):
+        assert row in host
+    for row in (
+        ("Port", "2222", "~/.ssh/config:8"),
+        ("IdentityFile", f"{home['HOME']}/jump_key", "~/.ssh/config:9"),
+        ("StrictHostKeyChecking", "yes", "default"),
+    ):
+        assert row in jump
+    assert "password" not in {row[0] for row in jump}
+
+
+def test_explain_as_json(hosts: Path, home: dict[str, str]) -> None:
+    done = sshexec("hosts", "-i", hosts, "--explain", "--json", "-u", "me", env=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    answer = json.loads(done.stdout)
+    assert list(answer) == ["web1", "web2", "db1"]
+    rows = {row["name"]: row for row in answer["db1"] if "jump" not in row}
+    assert rows["Port"] == {"name": "Port", "value": 2222, "source": f"ansible_port ({hosts}:13)", "note": ""}
+    assert rows["User"]["source"] == "ansible_user (command line -u)"
+    assert (rows["MACs"]["value"], rows["MACs"]["source"]) == (["hmac-sha2-512"], "~/.ssh/config:12")
+    assert {row["jump"] for row in answer["web1"] if "jump" in row} == {"jump host 1 of 1: bastion"}
+    assert "hunter2" not in done.stdout
+
+
+def test_explain_of_other_connections(home: dict[str, str]) -> None:
+    done = sshexec("hosts", "-i", "web1,", "--explain", "-c", "local", env=home)
+    rows = stripped(explained(done))
+    assert ("connection", "local", "ansible_connection (command line -c)") in rows
+
+
+@pytest.mark.parametrize("args", [["--json"], ["-u", "me"], ["--vars", "-e", "a=b"]])
+def test_connection_options_go_with_explain(args: list[str]) -> None:
+    done = sshexec("hosts", "-i", "web1,", *args)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "go with --explain" in done.stderr
+
+
+def test_a_mistake_in_ssh_config_is_one_line(home: dict[str, str]) -> None:
+    (Path(home["HOME"]) / ".ssh" / "config").write_text("Port 0\n")
+    for command in (["hosts", "-i", "web1,", "--explain"], ["run", "web1", "-i", "web1,", "-a", "true"]):
+        done = sshexec(*command, env=home)
+        assert (done.returncode, done.stdout) == (5, "")
+        assert done.stderr.startswith("sshexec: error: ~/.ssh/config:1: Port: expected a whole number")
+        assert done.stderr.count("\n") == 1
+
+
+def test_what_ssh_config_asks_for_in_vain_is_named_once_a_run(home: dict[str, str]) -> None:
+    path = Path(home["HOME"]) / ".ssh" / "config"
+    path.write_text('Match exec "exit 0"\n  ForwardAgent yes\n  ConnectTimeout 1\nHost 127.*\n  Port 1\n')
+    for more in ([], ["--processes", "2"]):
+        done = sshexec("run", "all", "-i", "127.0.0.1,127.0.0.2,", "-a", "true", *more, env=home)
+        assert done.returncode == 4
+        assert done.stderr.count("ForwardAgent") == 1
+        warning = "sshexec: warning: ssh_config: ForwardAgent (~/.ssh/config:2): the agent is not forwarded\n"
+        assert done.stderr.startswith(warning)

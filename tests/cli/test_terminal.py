@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,29 @@ def test_password_is_asked_for_and_not_shown() -> None:
     terminal.type("hunter2\n")
     assert terminal.end() == 0
     assert "CHANGED" in terminal.seen
+    assert "hunter2" not in terminal.seen
+
+
+@pytest.mark.parametrize("login", [False, True])
+def test_become_password_is_asked_for_and_not_shown(login: bool, tmp_path: Path) -> None:
+    program = tmp_path / "sudo"
+    program.write_text(
+        '#!/bin/sh\nwhile [ "$1" != /bin/sh ]; do case $1 in -p) printf %s "$2" >&2 ;; -u) echo as "$2" ;; esac\n'
+        'shift; done\nread -r answer; [ "$answer" = hunter2 ] || exit 1\nexec "$@"\n'
+    )
+    program.chmod(0o755)
+    given = ("-b", "-K", "--become-user", "deploy", "-e", f"ansible_become_exe={program}", *(("-k",) if login else ()))
+    terminal = Terminal("run", "all", "-i", "h1,", "-c", "local", *given, "-a", "echo welcome")
+    if login:
+        terminal.until("SSH password: ")
+        terminal.type("hunter2\n")
+        terminal.until("BECOME password[defaults to SSH password]: ")
+        terminal.type("\n")
+    else:
+        terminal.until("BECOME password: ")
+        terminal.type("hunter2\n")
+    assert terminal.end() == 0
+    assert "welcome" in terminal.seen
     assert "hunter2" not in terminal.seen
 
 

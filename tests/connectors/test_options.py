@@ -6,10 +6,7 @@ from dataclasses import FrozenInstanceError, dataclass
 
 import pytest
 
-from sshexec.connectors.fake import FakeOptions
-from sshexec.connectors.local import LocalOptions
 from sshexec.connectors.options import ConnectorOptions, option
-from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError
 from sshexec.secret import HIDDEN, Secret
 
@@ -125,14 +122,3 @@ def test_variables_lists_every_variable_with_its_help():
         "ansible_host_key_checking": "host keys",
         "family": "address family",
     }
-
-
-@pytest.mark.parametrize("kind", [LocalOptions, SshOptions, FakeOptions, Options])
-def test_privilege_escalation_is_refused_by_every_connector(kind: type[ConnectorOptions]) -> None:
-    for value in (True, "yes", "true", 1, "on"):
-        with pytest.raises(OptionError, match="host web1: ansible_become: privilege escalation is not available yet"):
-            kind.from_vars({"ansible_become": value}, "web1")
-    with pytest.raises(OptionError, match="host web1: ansible_become: expected yes or no, got 'maybe'"):
-        kind.from_vars({"ansible_become": "maybe"}, "web1")
-    for value in (False, "no", "False ", "", None, 0):
-        kind.from_vars({"ansible_become": value, "ansible_become_user": "root"}, "web1")

@@ -520,3 +520,49 @@ def test_twenty_hosts_at_once_in_a_patched_process(sshd: Sshd) -> None:
         timeout=120,
     )
     assert (done.stdout, done.stderr) == ("fine\n", "")
+
+
+def test_a_host_that_only_ssh_config_knows(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".ssh").mkdir()
+    config = tmp_path / ".ssh" / "config"
+    config.write_text(
+        f"Host fleet-*\n Port {sshd.port}\n User {sshd.user}\n IdentityFile {sshd.key}\n IdentityFile ~/missing\n"
+        f" UserKnownHostsFile ~/%k.known\n HostKeyAlias fleet\n StrictHostKeyChecking accept-new\n"
+        " Ciphers aes256-ctr\n MACs hmac-sha2-512\n KexAlgorithms ecdh-sha2-nistp384\n HostKeyAlgorithms +ssh-rsa\n"
+        "Host fleet-1\n HostName 127.0.6.31\n AddressFamily inet\nHost fleet-2\n HostName 127.0.6.32\n"
+        " AddressFamily inet6\n"
+    )
+    config.chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    options = SshConnector.Options.from_vars({}, "fleet-1")
+    one = SshConnector("fleet-1", options, SshContext(), Timeouts())
+    one.open(Deadline.after(20))
+    link = one._link
+    assert link is not None
+    assert (link.remote_cipher, link.local_cipher) == ("aes256-ctr", "aes256-ctr")
+    assert link.remote_mac == "hmac-sha2-512"
+    output = Output()
+    assert one.execute(Command("echo it is $SSH_CONNECTION"), output, Deadline.after(20)).rc == 0
+    assert f"127.0.6.31 {sshd.port}" in output.stdout.decode()
+    assert (tmp_path / "fleet.known").read_text().startswith("fleet ssh-ed25519 ")
+    one.close()
+    other = SshConnector.Options.from_vars({}, "fleet-2")
+    with pytest.raises(ResolveError, match=r"127\.0\.6\.32 has no IPv6 address"):
+        SshConnector("fleet-2", other, SshContext(), Timeouts()).open(Deadline.after(20))
+
+
+@pytest.mark.parametrize(
+    "option", ["KexAlgorithms=ecdh-sha2-nistp256", "HostKeyAlgorithms=rsa-sha2-512", "MACs=hmac-sha1"]
+)
+def test_nothing_but_the_algorithms_asked_for_is_proposed(tmp_path: Path, option: str) -> None:
+    server = Sshd(
+        tmp_path, "KexAlgorithms ecdh-sha2-nistp384\nMACs hmac-sha2-256\nCiphers aes128-ctr\n"
+    ).start()  # fmt: skip
+    try:
+        with contextlib.closing(connector(server.variables(ansible_host="127.0.0.1"))) as one:
+            one.open(Deadline.after(20))
+        variables = server.variables(ansible_host="127.0.0.1", ansible_ssh_extra_args=f"-o {option}")
+        assert option.partition("=")[2] in str(SshConnector.Options.from_vars(variables).algorithms())
+        failure(variables, ProtocolError)
+    finally:
+        server.stop()

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.ssh import jump, packets, stream
@@ -270,6 +271,26 @@ def test_an_idle_connection_is_closed_and_another_one_opened(
     settle(lambda: not any("sshexec-jump" in thread.name for thread in threading.enumerate()))
     assert run(connector(context, sshd, "127.0.3.1", hop)) == "hi"
     assert accepted(bastion) == before + 2
+
+
+def test_an_engine_goes_the_way_that_ssh_config_and_j_say(sshd: Sshd, bastion: Sshd, tmp_path: Path) -> None:
+    config, known = tmp_path / "config", tmp_path / "known_hosts"
+    known.write_text(bastion.known_hosts.read_text() + sshd.known_hosts.read_text())
+    config.write_text(
+        f"Host bastion\nHostName 127.0.9.1\nPort {bastion.port}\nUser {bastion.user}\nIdentityFile {bastion.key}\n"
+        f"Host *\nUserKnownHostsFile {known}\n"
+    )
+    command = f"ssh -F {config} -o BatchMode=yes -W %h:%p bastion"
+    ways = [f"-F {config} -J bastion", f"-F {config} -o 'ProxyCommand={command}'"]
+    before = accepted(bastion)
+    hosts = [
+        Host(f"h{n}", sshd.variables(ansible_host=f"127.0.3.{n}", ansible_ssh_common_args=ways[n == 1]))
+        for n in range(1, 21)
+    ]
+    with Engine(Inventory.from_hosts(hosts)) as engine:
+        result = engine.run("all", "shell", "echo hi")
+        assert {each.stdout for each in result.values()} == {"hi"}, [each.msg for each in result.values()]
+    assert accepted(bastion) == before + 2  # one for all, and one of the process
 
 
 # Host keys and credentials.

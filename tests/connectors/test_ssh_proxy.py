@@ -116,8 +116,8 @@ def test_one_that_dies_takes_the_connection_along(context: SshContext, sshd: Ssh
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(one.execute, Command("echo begun; sleep 60"), output, Deadline.after(50))
         settle(lambda: output.text("stdout"))
-        assert one._proxy is not None
-        one._proxy._process.kill()
+        assert one._approach._proxy is not None
+        one._approach._proxy._process.kill()
         assert isinstance(job.exception(20), ConnectionLostError)
     one.close()
     assert "(ssh)" not in children()

@@ -38,7 +38,20 @@ MARK = "touch {mark}"
             errors.OptionError,
             "/no/key",
         ),
-        ({"ansible_become": True}, "ping", None, errors.OptionError, "privilege escalation"),
+        (
+            {"ansible_become": "maybe"},
+            "ping",
+            None,
+            errors.OptionError,
+            "host bad: ansible_become: expected yes or no, got 'maybe'",
+        ),
+        (
+            {"ansible_become": True, "ansible_become_method": "runas"},
+            "ping",
+            None,
+            errors.OptionError,
+            "host bad: ansible_become_method: expected one of sudo, su, doas, got 'runas'",
+        ),
     ],
 )
 def test_nothing_is_contacted(

@@ -96,7 +96,9 @@ class CatFiles:
     def _run(self, command: Command, output: Output, path: str, deadline: Deadline) -> None:
         completed = self._execute(command, output, deadline)
         if completed.rc:
-            raise _failure(path, completed.rc, output.text("stderr").strip())
+            # On a terminal both streams are one; what is read from the host is no message.
+            text = output.text("stderr") or ("" if output.tee else output.text("stdout"))
+            raise _failure(path, completed.rc, text.strip())
 
 
 class _Counted:
