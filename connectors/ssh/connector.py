@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
-from sshexec.connectors.ssh.auth import Login
+from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
+from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
@@ -34,6 +36,9 @@ from sshexec.errors import (
     ResolveError,
     UnreachableError,
 )
+
+_CONNECTIONS = 4
+"""Connections that one login may take: a person may need longer for an answer than the host waits for one."""
 
 _NO_ROUTE = frozenset(
     {
@@ -67,13 +72,20 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Whether the call in progress was cancelled, and ends."""
         self._deadline = Deadline()
         """That of the call in progress."""
+        self._asked: list[str] = []
+        """Types of host keys that the host was asked for first."""
         self._where = options.address or host
-        self._known_as = options.host_key_alias or known_name(self._where, options.port)
+        self._known_as = (options.host_key_alias or known_name(self._where, options.port)).lower()
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, and remember for errors, what the host is busy with now."""
         self._phase = phase
         super().enter(phase)
+
+    @property
+    def known_as(self) -> str:
+        """The host's name in known_hosts."""
+        return self._known_as
 
     @property
     def alive(self) -> bool:
@@ -83,15 +95,29 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
         self.close()
+        with self._errors(Deadline()), contextlib.ExitStack() as asked:
+            # What a person is asked for outlives a connection that the host closes meanwhile.
+            questions = None
+            if self.context.asks(self.options):
+                questions = self._questions(deadline)
+                asked.callback(questions.close)
+            keys = self._keys(deadline)
+            for _ in range(_CONNECTIONS):
+                with contextlib.suppress(StaleLinkError):
+                    self._open(keys, questions, deadline)
+                    return
+            raise AuthenticationError(f"{self._where} closed every connection while an answer was waited for")
+
+    def _open(self, keys: Sequence[SigningKey], questions: Questions | None, deadline: Deadline) -> None:
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
-            with self._errors(Deadline()):
-                self._socket = self._connect(limit)
-                self.answered()
-                link = self._negotiate(self._socket, limit)
-                self._check_host_key(link)
-                self._log_in(link, deadline.sooner(self.timeouts.auth))
+            link = self._arrive(limit)
+            if not self._check_host_key(link):
+                self.close()
+                link = self._arrive(limit)
+                self._check_host_key(link, again=True)
+            self._log_in(link, keys, questions, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
             raise
@@ -204,6 +230,19 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
+    def _arrive(self, limit: Deadline) -> Link:
+        """Connect and exchange keys."""
+        self._socket = self._connect(limit)
+        self.answered()
+        return self._negotiate(self._socket, limit)
+
+    def _kinds(self) -> list[str]:
+        """Return the types of host keys to ask for first."""
+        options = self.options
+        if options.policy == "off" and not options.pinned:
+            return []
+        return self.context.host_keys.kinds(self._known_as, options.known_hosts, options.pinned)
+
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
@@ -256,14 +295,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
     def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
-        known: list[str] = []
-        if self.options.policy != "off":
-            known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
+        asked = self._asked = self._kinds()
         where = f"{self._where} port {self.options.port}"
         try:
             link = self._link = Link(
                 sock,
-                known,
+                asked,
                 (self.options.alive_interval, self.options.alive_count),
                 self.options.algorithms(),
             )
@@ -284,25 +321,60 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
         return link
 
-    def _check_host_key(self, link: Link) -> None:
+    def _check_host_key(self, link: Link, *, again: bool = False) -> bool:
+        """Check the host key; return False where the host is to be asked for another of its keys, which is known.
+
+        Args:
+            link: the connection on which it was shown.
+            again: the host was asked so already.
+        """
         key = link.host_key
-        learned = self.context.host_keys.check(
-            self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
-        )
+        try:
+            learned = self.context.host_keys.check(
+                self._known_as,
+                key.get_name(),
+                key.asbytes(),
+                self.options.known_hosts,
+                self.options.policy,
+                certificate=link.certificate,
+                pins=self.options.pinned,
+                asked=None if again else self._asked,
+            )
+        except OtherKindsError:
+            return False
         if learned is not None:
             self.notices.append(learned.notice())
+        return True
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
-        self.enter(Phase.AUTHENTICATING)
+    def _keys(self, deadline: Deadline) -> list[SigningKey]:
         try:
-            keys = self.context.signing_keys(self.options)
+            return self.context.unlocked_keys(self.options, self.host, deadline, self._guard)
         except OptionError as error:
-            raise AuthenticationError(error.message) from None
+            raise AuthenticationError(error.message, phase=Phase.AUTHENTICATING.value) from None
+
+    def _questions(self, deadline: Deadline) -> Questions:
+        return Questions(
+            self.context.prompts,
+            self.host,
+            self.options.user,
+            self.options.credential_group,
+            deadline,
+            self._guard,
+            passwords=self.options.ask_password is not False,
+        )
+
+    def _log_in(self, link: Link, keys: Sequence[SigningKey], questions: Questions | None, limit: Deadline) -> None:
+        self.enter(Phase.AUTHENTICATING)
         login = Login(link, self.options.user, self._where)
         try:
-            login.run(keys, self.options.password, limit, self._guard)
+            login.run(keys, self.options.password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
+        except AuthenticationError as error:
+            trouble = self.context.keyring.agent_of(self.options).trouble
+            if keys or self.options.password is not None or not trouble:
+                raise
+            raise AuthenticationError(f"{error.message}; {trouble}") from None
 
 
 def _shut(sock: socket.socket) -> None:

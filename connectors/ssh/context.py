@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -12,16 +11,15 @@ from dataclasses import dataclass, field
 
 from sshexec.connectors.base import Context, Deadline
 from sshexec.connectors.options import ConnectorOptions
-from sshexec.connectors.ssh import keys
-from sshexec.connectors.ssh.agent import user_agent
+from sshexec.connectors.ssh.agent import Agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
-from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.keyring import Keyring
+from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
 
 log = logging.getLogger("sshexec.connectors.ssh")
 
-_DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _RESOLVED_FOR = 60.0
 """Seconds for which a resolved name is used again."""
 
@@ -133,26 +131,38 @@ class SshContext(Context):
     def __init__(self) -> None:
         self.host_keys = HostKeys()
         self.resolver = Resolver()
-        self.agent = user_agent()
         self._lock = threading.Lock()
         self._named: set[str] = set()
-        self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
+        self.keyring = Keyring()
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of SSH_AUTH_SOCK."""
+        return self.keyring.agent
 
     def check(self, options: ConnectorOptions) -> None:
-        """Check the key files; each is read once. Name what ssh_config asks for in vain.
+        """Check the keys; each is read once. Name what ssh_config asks for in vain.
 
         Raises:
-            OptionError: a key file is missing, unreadable, no key, or encrypted without the right passphrase.
+            OptionError: a key is missing, unreadable, none, or encrypted without the right passphrase and nobody can
+                be asked for it.
         """
         if not isinstance(options, SshOptions):
             return
         for one in (options, *options.jump):
             for ignored in one.ignored:
                 self._name(ignored)
-            if one.key_files:
-                self.signing_keys(one)
+            self._check_keys(one)
         if options.jump or options.proxy_command:
             raise OptionError("jump hosts and proxy commands are not available yet (ProxyJump, ProxyCommand)")
+
+    def _check_keys(self, options: SshOptions) -> None:
+        if options.key_files or options.private_key is not None:
+            try:
+                self.signing_keys(options)
+            except LockedKeyError:
+                if not self.asks(options):
+                    raise
 
     def _name(self, ignored: str) -> None:
         """Name an option of ssh_config that is not honoured, once."""
@@ -162,67 +172,30 @@ class SshContext(Context):
             self._named.add(ignored)
         log.warning("ssh_config: %s", ignored)
 
-    def signing_keys(self, options: SshOptions) -> list[SigningKey]:
-        """Return the keys to offer, the best first.
+    def asks(self, options: SshOptions) -> bool:
+        """Return whether somebody may be asked for what a host's login needs."""
+        return self.prompts.available and not options.batch_mode
 
-        A configured key is the only one offered; one that ssh_config names may be missing, or encrypted where there is
-        another key or a password. Where neither a key nor a password is configured, the agent's keys and the user's
-        default keys are (see `SshOptions.default_keys`).
+    def signing_keys(self, options: SshOptions) -> list[SigningKey]:
+        """Return the keys to offer, the best first; see `Keyring.signing_keys`.
 
         Raises:
             OptionError: a configured key can't be used.
         """
-        if not options.public_keys:
-            return []
-        secret = options.passphrase.reveal() if options.passphrase is not None else None
-        found = []
-        passed_over = None
-        for file in options.key_files:
-            try:
-                found.append(self._load(file, secret))
-            except OptionError as error:
-                if file not in options.optional_key_files:
-                    raise
-                if os.path.exists(file):
-                    passed_over = passed_over or error
-        if (found and options.default_keys != "also") or options.password is not None:
-            return found
-        blobs = {key.blob for key in found}
-        held = self.agent.keys()
-        found += [key for key in held if key.blob not in blobs]
-        if options.default_keys == "never" or (options.key_files and options.default_keys == "alone"):
-            if passed_over is not None and not found:
-                raise passed_over
-            return found
-        blobs = {key.blob for key in found}
-        for file in _DEFAULT_KEYS:
-            path = os.path.expanduser(file)
-            if os.path.exists(path):
-                try:
-                    key = self._load(path, secret)
-                except OptionError:
-                    continue  # nobody has asked for this key
-                if key.blob not in blobs:
-                    found.append(key)
-        return found
+        return self.keyring.signing_keys(options)
 
-    def _load(self, path: str, passphrase: str | None) -> SigningKey:
-        """Return the key of a file: from the agent where that holds it, so that no passphrase is needed."""
-        state = keys.state(path)
-        with self._lock:
-            before, known = self._keys.get((path, passphrase), (None, None))
-            if known is None or before != state:
-                try:
-                    known = keys.load(path, passphrase)
-                except OptionError as error:
-                    known = self.agent.find(keys.public_part(path)) or error
-                self._keys[path, passphrase] = (state, known)
-        if isinstance(known, OptionError):
-            raise OptionError(known.message)
-        return known
+    def unlocked_keys(
+        self, options: SshOptions, host: str, deadline: Deadline, guard: Callable[[], None]
+    ) -> list[SigningKey]:
+        """Return the keys to offer, asking for passphrases where somebody can be asked; see `Keyring.unlock`.
+
+        Raises:
+            OptionError: a configured key can't be used.
+        """
+        if self.asks(options):
+            return self.keyring.unlock(options, self.prompts, host, deadline, guard)
+        return self.keyring.signing_keys(options)
 
     def close(self) -> None:
-        """Close the agent connection and forget the keys."""
-        self.agent.close()
-        with self._lock:
-            self._keys.clear()
+        """Close the agent connections and forget the keys."""
+        self.keyring.close()

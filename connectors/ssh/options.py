@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from sshexec.connectors.options import ConnectorOptions, Explained, option
-from sshexec.connectors.ssh.hostkeys import Policy
+from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, Policy, pin
 from sshexec.secret import Secret
 
 
@@ -28,12 +28,29 @@ class SshOptions(ConnectorOptions):
     key_file: str | None = option(
         None, "ansible_private_key_file", "ansible_ssh_private_key_file", help="private key file"
     )
-    passphrase: Secret | None = option(None, "ansible_private_key_passphrase", help="passphrase of the private key")
+    private_key: Secret | None = option(
+        None, "ansible_private_key", "ansible_ssh_private_key", help="private key itself, instead of a file's name"
+    )
+    passphrase: Secret | None = option(
+        None,
+        "ansible_private_key_passphrase",
+        "ansible_ssh_private_key_passphrase",
+        help="passphrase of the private key",
+    )
+    credential_group: str = option(
+        "", "sshexec_credential_group", help="hosts that share a password, for questions; default: the login name"
+    )
+    ask_password: bool | None = option(
+        None, "sshexec_ask_password", help="yes: the password is asked for; no: never; default: where keys don't do"
+    )
     connect_timeout: float | None = option(
         None, "ansible_timeout", "ansible_ssh_timeout", help="seconds for connecting", minimum=0.001, maximum=86400
     )
     host_key_checking: bool = option(
         True, "ansible_host_key_checking", "ansible_ssh_host_key_checking", help="whether to check the host key"
+    )
+    pinned: tuple[str, ...] = option(
+        (), PIN_VARIABLE, help="the only host keys that count: `ssh-ed25519 AAAA...`, `SHA256:...`, or a list", read=pin
     )
     jump_password: Secret | None = option(None, "sshexec_jump_password", help="login password of jump hosts")
     jump_key_file: str | None = option(

@@ -56,6 +56,7 @@ class Inherited(NamedTuple):
     global_files: Setting | None
     policy: Policy | None
     key_files: tuple[str, ...]
+    private_key: Secret | None
     passphrase: Secret | None
     connect_timeout: float | None
     agent: str | None
@@ -270,6 +271,7 @@ def _inherited(values: Mapping[str, Any], names: Names, arguments: Arguments, ti
         found.get("globalknownhostsfile"),
         "off" if values.get("host_key_checking") is False else None if policy is None else policy.value,
         values["key_files"] if values.get("key_file") else tuple(_path(each, each.value, names) for each in files),
+        values.get("private_key"),
         values.get("passphrase"),
         timeout or (found["connecttimeout"].value if "connecttimeout" in found else None),
         None if agent is None else _agent(agent, names),
@@ -333,7 +335,9 @@ def _hop_values(query: Query, inherited: Inherited) -> dict[str, Any]:
         if setting is not None:
             query.found.setdefault(key, setting)
     _fill(values, query)
-    if "key_files" not in values and inherited.key_files:
+    if "key_files" not in values and inherited.private_key is not None:
+        values["private_key"] = inherited.private_key
+    elif "key_files" not in values and inherited.key_files:
         values["key_files"] = inherited.key_files
         values["default_keys"] = "also"
     if inherited.policy is not None and "stricthostkeychecking" not in query.found:

@@ -30,11 +30,26 @@ Examples:
   sshexec hosts -i hosts.yml --host web1          one host's variables, as JSON
   sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
   sshexec hosts web1 -i hosts.yml --explain       how it is reached, and what set each setting
+  sshexec hosts scan web -i hosts.yml             the keys that hosts show, for review: see sshexec hosts scan --help
 
 Passwords and the like are shown as ********."""
 
 
-@click.command(epilog=_EPILOG, short_help="show which hosts there are, and their variables")
+class _Hosts(click.Command):
+    """The command, which another one stands behind: ``scan`` as its first word."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the words of this command, or hand them to the other one."""
+        if args[:1] == ["scan"]:
+            from sshexec.cli.scan import command as scan
+
+            return scan.make_context(f"{info_name} scan", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Hosts, epilog=_EPILOG, short_help="show which hosts there are, and their variables")
 @click.argument("pattern", required=False)
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
@@ -49,6 +64,7 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
     """Show the hosts that PATTERN selects (default: all), one a line.
 
     Options that set a connection variable (-u, -c, --private-key ...) and -e say how --explain shall reach the hosts.
+    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
     """
     given, flags = on_command_line(views)
     if (given or views["as_json"]) and not views["explain"]:

@@ -15,7 +15,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import ask_password, connection_options, connection_variables, extra_variables
+from sshexec.cli.variables import connection_options, connection_variables, extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -119,6 +119,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     variables = _variables(options)
 
     from sshexec.cli.foreground import follow
+    from sshexec.cli.questions import terminal_questions
     from sshexec.engine import Engine
 
     if options["spill"]:
@@ -126,17 +127,23 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
     names = Names(inventory, variables)
+    questions = terminal_questions(
+        user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
+    )
     with Engine(
         inventory,
         concurrency=options["forks"],
         processes=options["processes"],
         variables=variables,
         keep=0,
+        ask=questions,
     ) as engine:
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = _report(options, stdout, names)
-        return follow(run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry)
+        return follow(
+            run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry, questions=questions
+        )
 
 
 def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
@@ -196,8 +203,10 @@ def _arguments(text: str | None) -> str | dict[str, Any] | None:
 def _variables(options: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that the command line sets; ``-e`` wins over the options."""
     given = connection_variables(options)
+    given["sshexec_ask_password"] = bool(options["ask_pass"])
+    # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
-        given["ansible_password"] = ask_password(options["user"])
+        given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
     return given | extra_variables(options["extra"])
 
 

@@ -68,7 +68,11 @@ def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
         # The first of OpenSSH's options wins, and this variable is the first that is read.
         "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    variables: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options["private_key"]:
+        # It wins over a key that the inventory has under another name, too.
+        variables |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
+    return variables
 
 
 def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -78,7 +82,7 @@ def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         InputError: as `extra_variables`.
     """
     given, extra = connection_variables(options), extra_variables(options["extra"])
-    flags = {name: _FLAGS[name] for name in given} | dict.fromkeys(extra, "-e")
+    flags = {name: _FLAGS[name] for name in given if name in _FLAGS} | dict.fromkeys(extra, "-e")
     return given | extra, {name: f"command line {flag}" for name, flag in flags.items()}
 
 
@@ -103,11 +107,12 @@ def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
     return variables
 
 
-def ask_password(user: str | None) -> Secret:
-    """Ask for the connection password on the terminal, which need not be standard input.
+def ask_password(flag: str, text: str) -> Secret:
+    """Ask for a password on the terminal, which need not be standard input.
 
     Args:
-        user: for the question; None where it is not known yet.
+        flag: the option that wants it.
+        text: the question.
 
     Raises:
         InputError: there is no terminal to ask at, or no password was given.
@@ -117,13 +122,13 @@ def ask_password(user: str | None) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError("-k: there is no terminal to ask for the password at") from None
+        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
     try:
-        return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
+        return Secret(getpass(text))
     except EOFError:
-        raise InputError("-k: no password was given") from None
+        raise InputError(f"{flag}: no password was given") from None
     except UnicodeDecodeError:
-        raise InputError("-k: the password is not text in this terminal's encoding") from None
+        raise InputError(f"{flag}: the password is not text in this terminal's encoding") from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from sshexec.connectors.base import Connector, Context
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
+from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
@@ -47,14 +48,20 @@ class Plan:
 
 
 class Contexts:
-    """What the connectors of one kind share, made when the first of them is planned."""
+    """What the connectors of one kind share, made when the first of them is planned.
 
-    def __init__(self) -> None:
+    Args:
+        prompts: where they put their questions.
+    """
+
+    def __init__(self, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
         self._made: dict[ConnectorClass, Context] = {}
 
     def __getitem__(self, connector: ConnectorClass) -> Context:
         if connector not in self._made:
-            self._made[connector] = connector.Context()
+            context = self._made[connector] = connector.Context()
+            context.prompts = self._prompts
         return self._made[connector]
 
     def close(self) -> None:
@@ -93,7 +100,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
-        connector, options = _connection(target, contexts)
+        connector, options = connection(target.host, target.variables, contexts)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -143,7 +150,11 @@ def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass,
         InputError: there is no such connector, or an expression is wrong.
     """
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
     if settings:
         variables = {**variables, **render(settings, variables, host)}
     try:
@@ -152,11 +163,24 @@ def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass,
         raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
 
 
-def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
-    connector, variables = reached_by(target.host, target.variables)
+def connection(
+    host: str, variables: Mapping[str, Any], contexts: Contexts | None = None
+) -> tuple[ConnectorClass, ConnectorOptions]:
+    """Return how a host is reached, from its variables; expressions in them are filled in.
+
+    Args:
+        host: inventory name.
+        variables: the host's variables.
+        contexts: where the options are checked further (key files); None leaves that out.
+
+    Raises:
+        InputError: a variable is wrong.
+    """
+    connector, variables = reached_by(host, variables)
     try:
-        options = connector.Options.from_vars(variables, target.host)
-        contexts[connector].check(options)
+        options = connector.Options.from_vars(variables, host)
+        if contexts is not None:
+            contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
