@@ -131,9 +131,9 @@ class SshContext(Context):
     def __init__(self) -> None:
         self.host_keys = HostKeys()
         self.resolver = Resolver()
-        self.keyring = Keyring()
         self._lock = threading.Lock()
         self._named: set[str] = set()
+        self.keyring = Keyring()
 
     @property
     def agent(self) -> Agent:
@@ -152,14 +152,17 @@ class SshContext(Context):
         for one in (options, *options.jump):
             for ignored in one.ignored:
                 self._name(ignored)
-            if one.key_files or one.private_key is not None:
-                try:
-                    self.signing_keys(one)
-                except LockedKeyError:
-                    if not self.asks(one):
-                        raise
+            self._check_keys(one)
         if options.jump or options.proxy_command:
             raise OptionError("jump hosts and proxy commands are not available yet (ProxyJump, ProxyCommand)")
+
+    def _check_keys(self, options: SshOptions) -> None:
+        if options.key_files or options.private_key is not None:
+            try:
+                self.signing_keys(options)
+            except LockedKeyError:
+                if not self.asks(options):
+                    raise
 
     def _name(self, ignored: str) -> None:
         """Name an option of ssh_config that is not honoured, once."""

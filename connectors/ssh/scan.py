@@ -15,6 +15,7 @@ from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
 
 Standing = Literal["new", "known", "CHANGED", "REVOKED"]
@@ -59,7 +60,8 @@ class _Viewer(SshConnector):
     """
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts, kind: str) -> None:
-        super().__init__(host, options, context, timeouts)
+        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
+        super().__init__(host, replace(options, host_key_algorithms=()), context, timeouts)
         self._kind = kind
         self.kind = ""
         self.blob = b""
@@ -75,7 +77,7 @@ class _Viewer(SshConnector):
     def _keys(self, deadline: Deadline) -> list[SigningKey]:
         return []
 
-    def _log_in(self, link: Link, keys: object, questions: object, limit: Deadline) -> None:
+    def _log_in(self, link: Link, keys: Sequence[SigningKey], questions: Questions | None, limit: Deadline) -> None:
         """Send no credential."""
 
 

@@ -39,12 +39,12 @@ HOST_KEY_ALGORITHMS = {
 }
 """Types of host keys, as known_hosts names them, with the signature algorithms to ask for, the best first."""
 
-_CERTIFICATE_ALGORITHMS = {
+CERTIFICATE_ALGORITHMS = {
     kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in HOST_KEY_ALGORITHMS.items()
 }
 """The same for host certificates, which are asked for only where an authority of the host is known."""
 
-_ASKED = HOST_KEY_ALGORITHMS | _CERTIFICATE_ALGORITHMS
+_ASKED = HOST_KEY_ALGORITHMS | CERTIFICATE_ALGORITHMS
 
 
 class LinkDownError(Exception):
@@ -142,8 +142,11 @@ class Link(Transport):
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
         for kind, names in algorithms.items():
-            # As with OpenSSH, a list that was given is not put in another order for the keys that are known.
-            setattr(self, "_host_key_algorithms" if kind == "keys" else f"_preferred_{kind}", names)
+            if kind == "keys":
+                # As with OpenSSH, a list that was given is not put in another order for the keys that are known.
+                self._host_key_algorithms = tuple(n for n in names if not n.endswith(SUFFIX) or n in first)
+            else:
+                setattr(self, f"_preferred_{kind}", names)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._alive_interval, self._alive_count = alive
         self._first_proposal = False

@@ -207,8 +207,6 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
         given |= dict.fromkeys(ways)
-    if options["private_key"]:
-        given |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
     return given | extra_variables(options["extra"])
 
 
