@@ -57,7 +57,7 @@ class Timeouts:
         connect: from name resolution to the end of the key exchange (`ansible_timeout` overrides it for a host).
         auth: authentication.
         command: one task on one host, from an open connection to its result.
-        idle: silence of a running command.
+        idle: silence of a running command that does not read its input either, or a transfer that stands still.
         total: the whole run.
 
     Raises:

@@ -160,6 +160,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _hurried(self) -> bool:
         return self._cancelled or self._ending or self._deadline.expired
 
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that the host may take nothing: until it counts as idle, or as one without a sign of life."""
+        limits = [self.timeouts.idle, self.options.alive_interval * self.options.alive_count or None]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _ready(self) -> Link:
         self._guard()
         link = self._link
@@ -172,7 +178,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         link = self._ready()
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
-            self._files = Files(link, self._guard, self._run)
+            self._files = Files(link, self._guard, self._run, self.timeouts.idle)
         return self._files
 
     @contextlib.contextmanager
@@ -185,16 +191,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 yield
             except ConnectionLostError as error:
                 link = self._link
-                if link is None or not link.packetizer.gave_up or not self._hurried():
+                if link is None or not link.packetizer.gave_up:
                     raise
                 # The end of the connection was our own doing: what matters is why.
                 killed = False if error.started and self._phase is Phase.RUNNING else None
                 if self._cancelled:
                     self._cancelled = False
                     raise CancelledError("cancelled", killed=killed) from None
-                raise CommandTimeoutError(
-                    "the host takes no data any more, and the deadline passed", killed=killed
-                ) from None
+                if self._hurried():
+                    raise CommandTimeoutError(
+                        "the host takes no data any more, and the deadline passed", killed=killed
+                    ) from None
+                if self._patience is not None and self._patience == self.timeouts.idle:
+                    raise CommandTimeoutError(
+                        f"the host took no data for {self._patience:g} s", killed=killed, silence=self._patience
+                    ) from None
+                raise
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
@@ -255,6 +267,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
         link.packetizer.hurried = self._hurried
+        link.packetizer.patience = self._patience
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):

@@ -41,11 +41,13 @@ class Files:
         link: the connection.
         guard: raises CancelledError where the caller has cancelled.
         execute: what runs a command where the host has no SFTP.
+        idle: seconds that a transfer may stand still; None for no limit.
     """
 
-    def __init__(self, link: Link, guard: Callable[[], None], execute: Execute) -> None:
+    def __init__(self, link: Link, guard: Callable[[], None], execute: Execute, idle: float | None = None) -> None:
         self._link = link
         self._guard = guard
+        self._idle = idle
         self._sftp: Sftp | None = None
         self._cat: CatFiles | None = None
         self._execute = execute
@@ -91,7 +93,7 @@ class Files:
         begun = False
         try:
             if session is None or not session.usable:
-                session = self._sftp = Sftp(self._link, self._guard)
+                session = self._sftp = Sftp(self._link, self._guard, self._idle)
                 session.deadline = deadline
                 try:
                     session.start()

@@ -77,11 +77,13 @@ class Sftp:
     Args:
         link: the connection.
         guard: raises where the caller shall wait no longer.
+        idle: seconds that the host may be silent while it owes an answer; None for no limit.
     """
 
-    def __init__(self, link: Link, guard: Callable[[], None]) -> None:
+    def __init__(self, link: Link, guard: Callable[[], None], idle: float | None = None) -> None:
         self._link = link
         self.guard = guard
+        self._idle = idle
         self.deadline = Deadline()
         """By when the requests of the present transfer have to be answered."""
         self._channel: Channel | None = None
@@ -230,8 +232,12 @@ class Sftp:
             raise LinkDownError("the SFTP session ended")
 
     def _pause(self, ready: Callable[[], object]) -> None:
-        if not self._link.wait_until(ready, self.deadline, self.guard):
-            raise CommandTimeoutError("the transfer did not end in time", killed=None)
+        # It ends with whatever comes from the host: each pause is a silence of its own.
+        if self._link.wait_until(ready, self.deadline.sooner(self._idle), self.guard):
+            return
+        if self._idle is not None and not self.deadline.expired:
+            raise CommandTimeoutError(f"the transfer stood still for {self._idle:g} s", silence=self._idle)
+        raise CommandTimeoutError("the transfer did not end in time", killed=None)
 
     def _required(self) -> Channel:
         if self._channel is None:
