@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from sshexec.results import HostResult, RunResult
+from sshexec.results import HostResult, RunResult, base64_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Output:
         stream: stdout or stderr.
         text: whole characters, decoded as they come; bytes that are not UTF-8 become U+FFFD.
         time: seconds since the epoch.
+        data: the bytes themselves, where they were asked for (``binary``).
     """
 
     event: ClassVar[str] = "output"
@@ -62,10 +63,18 @@ class Output:
     stream: Literal["stdout", "stderr"]
     text: str
     time: float
+    data: bytes | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as plain data."""
-        return {"event": self.event, "host": self.host, "stream": self.stream, "text": self.text, "time": self.time}
+        return {
+            "event": self.event,
+            "host": self.host,
+            "stream": self.stream,
+            "text": self.text,
+            "base64": base64_of(self.data),
+            "time": self.time,
+        }
 
 
 @dataclass(frozen=True, slots=True)

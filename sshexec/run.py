@@ -184,7 +184,7 @@ class Run:
             event = self._queue.popleft()
             resume = False
             if isinstance(event, Output):
-                self._queued_output -= len(event.text) + _OVERHEAD
+                self._queued_output -= _weight(event)
                 resume = self._paused and self._queued_output < QUEUED // 2
         if resume:
             self._pause(False)
@@ -249,7 +249,7 @@ class Run:
             return
         self._queue.append(event)
         if isinstance(event, Output):
-            self._queued_output += len(event.text) + _OVERHEAD
+            self._queued_output += _weight(event)
 
     def _pause(self, paused: bool) -> None:
         # One at a time: a pause that overtook its end would hold the hosts for ever.
@@ -347,6 +347,10 @@ class Run:
                 return
             self._timers.append(timer)
         timer.start()
+
+
+def _weight(event: Output) -> int:
+    return len(event.text) + len(event.data or b"") + _OVERHEAD
 
 
 def _call(listeners: Sequence[Callable[[], None]]) -> None:

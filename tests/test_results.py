@@ -156,6 +156,8 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "spilled",
         "killed",
         "notices",
+        "stdout_base64",
+        "stderr_base64",
         "result",
     ]
 

@@ -87,7 +87,8 @@ class Turn:
         if job.watch:
             self.emit((HostStarted(host, self._started),))
         task = job.task
-        output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None)
+        folder = None if task.output_dir is None else os.path.join(task.output_dir, _folder(host))
+        output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None, folder)
         try:
             result = self._attempt(connections, contexts, output)
         except HostError as error:
@@ -170,8 +171,9 @@ class Turn:
         if decoder is None:
             decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(data)
-        if text:
-            self.emit((OutputEvent(self.plan.host, stream, text, time.time()),))
+        exact = data if self.job.task.binary else None
+        if text or exact:
+            self.emit((OutputEvent(self.plan.host, stream, text, time.time(), exact),))
 
     def _flush(self) -> None:
         streams: tuple[Stream, ...] = ("stdout", "stderr")
@@ -222,6 +224,13 @@ class Turn:
     ) -> HostResult:
         if cause is None and status == "failed":
             cause = "nonzero" if data.get("rc") else "failed"
+        exact = output is not None and self.job.task.binary
+        if output is not None:
+            output.close()  # what can't be written any more is known only then
+            self._notices += [
+                {"notice": "output_file", "message": f"output is not in its file: {problem}", "problem": problem}
+                for problem in output.problems
+            ]
         return HostResult(
             self.plan.host,
             status,
@@ -234,7 +243,15 @@ class Turn:
             spilled=output.spilled if output else {},
             killed=killed,
             notices=tuple(self._notices),
+            stdout_bytes=output.exact("stdout") if exact and output else None,
+            stderr_bytes=output.exact("stderr") if exact and output else None,
         )
+
+
+def _folder(host: str) -> str:
+    """Return the name of a host's directory; no name leads out of the one above."""
+    name = host.replace("/", "%2F").replace("\0", "%00")
+    return name.replace(".", "%2E") if name in ("", ".", "..") else name
 
 
 def _status(data: Mapping[str, Any]) -> Status:
