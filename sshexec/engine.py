@@ -158,13 +158,7 @@ class Engine:
         expect.mapping("environment", environment)
         expect.mapping("variables", variables)
         expect.count("output_limit", output_limit, "bytes")
-        if args is not None and not isinstance(args, (str, Mapping)):
-            raise ArgumentError(
-                f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
-            )
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+        _check_texts(pattern, args)
         _check_directories(spill=spill, output_dir=output_dir)
         task = Task(
             module,
@@ -370,6 +364,16 @@ class _Stream(Iterator[Event]):
         """Cancel the run, if it still goes on."""
         self._run.drop_events()
         self._cancel()
+
+
+def _check_texts(pattern: object, args: object) -> None:
+    if args is not None and not isinstance(args, (str, Mapping)):
+        raise ArgumentError(
+            f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
+        )
+    texts = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
 
 
 def _check_directories(**folders: object) -> None:
