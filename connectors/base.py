@@ -207,6 +207,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file on the host atomically: temporary name in the same directory, mode, rename.
 
@@ -215,7 +216,9 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
             path: absolute, or relative to the login directory; names that are not UTF-8 use surrogateescape.
             deadline: by when.
             mode: permission bits; None keeps those of a file that is replaced, else the host's umask decides.
-            progress: called with the number of bytes sent so far.
+            progress: called with the number of bytes that have arrived so far.
+            sha1: of the content, in hexadecimal, where it is known: then an upload of 4 MiB or more that a lost
+                connection broke off goes on where it ended.
 
         Raises:
             TransferError: the host refused (disk full, permission, no such directory); no partial file is left.
@@ -224,9 +227,22 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
 
     @abstractmethod
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file of the host into an open binary file.
+
+        Args:
+            path: as in `put`.
+            target: gets the bytes.
+            deadline: by when.
+            progress: called with the number of bytes so far, those before ``offset`` among them.
+            offset: where to begin.
 
         Raises:
             TransferError: the file is missing, unreadable or a directory.

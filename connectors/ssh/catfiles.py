@@ -8,15 +8,18 @@ import secrets
 from collections.abc import Callable
 from typing import BinaryIO
 
-from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.base import Command, Deadline
+from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
+from sshexec.connectors.ssh.resume import Execute, PartialGoneError, arrived, temporary_name
 from sshexec.errors import HostError, TransferError
-
-Execute = Callable[[Command, Output, Deadline], Completed]
 
 _DIRECTORY = 21
 """Exit status of our scripts for a path that is a directory (EISDIR)."""
+
+_TAKEN, _GONE = 22, 23
+"""Exit statuses for a temporary file that is there already, and for one that is not the content any more."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -26,17 +29,22 @@ _CLEANUP = 3.0
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
+[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] && exit 22; exit 1; }
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
-set -C
-if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && trap - EXIT
+# Without a mode to set, the umask decides, as for any new file.
+cat >>"$t" && { [ -e "$t" ] || exit 23; } && chmod -- "${m:-=rw}" "$t" && trap - EXIT
 """
-_MOVE = """LC_ALL=C; export LC_ALL
+_MOVE = f"""LC_ALL=C; export LC_ALL
+{LOOK}
+if [ -n "$3" ]; then s=$(sum "$1"); [ -e "$1" ] || exit 23
+[ -z "$s" ] || [ "${{s%% *}}" = "$3" ] || {{ rm -f -- "$1"; exit 23; }}; fi
 mv -f -- "$1" "$2" && exit
 r=$?; rm -f -- "$1"; exit $r
 """
 _REMOVE = 'rm -f -- "$1"'
 _GET = """LC_ALL=C; export LC_ALL
 [ -d "$1" ] && exit 21
+[ -z "$2" ] || exec tail -c +"$2" <"$1"
 exec cat <"$1"
 """
 
@@ -59,16 +67,36 @@ class CatFiles:
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        content: str | None = None,
     ) -> None:
-        """Write a file (see `Connector.put`)."""
+        """Write a file (see `Connector.put`).
+
+        Args:
+            file: what to send.
+            path: where to.
+            deadline: by when.
+            mode: permission bits.
+            progress: gets the number of bytes sent so far.
+            content: SHA-1, where the upload shall be resumable; `file` can be sought in then.
+
+        Raises:
+            PartialGoneError: another upload of the same content came in between.
+        """
         path = _no_option(path)
         folder, base = os.path.split(path)
         temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
-        command = _command(_PUT, path, temporary, "" if mode is None else f"{mode & 0o7777:o}")
-        source = file if progress is None else _Counted(file, progress)
+        start = 0
+        if content is not None:
+            name = temporary_name(os.fsencode(path), content, private=True)
+            temporary = os.fsdecode(name)
+            start = arrived(self._execute, name, file, deadline) or 0
+            file.seek(start)
+        bits = "" if mode is None else f"{mode & 0o7777:o}"
+        command = _command(_PUT, path, temporary, bits, str(start or ""))
+        source = file if progress is None else _Counted(file, progress, start)
         self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
         try:
-            move = Command(_command(_MOVE, temporary, path), verbatim=True)
+            move = Command(_command(_MOVE, temporary, path, content or ""), verbatim=True)
             self._run(move, Output(4096), path, deadline)
         except BaseException:
             with contextlib.suppress(HostError):
@@ -77,10 +105,16 @@ class CatFiles:
             raise
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
-        read = 0
+        read = offset
 
         def keep(stream: Stream, data: bytes) -> None:
             nonlocal read
@@ -90,11 +124,14 @@ class CatFiles:
                 if progress is not None:
                     progress(read)
 
-        command = Command(_command(_GET, _no_option(path)), verbatim=True)
+        # `tail` counts from 1.
+        command = Command(_command(_GET, _no_option(path), str(offset + 1) if offset else ""), verbatim=True)
         self._run(command, Output(4096, tee=keep), path, deadline)
 
     def _run(self, command: Command, output: Output, path: str, deadline: Deadline) -> None:
         completed = self._execute(command, output, deadline)
+        if completed.rc in (_TAKEN, _GONE):
+            raise PartialGoneError
         if completed.rc:
             raise _failure(path, completed.rc, output.text("stderr").strip())
 
@@ -105,12 +142,13 @@ class _Counted:
     Args:
         file: the file.
         progress: called with the number of bytes so far.
+        start: where the file begins to be read.
     """
 
-    def __init__(self, file: BinaryIO, progress: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None], start: int = 0) -> None:
         self._file = file
         self._progress = progress
-        self._read = 0
+        self._read = start
 
     def read(self, size: int) -> bytes:
         """Return the next piece."""

@@ -120,17 +120,24 @@ class SshConnector(Connector[SshOptions, SshContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
-            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
+            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
-            self._transfer(deadline).get(path, target, deadline, progress=progress)
+            self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""

@@ -27,6 +27,9 @@ FOR_READING = 0x1
 FOR_CREATING = 0x2 | 0x8 | 0x20
 """Write, create, and fail where the file is there already."""
 
+FOR_GOING_ON = 0x2
+"""Write to a file that is there."""
+
 END, NO_FILE, NO_PERMISSION, FAILURE, BAD_MESSAGE, UNSUPPORTED = 1, 2, 3, 4, 5, 8
 _LONGEST = 1024 * 1024
 
