@@ -14,6 +14,10 @@ Source = bytes | Path | BinaryIO
 """What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
 
 
+RESUMABLE = 4 * 2**20
+"""Bytes from which on a transfer can be resumed: of less, the questions would cost as much as they save."""
+
+
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Open what is to be sent.

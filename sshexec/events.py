@@ -78,6 +78,37 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """A host has received or sent more of what is transferred; at most about four times a second, and at the end.
+
+    Args:
+        host: inventory name.
+        path: what is transferred, as the host calls it.
+        done: bytes so far.
+        total: bytes in all; None where that is not known.
+        time: seconds since the epoch.
+    """
+
+    event: ClassVar[str] = "transfer_progress"
+    host: str
+    path: str
+    done: int
+    total: int | None
+    time: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as plain data."""
+        return {
+            "event": self.event,
+            "host": self.host,
+            "path": self.path,
+            "done": self.done,
+            "total": self.total,
+            "time": self.time,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class HostFinished:
     """A host's result is there.
 
@@ -116,4 +147,4 @@ class RunFinished:
         return {"event": self.event, **whole}
 
 
-Event = HostStarted | HostPhase | Output | HostFinished | RunFinished
+Event = HostStarted | HostPhase | Output | TransferProgress | HostFinished | RunFinished

@@ -16,11 +16,8 @@ from sshexec.connectors.base import Command, Completed, Deadline
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import quote
-from sshexec.connectors.source import Source
+from sshexec.connectors.source import RESUMABLE, Source
 from sshexec.errors import CommandTimeoutError, ConnectionLostError, UnreachableError
-
-RESUMABLE = 4 * 2**20
-"""Bytes from which on an upload can be resumed: of less, the questions would cost as much as they save."""
 
 Execute = Callable[[Command, Output, Deadline], Completed]
 

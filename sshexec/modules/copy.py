@@ -257,11 +257,15 @@ class Copy(Module):
         """Send the content, and return what is left to set."""
         validate = self.arguments["validate"]
         if not validate:
-            connector.put(job.source, job.path, invocation.deadline, mode=wish.bits)
+            progress = invocation.progress(job.path, job.facts.size)
+            connector.put(
+                job.source, job.path, invocation.deadline, mode=wish.bits, progress=progress, sha1=job.facts.sha1
+            )
             return wish
         folder, slash, _ = job.path.rpartition("/")
         temporary = f"{folder}{slash}.sshexec-{secrets.token_hex(8)}"
-        connector.put(job.source, temporary, invocation.deadline, mode=wish.bits)
+        progress = invocation.progress(job.path, job.facts.size)
+        connector.put(job.source, temporary, invocation.deadline, mode=wish.bits, progress=progress)
         return Wish(wish.path, wish.owner, wish.group, wish.bits, wish.keep, temporary, validate)
 
     def _settled(self, connector: Connector[Any, Any], invocation: Invocation, wish: Wish) -> Found:

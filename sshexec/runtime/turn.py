@@ -14,7 +14,7 @@ from sshexec.connectors.base import Connector, Phase
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Budget, Output, Stream
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, InputError
-from sshexec.events import HostFinished, HostPhase, HostStarted
+from sshexec.events import HostFinished, HostPhase, HostStarted, TransferProgress
 from sshexec.events import Output as OutputEvent
 from sshexec.modules.base import Invocation
 from sshexec.results import HostResult, Status
@@ -24,6 +24,9 @@ from sshexec.runtime.plan import Contexts, Plan
 from sshexec.secret import hide
 
 log = logging.getLogger(__name__)
+
+_PROGRESS_INTERVAL = 0.25
+"""Seconds between two tellings of how far a host's transfer is."""
 
 
 class Turn:
@@ -44,6 +47,7 @@ class Turn:
         "_notices",
         "_owner",
         "_phase",
+        "_progress_told",
         "_started",
         "_stop",
         "budget",
@@ -67,6 +71,7 @@ class Turn:
         self._stop: Stop | None = None
         self._started: float | None = None
         self._owner = os.getpid()
+        self._progress_told: float | None = None
 
     def stop(self, stop: Stop) -> None:
         """End the turn soon, from any thread or greenlet."""
@@ -138,7 +143,13 @@ class Turn:
                 self._enter(Phase.RUNNING)
             self._deadline = Deadline.after(self._limit)
             invocation = Invocation(
-                self.plan.host, output, self._deadline, task.check, task.diff, self.plan.environment
+                self.plan.host,
+                output,
+                self._deadline,
+                task.check,
+                task.diff,
+                self.plan.environment,
+                self._progress if self.job.watch else None,
             )
             data = self.plan.module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
@@ -164,6 +175,17 @@ class Turn:
             return
         self._phase = phase
         self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+
+    def _progress(self, path: str, done: int, total: int | None) -> None:
+        now = time.time()
+        told = self._progress_told
+        if told is None:
+            self._progress_told = told = now
+        if done != total and 0 <= now - told < _PROGRESS_INTERVAL:
+            return
+        self._progress_told = now
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self.emit((TransferProgress(self.plan.host, shown, done, total, now),))
 
     def _tee(self, stream: Stream, data: bytes) -> None:
         self.flowing.wait(self._deadline.remaining())
