@@ -12,9 +12,11 @@ class Way:
 
     Args:
         port: where to.
+        delay: seconds that everything is under way, in each direction.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, delay: float = 0.0) -> None:
+        self._delay = delay
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -53,5 +55,6 @@ class Way:
                 if source in self._swallowing:
                     self._closed.wait()
                     return
+                self._closed.wait(self._delay)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)

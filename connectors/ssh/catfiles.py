@@ -175,7 +175,9 @@ def _failure(path: str, rc: int, text: str) -> TransferError:
         reason, what = "is_directory", "is a directory"
     elif "no space left" in words or "quota" in words:
         reason, what = "no_space", "no space left on device"
-    elif "permission denied" in words:
+    elif "read-only file system" in words:
+        reason, what = "permission", "read-only file system"
+    elif "permission denied" in words or "operation not permitted" in words:
         reason, what = "permission", "permission denied"
     elif "no such file" in words or "nonexistent" in words:
         reason, what = "missing", "no such file or directory"

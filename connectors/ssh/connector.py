@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.auth import Login
@@ -138,6 +138,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
             self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files, several of them at once where the host has SFTP (see `Connector.put_all`)."""
+        with self._errors(deadline):
+            if self._transfer(deadline).put_all(uploads, deadline, progress=progress):
+                return
+        super().put_all(uploads, deadline, progress=progress)
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files, several of them at once where the host has SFTP (see `Connector.get_all`)."""
+        with self._errors(deadline):
+            if self._transfer(deadline).get_all(paths, take, deadline):
+                return
+        super().get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""

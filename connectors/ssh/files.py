@@ -6,12 +6,12 @@ import contextlib
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.base import Deadline, Upload
 from sshexec.connectors.source import Source, opened
-from sshexec.connectors.ssh import sftp
+from sshexec.connectors.ssh import flights, sftp
 from sshexec.connectors.ssh.catfiles import CatFiles
 from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.resume import (
@@ -109,6 +109,53 @@ class Files:
                 self._fallback().get(path, target, deadline, progress=progress, offset=offset)
             else:
                 _download(session, path, target, progress, offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> bool:
+        """Write several files (see `Connector.put_all`); return False where the host has no SFTP to do it with."""
+        small = [upload for upload in uploads if _is_small(upload.source)]
+        total = 0
+
+        def tell(size: int) -> None:
+            nonlocal total
+            total = size
+            if progress is not None:
+                progress(total)
+
+        done: set[int] = set()
+
+        def sent(upload: Upload, size: int) -> None:
+            done.add(id(upload))
+            tell(total + size)
+
+        if small:
+            with self._session(small[0].path, deadline) as session:
+                if session is None:
+                    return False
+                flights.send(session, small, sent)
+        # Why something was refused is told in full by the way of a single file.
+        for upload in uploads:
+            if id(upload) not in done:
+                before = total
+                self.put(
+                    upload.source,
+                    upload.path,
+                    deadline,
+                    mode=upload.mode,
+                    progress=lambda size, before=before: tell(before + size),  # type: ignore[misc]
+                    sha1=upload.sha1,
+                )
+        return True
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> bool:
+        """Read several small files (see `Connector.get_all`); return False where the host has no SFTP for it."""
+        if paths:
+            with self._session(paths[0], deadline) as session:
+                if session is None:
+                    return False
+                flights.receive(session, paths, take)
+        return True
 
     def _fallback(self) -> CatFiles:
         if self._cat is None:
@@ -285,7 +332,7 @@ class _Upload:
         session.wait(session.request(sftp.RENAME, strings(self._temporary, self._name)))
 
     def _clean_up(self, handle: bytes | None) -> int | None:
-        """Remove the temporary file; return how much space the file system had left with it (None: unknown)."""
+        """Remove the temporary file; return the space that the file system had left (None: unknown; -1: read-only)."""
         session = self._sftp
         session.deadline = Deadline.after(_CLEANUP)
         guard, session.guard = session.guard, _never
@@ -299,6 +346,8 @@ class _Upload:
                     answer = session.wait(session.extended(b"statvfs@openssh.com", folder))
                     _size, fragment, _blocks, _free, available = struct.unpack_from(">QQQQQ", answer, 0)
                     free = fragment * available
+                    if struct.unpack_from(">Q", answer, 72)[0] & 1:  # ST_RDONLY
+                        free = -1
             session.wait(session.request(sftp.REMOVE, strings(self._temporary)))
         except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
             pass
@@ -309,6 +358,8 @@ class _Upload:
     def _explain(self, error: SftpError, free: int | None) -> TransferError:
         """Say more than SFTP's "Failure", where more is known."""
         if error.code == sftp.FAILURE:
+            if free == -1:
+                return TransferError(f"{self._path}: read-only file system", path=self._path, reason="permission")
             if free is not None and free < self._sftp.chunk:
                 return _error(self._path, "no_space")
             if self._is_directory():
@@ -321,6 +372,13 @@ class _Upload:
             return sftp.attributes_of(session.wait(session.request(sftp.STAT, strings(self._name)))).is_directory
         except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
             return False
+
+
+def _is_small(source: Source) -> bool:
+    if isinstance(source, bytes):
+        return len(source) <= flights.SMALL
+    # What can't be read is told by the way of a single file.
+    return isinstance(source, os.PathLike) and os.path.isfile(source) and os.path.getsize(source) <= flights.SMALL
 
 
 def _download(
