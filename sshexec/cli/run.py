@@ -77,6 +77,7 @@ once."""
 )
 @click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10).")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
+@click.option("--idle-timeout", type=seconds, help="Seconds that a command may be silent, or a transfer stand still.")
 @click.option("--run-timeout", type=seconds, help="Seconds for the whole run.")
 @click.option(
     "--serial", type=serial, metavar="SIZES", help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%."
@@ -133,6 +134,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     variables = _variables(options)
 
     from sshexec.cli.foreground import follow
+    from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
 
     for flag in ("spill", "output_dir"):
@@ -148,6 +150,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         concurrency=options["forks"],
         processes=options["processes"],
         variables=variables,
+        timeouts=Timeouts(idle=options["idle_timeout"]),
         keep=0,
     ) as engine:
         run = _start(engine, hosts, options)
