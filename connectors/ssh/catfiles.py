@@ -12,7 +12,7 @@ from sshexec.connectors.base import Command, Deadline
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
-from sshexec.connectors.ssh.resume import Execute, PartialGoneError, arrived, temporary_name
+from sshexec.connectors.ssh.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
@@ -89,7 +89,8 @@ class CatFiles:
         if content is not None:
             name = temporary_name(os.fsencode(path), content, private=True)
             temporary = os.fsdecode(name)
-            start = arrived(self._execute, name, file, deadline) or 0
+            with contextlib.suppress(CantAskError):
+                start = arrived(self._execute, name, file, deadline) or 0
             file.seek(start)
         bits = "" if mode is None else f"{mode & 0o7777:o}"
         command = _command(_PUT, path, temporary, bits, str(start or ""))

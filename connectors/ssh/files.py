@@ -7,6 +7,7 @@ import os
 import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO
 
 from sshexec.connectors.base import Deadline, Upload
@@ -15,11 +16,13 @@ from sshexec.connectors.ssh import flights, sftp
 from sshexec.connectors.ssh.catfiles import CatFiles
 from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.resume import (
+    CantAskError,
     Execute,
     PartialGoneError,
     PartialThereError,
     arrived,
     content_of,
+    read_back,
     temporary_name,
 )
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
@@ -84,7 +87,7 @@ class Files:
                     return
                 except PartialThereError as there:
                     # It may have been looked at before; then somebody else was faster, or makes it anew.
-                    start = None if start is not None else arrived(self._execute, there.temporary, file, deadline)
+                    start = None if start is not None else self._arrived(path, there.temporary, file, deadline)
                 except PartialGoneError:
                     if content is None:
                         raise TransferError(f"{path}: its temporary file was removed", path=path) from None
@@ -114,39 +117,11 @@ class Files:
         self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
     ) -> bool:
         """Write several files (see `Connector.put_all`); return False where the host has no SFTP to do it with."""
-        small = [upload for upload in uploads if _is_small(upload.source)]
-        total = 0
 
-        def tell(size: int) -> None:
-            nonlocal total
-            total = size
-            if progress is not None:
-                progress(total)
+        def put(upload: Upload, told: Callable[[int], None]) -> None:
+            self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
 
-        done: set[int] = set()
-
-        def sent(upload: Upload, size: int) -> None:
-            done.add(id(upload))
-            tell(total + size)
-
-        if small:
-            with self._session(small[0].path, deadline) as session:
-                if session is None:
-                    return False
-                flights.send(session, small, sent)
-        # Why something was refused is told in full by the way of a single file.
-        for upload in uploads:
-            if id(upload) not in done:
-                before = total
-                self.put(
-                    upload.source,
-                    upload.path,
-                    deadline,
-                    mode=upload.mode,
-                    progress=lambda size, before=before: tell(before + size),  # type: ignore[misc]
-                    sha1=upload.sha1,
-                )
-        return True
+        return flights.put_all(uploads, lambda path: self._session(path, deadline), put, progress)
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> bool:
         """Read several small files (see `Connector.get_all`); return False where the host has no SFTP for it."""
@@ -156,6 +131,20 @@ class Files:
                     return False
                 flights.receive(session, paths, take)
         return True
+
+    def _arrived(self, path: str, temporary: bytes, file: BinaryIO, deadline: Deadline) -> int | None:
+        """Return how many bytes of an upload have arrived already; None where what is there can't be used."""
+        try:
+            return arrived(self._execute, temporary, file, deadline)
+        except CantAskError:
+            with self._session(path, deadline) as session:
+                if session is None:
+                    return None
+                fetch = partial(_download, session, os.fsdecode(temporary))
+                try:
+                    return read_back(session, temporary, file, lambda target: fetch(target, None))
+                except SftpError:
+                    return None
 
     def _fallback(self) -> CatFiles:
         if self._cat is None:
@@ -372,13 +361,6 @@ class _Upload:
             return sftp.attributes_of(session.wait(session.request(sftp.STAT, strings(self._name)))).is_directory
         except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
             return False
-
-
-def _is_small(source: Source) -> bool:
-    if isinstance(source, bytes):
-        return len(source) <= flights.SMALL
-    # What can't be read is told by the way of a single file.
-    return isinstance(source, os.PathLike) and os.path.isfile(source) and os.path.getsize(source) <= flights.SMALL
 
 
 def _download(

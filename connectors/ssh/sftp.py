@@ -19,6 +19,7 @@ from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CommandTimeoutError
 
 OPEN, CLOSE, READ, WRITE, FSETSTAT, REMOVE, STAT, EXTENDED = 3, 4, 5, 6, 10, 13, 17, 200
+LSTAT, FSTAT = 7, 8
 RENAME = 18
 _INIT, _VERSION, _STATUS, _HANDLE, _DATA, _ATTRS, _EXTENDED_REPLY = 1, 2, 101, 102, 103, 105, 201
 _SIZE, _OWNER, _PERMISSIONS = 0x1, 0x2, 0x4

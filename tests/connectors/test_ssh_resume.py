@@ -20,8 +20,8 @@ from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostEr
 from tests.testbed import Sshd
 
 SOON = 60.0
-SIZE = 24_000_000
-ENOUGH = 6_000_000
+SIZE = 12_000_000
+ENOUGH = 4_000_000
 
 
 def opened(server: Sshd) -> SshConnector:
@@ -39,6 +39,14 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     other = Sshd(tmp_path_factory.mktemp("cat"), sftp=False).start()
     yield other
     other.stop()
+
+
+@pytest.fixture(scope="module")
+def only_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A server that runs no command."""
+    server = Sshd(tmp_path_factory.mktemp("files"), "ForceCommand internal-sftp").start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -159,14 +167,12 @@ def test_what_somebody_else_has_put_there_is_left_alone(server: Sshd, content: P
     assert sorted(os.listdir(place)) == sorted([left.name, "file", *(["trap"] if kind == "link" else [])])
 
 
-def test_two_at_once(server: Sshd, content: Path, place: Path) -> None:
-    for _ in range(2):
-        with ThreadPoolExecutor(4) as pool:
-            for each in [pool.submit(send, server, content, place / "file", 0o600) for _ in range(4)]:
-                each.result()
-        assert (place / "file").read_bytes() == content.read_bytes()
-        assert os.listdir(place) == ["file"]
-        (place / "file").unlink()
+def test_several_at_once(server: Sshd, content: Path, place: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        for each in [pool.submit(send, server, content, place / "file", 0o600) for _ in range(4)]:
+            each.result()
+    assert (place / "file").read_bytes() == content.read_bytes()
+    assert os.listdir(place) == ["file"]
 
 
 def test_a_deadline_or_cancel_leaves_nothing(server: Sshd, content: Path, place: Path) -> None:
@@ -198,18 +204,27 @@ def test_a_full_disk_leaves_nothing(server: Sshd, content: Path, small_disk: Pat
     assert (small_disk / "file").read_text() == "old"
 
 
-def test_a_login_that_may_only_transfer_files(tmp_path: Path, content: Path, place: Path) -> None:
-    server = Sshd(tmp_path / "sshd", "ForceCommand internal-sftp").start()
-    try:
-        # That which is there can't be hashed, so it is not used.
-        first = Sshd(tmp_path / "other", sftp=True).start()
-        left = broken_off(first, content, place / "file")
-        first.stop()
-        assert send(server, content, place / "file")[0] < ENOUGH
-        assert (place / "file").read_bytes() == content.read_bytes()
-        assert left.exists()
-    finally:
-        server.stop()
+@pytest.mark.parametrize("what", ["good", "damaged", "link", "owner"])
+def test_a_login_that_may_only_transfer_files_reads_back(
+    sshd: Sshd, only_files: Sshd, content: Path, place: Path, what: str
+) -> None:
+    left = broken_off(sshd, content, place / "file")
+    size = left.stat().st_size
+    if what == "damaged":
+        with left.open("r+b") as file:
+            file.write(b"damaged")
+    elif what == "link":
+        left.rename(place / "trap")
+        left.symlink_to(place / "trap")
+    elif what == "owner":
+        if os.geteuid() != 0:
+            pytest.skip("no right to give a file away")
+        os.chown(left, 65534, 65534)
+    begun = send(only_files, content, place / "file")[0]
+    assert begun >= size if what == "good" else begun < ENOUGH
+    assert (place / "file").read_bytes() == content.read_bytes()
+    kept = {"link": [left.name, "trap"], "owner": [left.name]}.get(what, [])
+    assert sorted(os.listdir(place)) == sorted(["file", *kept])
 
 
 @pytest.mark.parametrize("offset", [1, 261_120, 5_000_001, SIZE])
