@@ -11,20 +11,20 @@ from functools import partial
 from typing import BinaryIO
 
 from sshexec.connectors.base import Deadline, Upload
-from sshexec.connectors.source import Source, opened
-from sshexec.connectors.ssh import flights, sftp
-from sshexec.connectors.ssh.catfiles import CatFiles
-from sshexec.connectors.ssh.keys import strings
-from sshexec.connectors.ssh.resume import (
+from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.resume import (
     CantAskError,
     Execute,
     PartialGoneError,
     PartialThereError,
     arrived,
     content_of,
-    read_back,
     temporary_name,
 )
+from sshexec.connectors.source import Source, opened
+from sshexec.connectors.ssh import flights, sftp
+from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError

@@ -12,7 +12,7 @@ from sshexec.connectors.base import Command, Deadline
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
-from sshexec.connectors.ssh.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
+from sshexec.connectors.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
