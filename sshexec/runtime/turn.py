@@ -21,12 +21,16 @@ from sshexec.results import HostResult, Status
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan
+from sshexec.runtime.slots import NoSlotError, Slots
 from sshexec.secret import hide
 
 log = logging.getLogger(__name__)
 
 _PROGRESS_INTERVAL = 0.25
 """Seconds between two tellings of how far a host's transfer is."""
+
+_UNANSWERED = (Phase.RESOLVING, Phase.CONNECTING)
+"""What a host that is switched off never gets beyond."""
 
 
 class Turn:
@@ -38,6 +42,7 @@ class Turn:
         emit: where its events go.
         budget: the run's memory for output.
         flowing: cleared while nobody takes the job's output.
+        slots: where this turn's slot is lent and claimed.
     """
 
     __slots__ = (
@@ -48,16 +53,22 @@ class Turn:
         "_owner",
         "_phase",
         "_progress_told",
+        "_slots",
         "_started",
         "_stop",
+        "answered",
         "budget",
         "emit",
         "flowing",
         "job",
+        "patient",
         "plan",
+        "waiting_since",
     )
 
-    def __init__(self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event) -> None:
+    def __init__(
+        self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event, slots: Slots
+    ) -> None:
         self.job = job
         self.plan = plan
         self.emit = emit
@@ -72,6 +83,10 @@ class Turn:
         self._started: float | None = None
         self._owner = os.getpid()
         self._progress_told: float | None = None
+        self._slots = slots
+        self.waiting_since: float | None = None
+        self.answered = False
+        self.patient = False
 
     def stop(self, stop: Stop) -> None:
         """End the turn soon, from any thread or greenlet."""
@@ -85,17 +100,21 @@ class Turn:
         data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
         self.emit((HostFinished(HostResult(self.plan.host, "cancelled", data, cause=stop.cause)),))
 
-    def run(self, connections: Connections, contexts: Contexts) -> None:
-        """Do it and emit exactly one HostFinished."""
+    def run(self, connections: Connections, contexts: Contexts) -> bool:
+        """Do it and emit exactly one HostFinished; False where the turn has to come again, and nothing was done yet."""
         job, host = self.job, self.plan.host
-        self._started = time.time()
-        if job.watch:
-            self.emit((HostStarted(host, self._started),))
+        if self._started is None:
+            self._started = time.time()
+            if job.watch:
+                self.emit((HostStarted(host, self._started),))
         task = job.task
         folder = None if task.output_dir is None else os.path.join(task.output_dir, _folder(host))
         output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None, folder)
         try:
             result = self._attempt(connections, contexts, output)
+        except NoSlotError:
+            self._enter(Phase.WAITING)
+            return False
         except HostError as error:
             result = self._broken(error, output)
         except InputError as error:
@@ -109,6 +128,7 @@ class Turn:
             output.close()
         self._flush()
         self.emit((HostFinished(result),))
+        return True
 
     def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
         reused = connections.take(self.plan)
@@ -130,8 +150,8 @@ class Turn:
         self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
     ) -> HostResult:
         self._connector = connector
-        if self.job.watch:
-            connector.on_phase = self._enter
+        connector.on_phase = self._enter
+        connector.on_answer = self._answer
         clean = False
         try:
             if self._stop is not None:
@@ -139,8 +159,7 @@ class Turn:
             if fresh:
                 connector.open(Deadline())
             task = self.job.task
-            if self.job.watch:
-                self._enter(Phase.RUNNING)
+            self._enter(Phase.RUNNING)
             self._deadline = Deadline.after(self._limit)
             invocation = Invocation(
                 self.plan.host,
@@ -174,7 +193,19 @@ class Turn:
         if phase is self._phase:
             return
         self._phase = phase
-        self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+        if phase in _UNANSWERED:
+            if self.waiting_since is None:
+                self.waiting_since, self.answered = time.monotonic(), False
+        elif self.waiting_since is not None:
+            self.waiting_since = None
+            if phase is not Phase.WAITING:
+                self._slots.claim(self)
+        if self.job.watch:
+            self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+
+    def _answer(self) -> None:
+        self.waiting_since, self.answered = time.monotonic(), True
+        self._slots.claim(self)
 
     def _progress(self, path: str, done: int, total: int | None) -> None:
         now = time.time()
