@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import BinaryIO
 
-from sshexec.connectors.base import Command, Deadline
+from sshexec.connectors.base import Command, Deadline, Upload
+from sshexec.connectors.catmany import get_together, put_together
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
 from sshexec.connectors.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
+from sshexec.connectors.source import opened
+from sshexec.connectors.together import put_all
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
@@ -128,6 +132,36 @@ class CatFiles:
         # `tail` counts from 1.
         command = Command(_command(_GET, _no_option(path), str(offset + 1) if offset else ""), verbatim=True)
         self._run(command, Output(4096, tee=keep), path, deadline)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files (see `Connector.put_all`)."""
+
+        def put(upload: Upload, told: Callable[[int], None]) -> None:
+            with opened(upload.source) as file:
+                self.put(file, upload.path, deadline, mode=upload.mode, progress=told)
+
+        put_all(uploads, lambda small, sent: self.send(small, sent, deadline), put, progress)
+
+    def send(self, uploads: Sequence[Upload], sent: Callable[[Upload, int], None], deadline: Deadline) -> None:
+        """Write small files together, until one is refused.
+
+        Args:
+            uploads: what to write where.
+            sent: called with each file that is in its place, and its size.
+            deadline: by when.
+        """
+        waiting = iter(uploads)
+        put_together(self._execute, uploads, deadline, lambda size: sent(next(waiting), size))
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files (see `Connector.get_all`)."""
+        # Why one is refused is told in full by the way of a single file.
+        for number in range(get_together(self._execute, paths, take, deadline), len(paths)):
+            content = BytesIO()
+            self.get(paths[number], content, deadline)
+            take(number, content.getvalue())
 
     def _run(self, command: Command, output: Output, path: str, deadline: Deadline) -> None:
         completed = self._execute(command, output, deadline)

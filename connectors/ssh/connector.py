@@ -143,18 +143,14 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def put_all(
         self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
     ) -> None:
-        """Write several files, several of them at once where the host has SFTP (see `Connector.put_all`)."""
+        """Write several files, the small ones together (see `Connector.put_all`)."""
         with self._errors(deadline):
-            if self._transfer(deadline).put_all(uploads, deadline, progress=progress):
-                return
-        super().put_all(uploads, deadline, progress=progress)
+            self._transfer(deadline).put_all(uploads, deadline, progress=progress)
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
-        """Read several small files, several of them at once where the host has SFTP (see `Connector.get_all`)."""
+        """Read several small files together (see `Connector.get_all`)."""
         with self._errors(deadline):
-            if self._transfer(deadline).get_all(paths, take, deadline):
-                return
-        super().get_all(paths, take, deadline)
+            self._transfer(deadline).get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""

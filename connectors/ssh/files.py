@@ -27,6 +27,7 @@ from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.connectors.together import put_all
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
 
 _FLIGHT = 2 * 2**20
@@ -115,22 +116,29 @@ class Files:
 
     def put_all(
         self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
-    ) -> bool:
-        """Write several files (see `Connector.put_all`); return False where the host has no SFTP to do it with."""
+    ) -> None:
+        """Write several files (see `Connector.put_all`)."""
+
+        def together(small: Sequence[Upload], sent: Callable[[Upload, int], None]) -> None:
+            with self._session(small[0].path, deadline) as session:
+                if session is not None:
+                    flights.send(session, small, sent)
+                else:
+                    self._fallback().send(small, sent, deadline)
 
         def put(upload: Upload, told: Callable[[int], None]) -> None:
             self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
 
-        return flights.put_all(uploads, lambda path: self._session(path, deadline), put, progress)
+        put_all(uploads, together, put, progress)
 
-    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> bool:
-        """Read several small files (see `Connector.get_all`); return False where the host has no SFTP for it."""
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files (see `Connector.get_all`)."""
         if paths:
             with self._session(paths[0], deadline) as session:
-                if session is None:
-                    return False
-                flights.receive(session, paths, take)
-        return True
+                if session is not None:
+                    flights.receive(session, paths, take)
+                else:
+                    self._fallback().get_all(paths, take, deadline)
 
     def _arrived(self, path: str, temporary: bytes, file: BinaryIO, deadline: Deadline) -> int | None:
         """Return how many bytes of an upload have arrived already; None where what is there can't be used."""

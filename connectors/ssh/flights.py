@@ -11,19 +11,15 @@ import secrets
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import Protocol
 
 from sshexec.connectors.base import Deadline, Upload
-from sshexec.connectors.source import Source, opened
+from sshexec.connectors.source import SMALL, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import LinkDownError
 from sshexec.errors import CommandTimeoutError, TransferError
-
-SMALL = 256 * 1024
-"""Bytes up to which a file is sent or read together with others."""
 
 _FILES = 64
 """Files under way at once: as many as fit into the host's limit of open files with room to spare."""
@@ -87,56 +83,6 @@ def _clear(session: Sftp, files: Sequence[_Sent]) -> None:
         pass
     finally:
         session.guard = guard
-
-
-def put_all(
-    uploads: Sequence[Upload],
-    session_for: Callable[[str], AbstractContextManager[Sftp | None]],
-    put: Callable[[Upload, Callable[[int], None]], None],
-    progress: Callable[[int], None] | None,
-) -> bool:
-    """Write several files, the small ones together.
-
-    Args:
-        uploads: what to write where.
-        session_for: opens the SFTP session, or says that there is none; the path is for what it may raise.
-        put: writes one file, telling how much of it has arrived; it says in full why one is refused.
-        progress: called with the number of bytes of all files that have arrived so far.
-
-    Returns:
-        False where the host has no SFTP; nothing was written then.
-    """
-    total = 0
-    done: set[int] = set()
-
-    def tell(size: int) -> None:
-        nonlocal total
-        total = size
-        if progress is not None:
-            progress(total)
-
-    def sent(upload: Upload, size: int) -> None:
-        done.add(id(upload))
-        tell(total + size)
-
-    small = [upload for upload in uploads if _is_small(upload.source)]
-    if small:
-        with session_for(small[0].path) as session:
-            if session is None:
-                return False
-            send(session, small, sent)
-    for upload in uploads:
-        if id(upload) not in done:
-            before = total
-            put(upload, lambda size, before=before: tell(before + size))  # type: ignore[misc]
-    return True
-
-
-def _is_small(source: Source) -> bool:
-    if isinstance(source, bytes):
-        return len(source) <= SMALL
-    # What can't be read is told by the way of a single file.
-    return isinstance(source, os.PathLike) and os.path.isfile(source) and os.path.getsize(source) <= SMALL
 
 
 def send(session: Sftp, uploads: Sequence[Upload], sent: Callable[[Upload, int], None]) -> None:

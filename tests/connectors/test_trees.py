@@ -52,9 +52,10 @@ def host(request: pytest.FixtureRequest, sshd: Sshd, without_sftp: Sshd) -> Iter
     connector.close()
 
 
-@pytest.fixture
-def sftp(sshd: Sshd) -> Iterator[SshConnector]:
-    connector = connection("ssh", sshd.variables(ansible_host="127.0.4.5"))
+@pytest.fixture(params=["sftp", "cat"])
+def ssh(request: pytest.FixtureRequest, sshd: Sshd, without_sftp: Sshd) -> Iterator[SshConnector]:
+    server = sshd if request.param == "sftp" else without_sftp
+    connector = connection("ssh", server.variables(ansible_host="127.0.4.5"))
     assert isinstance(connector, SshConnector)
     yield connector
     connector.close()
@@ -184,12 +185,14 @@ def uploads(folder: Path, count: int, size: int = 10) -> list[Upload]:
     return [Upload(b"%d" % (n % 10) * size, f"{folder}/{n}", 0o640 if n % 2 else None) for n in range(count)]
 
 
-def test_many_files_do_not_wait_for_each_other(sshd: Sshd, tmp_path: Path) -> None:
-    way = Way(sshd.port, delay=0.025)
+@pytest.mark.parametrize("has_sftp", [True, False])
+def test_many_files_do_not_wait_for_each_other(sshd: Sshd, without_sftp: Sshd, tmp_path: Path, has_sftp: bool) -> None:
+    server = sshd if has_sftp else without_sftp
+    way = Way(server.port, delay=0.025)
     known = tmp_path / "known"
-    kind, blob = (sshd.folder / "host_ed25519.pub").read_text().split()[:2]
+    kind, blob = (server.folder / "host_ed25519.pub").read_text().split()[:2]
     known.write_text(f"[127.0.0.1]:{way.port} {kind} {blob}\n")
-    variables = sshd.variables(ansible_host="127.0.0.1", ansible_port=way.port)
+    variables = server.variables(ansible_host="127.0.0.1", ansible_port=way.port)
     connector = connection("ssh", {**variables, "ansible_ssh_common_args": f"-o UserKnownHostsFile={known}"})
     try:
         (tmp_path / "there").mkdir()
@@ -205,22 +208,22 @@ def test_many_files_do_not_wait_for_each_other(sshd: Sshd, tmp_path: Path) -> No
         way.close()
 
 
-def test_one_that_is_refused_is_named_and_nothing_is_left(sftp: SshConnector, tmp_path: Path) -> None:
+def test_one_that_is_refused_is_named_and_nothing_is_left(ssh: SshConnector, tmp_path: Path) -> None:
     (tmp_path / "50").mkdir()
     (tmp_path / "3").write_text("old")
     with pytest.raises(TransferError) as error:
-        sftp.put_all(uploads(tmp_path, 200), Deadline.after(SOON))
+        ssh.put_all(uploads(tmp_path, 200), Deadline.after(SOON))
     assert (error.value.path, error.value.reason) == (f"{tmp_path}/50", "is_directory")
     names = os.listdir(tmp_path)
     assert not [name for name in names if name.startswith(".")]
     assert all((tmp_path / name).stat().st_size == 10 for name in names if name not in ("50", "3"))
-    sftp.put_all(uploads(tmp_path, 50), Deadline.after(SOON))
+    ssh.put_all(uploads(tmp_path, 50), Deadline.after(SOON))
     assert (tmp_path / "3").read_bytes() == b"3" * 10
     assert [(tmp_path / str(n)).stat().st_mode & 0o777 for n in (4, 5)] == [0o666 & ~umask(), 0o640]
     with pytest.raises(TransferError) as error:
-        sftp.get_all([f"{tmp_path}/1", f"{tmp_path}/none"], lambda number, content: None, Deadline.after(SOON))
+        ssh.get_all([f"{tmp_path}/1", f"{tmp_path}/none"], lambda number, content: None, Deadline.after(SOON))
     assert (error.value.path, error.value.reason) == (f"{tmp_path}/none", "missing")
-    sftp.put(b"works", f"{tmp_path}/next", Deadline.after(SOON))
+    ssh.put(b"works", f"{tmp_path}/next", Deadline.after(SOON))
 
 
 def umask() -> int:
@@ -229,32 +232,36 @@ def umask() -> int:
     return old
 
 
-def test_a_disk_that_is_full_keeps_what_was_there(sftp: SshConnector, small_disk: Path) -> None:
+def test_a_disk_that_is_full_keeps_what_was_there(ssh: SshConnector, small_disk: Path) -> None:
     old = [Upload(b"old", f"{small_disk}/{n}") for n in range(30)]
-    sftp.put_all(old, Deadline.after(SOON))
+    ssh.put_all(old, Deadline.after(SOON))
     with pytest.raises(TransferError, match="no space left") as error:
-        sftp.put_all(uploads(small_disk, 30, 100_000), Deadline.after(SOON))
+        ssh.put_all(uploads(small_disk, 30, 100_000), Deadline.after(SOON))
     assert error.value.reason == "no_space"
     assert sorted(os.listdir(small_disk), key=int) == [str(n) for n in range(30)]
     assert {path.stat().st_size for path in small_disk.iterdir()} == {3, 100_000}
 
 
-def test_what_is_broken_off_leaves_nothing(sftp: SshConnector, tmp_path: Path) -> None:
+def test_what_is_broken_off_leaves_nothing(ssh: SshConnector, tmp_path: Path) -> None:
+    told: list[int] = []
+
     def cancel(done: int) -> None:
-        sftp.cancel()
+        told.append(done)
+        if len(told) == 1:
+            ssh.cancel()
 
     with pytest.raises(CancelledError):
-        sftp.put_all(uploads(tmp_path, 300), Deadline.after(SOON), progress=cancel)
+        ssh.put_all(uploads(tmp_path, 300), Deadline.after(SOON), progress=cancel)
     names = os.listdir(tmp_path)
     assert 0 < len(names) < 300
     assert not [name for name in names if name.startswith(".")]
     with pytest.raises(TransferError, match="can't read"):
-        sftp.put_all([*uploads(tmp_path, 30), Upload(tmp_path / "none", f"{tmp_path}/x")], Deadline.after(SOON))
+        ssh.put_all([*uploads(tmp_path, 30), Upload(tmp_path / "none", f"{tmp_path}/x")], Deadline.after(SOON))
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
 
     def lose(done: int) -> None:
-        assert sftp._link is not None
-        sftp._link.stop_thread()
+        assert ssh._link is not None
+        ssh._link.stop_thread()
 
     with pytest.raises(ConnectionLostError):
-        sftp.put_all(uploads(tmp_path, 300), Deadline.after(SOON), progress=lose)
+        ssh.put_all(uploads(tmp_path, 300), Deadline.after(SOON), progress=lose)
