@@ -22,10 +22,10 @@ from sshexec.connectors.base import Command, Connector, Deadline, Upload
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import quote
+from sshexec.connectors.source import SMALL
 from sshexec.errors import HostError, TransferError
 
 _PIECE = 2**20
-_SMALL = 256 * 1024
 _BATCH = 512
 _LISTING = 64 * 2**20
 """Bytes of a listing that are read at most: some hundred thousand files."""
@@ -168,7 +168,7 @@ def get_tree(
             if not place.is_dir() or (member.name and place.is_symlink()):
                 place.mkdir(mode=0o700)
     received = _Received(target, members, carried, times, progress)
-    small = [member for member in received.wanted if member.size <= _SMALL]
+    small = [member for member in received.wanted if member.size <= SMALL]
     top = _no_option(path)
     for at in range(0, len(small), _BATCH):
         batch = small[at : at + _BATCH]
@@ -178,7 +178,7 @@ def get_tree(
 
         connector.get_all([f"{top}/{member.name}" for member in batch], take, deadline)
     for member in received.wanted:
-        if member.size > _SMALL:
+        if member.size > SMALL:
             received.fetch(connector, f"{top}/{member.name}", member, deadline)
     received.finish()
     return carried

@@ -61,3 +61,22 @@ def test_the_display_shows_it() -> None:
     state = HostState("web1", "transferring", 100.0, None, 50 * 2**20, 200 * 2**20)
     assert activity(state, 103.0) == "transferring for 3 s, 25 % of 200.0 MiB"
     assert activity(HostState("web1", "transferring", 100.0, None, 900), 103.0) == "transferring for 3 s, 900 B"
+
+
+def test_one_file_and_one_tree_to_many_hosts(fleet: Inventory, tmp_path: Path) -> None:
+    (tmp_path / "tree/deep").mkdir(parents=True)
+    for n in range(30):
+        (tmp_path / f"tree/deep/{n}").write_text(f"{n}")
+    (tmp_path / "tree/big").write_bytes(os.urandom(5_000_000))
+    (tmp_path / "out").mkdir()
+    dest = f"{tmp_path}/out/{{{{ inventory_hostname }}}}"
+    with Engine(fleet) as engine:
+        for _ in range(2):
+            result = engine.run("all", "copy", {"src": f"{tmp_path}/tree/", "dest": dest})
+            assert result.stats in ({"changed": 20}, {"ok": 20})
+    assert result.stats == {"ok": 20}
+    for n in range(1, 21):
+        there = tmp_path / f"out/h{n:03d}"
+        assert (there / "big").read_bytes() == (tmp_path / "tree/big").read_bytes()
+        assert sorted(path.read_text() for path in (there / "deep").iterdir()) == sorted(map(str, range(30)))
+        assert sorted(os.listdir(there)) == ["big", "deep"]
