@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
@@ -160,6 +160,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
@@ -167,17 +168,37 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 with opened(source) as file:
                     self._cat().put(file, path, deadline, mode=mode, progress=progress)
                 return
-            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
+            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
             if self.become is not None:
-                self._cat().get(path, target, deadline, progress=progress)
+                self._cat().get(path, target, deadline, progress=progress, offset=offset)
                 return
-            self._transfer(deadline).get(path, target, deadline, progress=progress)
+            self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files, the small ones together (see `Connector.put_all`)."""
+        with self._errors(deadline):
+            way = self._cat() if self.become is not None else self._transfer(deadline)
+            way.put_all(uploads, deadline, progress=progress)
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files together (see `Connector.get_all`)."""
+        with self._errors(deadline):
+            way = self._cat() if self.become is not None else self._transfer(deadline)
+            way.get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
@@ -207,6 +228,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _hurried(self) -> bool:
         return self._cancelled or self._ending or self._deadline.expired
 
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that the host may take nothing: until it counts as idle, or as one without a sign of life."""
+        limits = [self.timeouts.idle, self.options.alive_interval * self.options.alive_count or None]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _ready(self) -> Link:
         self._guard()
         link = self._link
@@ -219,7 +246,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         link = self._ready()
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
-            self._files = Files(link, self._guard, self._run)
+            self._files = Files(link, self._guard, self._run, self.timeouts.idle)
         return self._files
 
     def _cat(self) -> CatFiles:
@@ -238,16 +265,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 yield
             except ConnectionLostError as error:
                 link = self._link
-                if link is None or not link.packetizer.gave_up or not self._hurried():
+                if link is None or not link.packetizer.gave_up:
                     raise
                 # The end of the connection was our own doing: what matters is why.
                 killed = False if error.started and self._phase is Phase.RUNNING else None
                 if self._cancelled:
                     self._cancelled = False
                     raise CancelledError("cancelled", killed=killed) from None
-                raise CommandTimeoutError(
-                    "the host takes no data any more, and the deadline passed", killed=killed
-                ) from None
+                if self._hurried():
+                    raise CommandTimeoutError(
+                        "the host takes no data any more, and the deadline passed", killed=killed
+                    ) from None
+                if self._patience is not None and self._patience == self.timeouts.idle:
+                    raise CommandTimeoutError(
+                        f"the host took no data for {self._patience:g} s", killed=killed, silence=self._patience
+                    ) from None
+                raise
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
@@ -333,6 +366,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
         link.packetizer.hurried = self._hurried
+        link.packetizer.patience = self._patience
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):
