@@ -158,6 +158,8 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         self.context = context
         self.timeouts = timeouts
         self.on_phase: Callable[[Phase], None] | None = None
+        self.on_answer: Callable[[], None] | None = None
+        """Called once the host has taken the connection; what it raises ends `open`."""
         self.notices: list[Mapping[str, Any]] = []
         """What is worth knowing of the connection and no failure, such as a host key that was trusted on first sight.
 
@@ -169,6 +171,11 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         """Tell the listener, if there is one, what the host is busy with now."""
         if self.on_phase is not None:
             self.on_phase(phase)
+
+    def answered(self) -> None:
+        """Tell the listener, if there is one, that the host has taken the connection."""
+        if self.on_answer is not None:
+            self.on_answer()
 
     @abstractmethod
     def open(self, deadline: Deadline) -> None:

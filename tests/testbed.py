@@ -115,3 +115,29 @@ class Sshd:
         """Return ``{"h001": variables, ...}``, each with a loopback address of its own."""
         numbers = range(first, first + count)
         return {f"h{n:03d}": self.variables(ansible_host=f"127.0.{1 + n // 250}.{1 + n % 250}") for n in numbers}
+
+
+class DeadHosts:
+    """Addresses that answer nothing: a listener whose queue is full makes Linux drop what comes in.
+
+    Args:
+        first: an address of 127.0.0.0/8; those that follow are dead too.
+        count: how many.
+    """
+
+    def __init__(self, first: str, count: int) -> None:
+        number = int.from_bytes(socket.inet_aton(first), "big")
+        self.addresses = [socket.inet_ntoa((number + n).to_bytes(4, "big")) for n in range(count)]
+        self._sockets: list[socket.socket] = []
+        self.port = 0
+        for address in self.addresses:
+            listener = socket.socket()
+            listener.bind((address, self.port))
+            listener.listen(0)
+            self.port = listener.getsockname()[1]
+            self._sockets += [listener, socket.create_connection((address, self.port))]
+
+    def close(self) -> None:
+        """Give the addresses back."""
+        for each in self._sockets:
+            each.close()

@@ -87,6 +87,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             # Its limits are looked at between the steps, none of which sends more than a socket has room for.
             with self._errors(Deadline()):
                 self._socket = self._connect(limit)
+                self.answered()
                 link = self._negotiate(self._socket, limit)
                 self._check_host_key(link)
                 self._log_in(link, deadline.sooner(self.timeouts.auth))

@@ -45,7 +45,7 @@ class Connections:
         """Keep a connection, or close it where it is not worth keeping."""
         surplus = []
         if self.keep > 0 and connector.alive:
-            connector.on_phase = None
+            connector.on_phase = connector.on_answer = None
             with self._lock:
                 if plan.host in self._idle:
                     surplus.append(self._idle.pop(plan.host)[1])

@@ -19,6 +19,7 @@ from sshexec.runtime import descriptors
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan, plan
+from sshexec.runtime.slots import LOOK, Slots
 from sshexec.runtime.turn import Turn
 
 STOP_GRACE = 10.0
@@ -47,11 +48,11 @@ class PoolExecutor:
 
     def __init__(self, concurrency: int, keep: float) -> None:
         self._contexts = Contexts()
-        self._concurrency = min(concurrency, descriptors.most_hosts())
-        if self._concurrency < concurrency:
+        self._slots = Slots(min(concurrency, descriptors.most_hosts()), descriptors.most_hosts())
+        if self._slots.limit < concurrency:
             log.warning(
                 "%d hosts at once instead of %d: this process may have %d files open (ulimit -n)",
-                self._concurrency,
+                self._slots.limit,
                 concurrency,
                 descriptors.limit(),
             )
@@ -59,7 +60,7 @@ class PoolExecutor:
         self._jobs: dict[str, _Prepared] = {}
         self._queue: deque[Turn] = deque()
         self._workers = Group()
-        self._busy = 0
+        self._lender: gevent.Greenlet[..., None] | None = None
         self._reaper: gevent.Greenlet[..., None] | None = None
         # Runs may be started from several (patched) threads; the queue and the jobs are shared.
         self._lock = threading.Lock()
@@ -82,33 +83,51 @@ class PoolExecutor:
         prepared = self._jobs[job_id]
         with self._lock:
             for host in hosts:
-                turn = Turn(prepared.job, prepared.plans[host], prepared.emit, prepared.budget, prepared.flowing)
+                turn = Turn(
+                    prepared.job, prepared.plans[host], prepared.emit, prepared.budget, prepared.flowing, self._slots
+                )
                 self._queue.append(turn)
         self._staff()
 
     def _staff(self) -> None:
         # Counted here and not by the group, which notices the end of a greenlet only later.
-        while self._busy < min(self._concurrency, self._busy + len(self._queue)):
-            self._busy += 1
+        for _ in range(min(len(self._queue), self._slots.free)):
+            self._slots.begin()
             self._workers.start(gevent.Greenlet(self._work))
+        if self._queue and self._lender is None:
+            self._lender = gevent.spawn_later(LOOK, self._lend)
+
+    def _lend(self) -> None:
+        """Start others while hosts don't answer."""
+        self._lender = None
+        if not self._inherited:
+            self._slots.lend(turn for prepared in self._jobs.values() for turn in prepared.running)
+            self._staff()
 
     def _work(self) -> None:
         try:
-            while self._queue and not self._inherited:
-                turn = self._queue.popleft()
-                running = self._jobs[turn.job.id].running
-                running[turn] = gevent.getcurrent()
-                try:
-                    turn.run(self._connections, self._contexts)
-                finally:
-                    del running[turn]
+            while self._queue and not self._inherited and not self._slots.overdrawn:
+                self._take_turn(self._queue.popleft())
         finally:
             # No switch to another greenlet between the last look at the queue and this.
-            self._busy -= 1
+            self._slots.end()
             if self._queue and not self._inherited:
-                self._staff()  # this one was killed
+                self._staff()  # this one was killed, or has given up its slot
         if self._reaper is None and len(self._connections):
             self._reaper = gevent.spawn_later(self._connections.keep, self._reap)
+
+    def _take_turn(self, turn: Turn) -> None:
+        running = self._jobs[turn.job.id].running
+        running[turn] = gevent.getcurrent()
+        again = False
+        try:
+            again = not turn.run(self._connections, self._contexts)
+        finally:
+            del running[turn]
+            self._slots.forget(turn)
+        if again:
+            with self._lock:
+                self._queue.appendleft(turn)
 
     def _reap(self) -> None:
         self._connections.reap()
@@ -161,9 +180,10 @@ class PoolExecutor:
             self.stop(job_id, Stop("cancelled", "the engine was closed"))
         self._workers.join(timeout=STOP_GRACE)
         self._workers.kill(block=True, timeout=1.0)
-        if self._reaper is not None:
-            self._reaper.kill(block=False)
-            self._reaper = None
+        for timer in (self._lender, self._reaper):
+            if timer is not None:
+                timer.kill(block=False)
+        self._lender = self._reaper = None
         self._connections.reap(everything=True)
         self._contexts.close()
         self._jobs.clear()

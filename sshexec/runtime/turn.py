@@ -21,9 +21,13 @@ from sshexec.results import HostResult, Status
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan
+from sshexec.runtime.slots import NoSlotError, Slots
 from sshexec.secret import hide
 
 log = logging.getLogger(__name__)
+
+_UNANSWERED = (Phase.RESOLVING, Phase.CONNECTING)
+"""What a host that is switched off never gets beyond."""
 
 
 class Turn:
@@ -35,6 +39,7 @@ class Turn:
         emit: where its events go.
         budget: the run's memory for output.
         flowing: cleared while nobody takes the job's output.
+        slots: where this turn's slot is lent and claimed.
     """
 
     __slots__ = (
@@ -44,16 +49,22 @@ class Turn:
         "_notices",
         "_owner",
         "_phase",
+        "_slots",
         "_started",
         "_stop",
+        "answered",
         "budget",
         "emit",
         "flowing",
         "job",
+        "patient",
         "plan",
+        "waiting_since",
     )
 
-    def __init__(self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event) -> None:
+    def __init__(
+        self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event, slots: Slots
+    ) -> None:
         self.job = job
         self.plan = plan
         self.emit = emit
@@ -67,6 +78,10 @@ class Turn:
         self._stop: Stop | None = None
         self._started: float | None = None
         self._owner = os.getpid()
+        self._slots = slots
+        self.waiting_since: float | None = None
+        self.answered = False
+        self.patient = False
 
     def stop(self, stop: Stop) -> None:
         """End the turn soon, from any thread or greenlet."""
@@ -80,16 +95,20 @@ class Turn:
         data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
         self.emit((HostFinished(HostResult(self.plan.host, "cancelled", data, cause=stop.cause)),))
 
-    def run(self, connections: Connections, contexts: Contexts) -> None:
-        """Do it and emit exactly one HostFinished."""
+    def run(self, connections: Connections, contexts: Contexts) -> bool:
+        """Do it and emit exactly one HostFinished; False where the turn has to come again, and nothing was done yet."""
         job, host = self.job, self.plan.host
-        self._started = time.time()
-        if job.watch:
-            self.emit((HostStarted(host, self._started),))
+        if self._started is None:
+            self._started = time.time()
+            if job.watch:
+                self.emit((HostStarted(host, self._started),))
         task = job.task
         output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None)
         try:
             result = self._attempt(connections, contexts, output)
+        except NoSlotError:
+            self._enter(Phase.WAITING)
+            return False
         except HostError as error:
             result = self._broken(error, output)
         except InputError as error:
@@ -103,6 +122,7 @@ class Turn:
             output.close()
         self._flush()
         self.emit((HostFinished(result),))
+        return True
 
     def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
         reused = connections.take(self.plan)
@@ -124,8 +144,8 @@ class Turn:
         self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
     ) -> HostResult:
         self._connector = connector
-        if self.job.watch:
-            connector.on_phase = self._enter
+        connector.on_phase = self._enter
+        connector.on_answer = self._answer
         clean = False
         try:
             if self._stop is not None:
@@ -133,8 +153,7 @@ class Turn:
             if fresh:
                 connector.open(Deadline())
             task = self.job.task
-            if self.job.watch:
-                self._enter(Phase.RUNNING)
+            self._enter(Phase.RUNNING)
             self._deadline = Deadline.after(self._limit)
             invocation = Invocation(
                 self.plan.host, output, self._deadline, task.check, task.diff, self.plan.environment
@@ -162,7 +181,19 @@ class Turn:
         if phase is self._phase:
             return
         self._phase = phase
-        self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+        if phase in _UNANSWERED:
+            if self.waiting_since is None:
+                self.waiting_since, self.answered = time.monotonic(), False
+        elif self.waiting_since is not None:
+            self.waiting_since = None
+            if phase is not Phase.WAITING:
+                self._slots.claim(self)
+        if self.job.watch:
+            self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
+
+    def _answer(self) -> None:
+        self.waiting_since, self.answered = time.monotonic(), True
+        self._slots.claim(self)
 
     def _tee(self, stream: Stream, data: bytes) -> None:
         self.flowing.wait(self._deadline.remaining())
