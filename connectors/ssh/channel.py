@@ -28,6 +28,7 @@ from sshexec.connectors.output import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sshexec.connectors.ssh.packets import Payload
     from sshexec.connectors.ssh.transport import Link
 
 WINDOW = 2 * 2**20
@@ -35,6 +36,8 @@ WINDOW = 2 * 2**20
 
 _PACKET = 128 * 1024
 _RETURN_AT = WINDOW // 8
+_PACKETS = 8
+"""Packets of data that leave in one call at most."""
 
 
 class Packet(bytes):
@@ -121,13 +124,25 @@ class Channel:
         """Bytes that the host takes now."""
         return self._granted - self._sent
 
-    def send(self, data: memoryview) -> int:
-        """Send as much as one packet and the host's window take; return how much that was."""
-        size = min(len(data), self.room, self._packet)
-        if size > 0:
+    def send(self, *parts: memoryview) -> int:
+        """Send as much as some packets and the host's window take; return how much that was."""
+        left = size = min(sum(map(len, parts)), self.room, self._packet * _PACKETS)
+        payloads: list[Payload] = []
+        parts_left = iter(parts)
+        part = memoryview(b"")
+        while left > 0:
+            length = want = min(left, self._packet)
+            payload: list[bytes | memoryview] = [struct.pack(">BII", MSG_CHANNEL_DATA, self._remote, length)]
+            while want:
+                part = part or next(parts_left)
+                payload.append(part[:want])
+                want -= len(payload[-1])
+                part = part[len(payload[-1]) :]
+            payloads.append(payload)
+            left -= length
+        if payloads:
             self._sent += size
-            head = struct.pack(">BII", MSG_CHANNEL_DATA, self._remote, size)
-            self._link.send(Packet(b"".join((head, data[:size]))))
+            self._link.send_payloads(payloads)
         return max(0, size)
 
     def send_eof(self) -> None:
@@ -172,6 +187,10 @@ class Channel:
         if self._dropping:
             self._sent_close = True
             self._link.answer(Packet(struct.pack(">BI", MSG_CHANNEL_CLOSE, remote)))
+
+    def feed(self, data: bytes) -> None:
+        """Take what the host sent."""
+        self._keep("stdout", data)
 
     def _feed(self, m: Any) -> None:
         self._keep("stdout", m.get_binary())

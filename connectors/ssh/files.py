@@ -195,9 +195,8 @@ class _Upload:
 
         while not failed and (data := file.read(session.chunk)):
             session.guard()
-            body = b"".join((head, struct.pack(">QI", offset, len(data)), data))
             flight += len(data)
-            session.request(sftp.WRITE, body, written(len(data)))
+            session.request(sftp.WRITE, head + struct.pack(">QI", offset, len(data)), written(len(data)), data)
             offset += len(data)
             while flight > _FLIGHT:
                 session.take_answer()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import stat
 import struct
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -85,12 +86,13 @@ class Sftp:
         self.deadline = Deadline()
         """By when the requests of the present transfer have to be answered."""
         self._channel: Channel | None = None
-        self._buffer = bytearray()
+        self._pieces: deque[memoryview] = deque()
+        self._have = 0
         self._next = 0
         self._waiting: dict[int, Callable[[bytes], None] | None] = {}
         self._answers: dict[int, bytes] = {}
         self._extensions: dict[bytes, bytes] = {}
-        self._unsent = memoryview(b"")
+        self._unsent: list[memoryview] = []
         self.chunk = 32 * 1024
         """Bytes to read or write with one request."""
 
@@ -146,24 +148,25 @@ class Sftp:
 
     # Requests.
 
-    def request(self, kind: int, body: bytes, keep: Callable[[bytes], None] | None = None) -> int:
+    def request(self, kind: int, body: bytes, keep: Callable[[bytes], None] | None = None, data: bytes = b"") -> int:
         """Send a request and return its number.
 
         Args:
             kind: its type.
             body: what follows its number.
             keep: called with the answer when it comes; without it the answer waits for `wait`.
+            data: what follows the body, and is not copied.
         """
         self._next = number = (self._next + 1) & 0xFFFFFFFF
         self._waiting[number] = keep
-        self._send(struct.pack(">IBI", len(body) + 5, kind, number), body)
+        self._send(struct.pack(">IBI", len(body) + len(data) + 5, kind, number) + body, data)
         return number
 
     def extended(self, name: bytes, *parts: bytes) -> int:
         """Send one of OpenSSH's extension requests."""
         return self.request(EXTENDED, strings(name, *parts))
 
-    def wait(self, number: int) -> bytes:
+    def wait(self, number: int) -> memoryview:
         """Return the answer to a request.
 
         Raises:
@@ -194,36 +197,58 @@ class Sftp:
     def _send(self, *parts: bytes) -> None:
         """Send a request; one that was interrupted half-way is ended first, or the host would misread the next."""
         channel = self._required()
-        self._unsent = memoryview(b"".join((self._unsent, *parts)))
+        self._unsent += [memoryview(part) for part in parts if part]
         while self._unsent:
-            sent = channel.send(self._unsent)
+            sent = channel.send(*self._unsent)
             if not sent:
                 # The host takes no more for now: its answers must be read, or both sides wait for ever.
                 self._collect(channel)
                 self._pause(lambda: channel.room > 0 or channel.inbox or channel.eof or channel.reply is False)
                 self._check_open(channel)
-            self._unsent = self._unsent[sent:]
+            while sent:
+                part = self._unsent[0]
+                if sent >= len(part):
+                    del self._unsent[0]
+                else:
+                    self._unsent[0] = part[sent:]
+                sent -= min(sent, len(part))
 
     def _next_packet(self) -> bytes:
         channel = self._required()
-        buffer = self._buffer
         while True:
             self._collect(channel)
-            if len(buffer) >= 4:
-                size = struct.unpack_from(">I", buffer, 0)[0]
+            if self._have >= 4:
+                if len(self._pieces[0]) < 4:
+                    self._pieces.appendleft(memoryview(self._cut(4)))
+                    self._have += 4
+                size = int.from_bytes(self._pieces[0][:4], "big")
                 if not 0 < size <= _LONGEST:
                     raise NoSftpError
-                if len(buffer) >= size + 4:
-                    packet = bytes(memoryview(buffer)[4 : size + 4])
-                    del buffer[: size + 4]
-                    return packet
+                if self._have >= size + 4:
+                    self._pieces[0] = self._pieces[0][4:]
+                    self._have -= 4
+                    return self._cut(size)
             self._check_open(channel)
             self._pause(lambda: channel.inbox or channel.eof or channel.reply is False)
 
+    def _cut(self, size: int) -> bytes:
+        """Take so many bytes, which are there, out of what has come in."""
+        self._have -= size
+        parts = []
+        while size:
+            part = self._pieces.popleft()
+            if len(part) > size:
+                self._pieces.appendleft(part[size:])
+                part = part[:size]
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
     def _collect(self, channel: Channel) -> None:
-        while len(self._buffer) < _LONGEST * 2 and (piece := channel.take()) is not None:
-            if piece[0] == "stdout":
-                self._buffer += piece[1]
+        while self._have < _LONGEST * 2 and (piece := channel.take()) is not None:
+            if piece[0] == "stdout" and piece[1]:
+                self._pieces.append(memoryview(piece[1]))
+                self._have += len(piece[1])
 
     def _check_open(self, channel: Channel) -> None:
         if channel.reply is False or (channel.eof and not channel.inbox) or not self._link.active:
@@ -239,7 +264,7 @@ class Sftp:
         return self._channel
 
 
-def checked(answer: bytes) -> bytes:
+def checked(answer: bytes) -> memoryview:
     """Return an answer that is not an error.
 
     Raises:
@@ -250,21 +275,21 @@ def checked(answer: bytes) -> bytes:
         if code:
             text = _string(answer, 9)[0] if len(answer) > 12 else b""
             raise SftpError(code, text.decode("utf-8", "replace") or "failure")
-    return answer[5:] if answer[0] != _STATUS else b""
+    return memoryview(answer)[5:] if answer[0] != _STATUS else memoryview(b"")
 
 
-def handle_of(answer: bytes) -> bytes:
+def handle_of(answer: memoryview) -> bytes:
     """Return the handle in the answer to OPEN."""
     return _string(answer, 0)[0]
 
 
-def data_of(answer: bytes) -> memoryview:
+def data_of(answer: memoryview) -> memoryview:
     """Return the bytes in the answer to READ."""
     size = struct.unpack_from(">I", answer, 0)[0]
-    return memoryview(answer)[4 : 4 + size]
+    return answer[4 : 4 + size]
 
 
-def attributes_of(answer: bytes) -> Attributes:
+def attributes_of(answer: memoryview) -> Attributes:
     """Return the attributes in the answer to STAT."""
     flags = struct.unpack_from(">I", answer, 0)[0]
     at, size, mode = 4, 0, 0
@@ -278,6 +303,6 @@ def attributes_of(answer: bytes) -> Attributes:
     return Attributes(size, mode)
 
 
-def _string(data: bytes, at: int) -> tuple[bytes, int]:
+def _string(data: bytes | memoryview, at: int) -> tuple[bytes, int]:
     end = at + 4 + int(struct.unpack_from(">I", data, at)[0])
     return bytes(data[at + 4 : end]), end
