@@ -120,6 +120,11 @@ class Channel:
         self._link.send(Packet(body))
 
     @property
+    def remote(self) -> int:
+        """The host's number for it; 0 before the host has told."""
+        return self._remote
+
+    @property
     def room(self) -> int:
         """Bytes that the host takes now."""
         return self._granted - self._sent

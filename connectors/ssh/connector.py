@@ -16,6 +16,8 @@ from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError
@@ -60,6 +62,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._phase = Phase.WAITING
         self._socket: socket.socket | None = None
         self._link: Link | None = None
+        self._start: Start | None = None
+        """A login that waits for the first command."""
+        self._group: Group | None = None
+        self._opened_by = Deadline()
         self._files: Files | None = None
         self._cancelled = False
         self._ending = False
@@ -77,19 +83,27 @@ class SshConnector(Connector[SshOptions, SshContext]):
     @property
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
-        return self._link is not None and self._link.active and self._link.authenticated
+        link = self._link
+        return link is not None and link.active and (link.authenticated or self._start is not None)
 
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
+        self._opened_by = deadline
+        # Its limits are looked at between the steps, none of which sends more than a socket has room for.
+        with self._errors(Deadline()):
+            self._open(optimistic=self.options.optimistic)
+
+    def _open(self, *, optimistic: bool) -> None:
         self.close()
+        deadline = self._opened_by
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
-            # Its limits are looked at between the steps, none of which sends more than a socket has room for.
-            with self._errors(Deadline()):
-                self._socket = self._connect(limit)
-                self.answered()
-                link = self._negotiate(self._socket, limit)
-                self._check_host_key(link)
+            self._socket = self._connect(limit)
+            self.answered()
+            link = self._negotiate(self._socket, limit)
+            self._check_host_key(link)
+            self.enter(Phase.AUTHENTICATING)
+            if not (optimistic and self._log_in_later(link)):
                 self._log_in(link, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
@@ -99,8 +113,27 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Run a command (see `Connector.execute`)."""
         with self._errors(deadline):
             self._ready()
+            if self._start is not None:
+                return self._run_early(command, output, deadline)
             self.enter(Phase.RUNNING)
             return self._run(command, output, deadline)
+
+    def _run_early(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        """Send the login together with the command; where that does not work out, go the patient way, once."""
+        link = self._ready()
+        start, self._start = self._start, None
+        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard, start=start)
+        try:
+            return run.run()
+        except OptimismError:
+            if self._group is not None:
+                self.context.starts.failed(self._group, self._known_as)
+            self._open(optimistic=False)
+            self.enter(Phase.RUNNING)
+            return self._run(command, output, deadline)
+        finally:
+            if not link.authenticated:
+                link.close()
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         link = self._ready()
@@ -146,7 +179,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Close the connection; safe to call twice and after a failed `open`."""
         link, self._link = self._link, None
         sock, self._socket = self._socket, None
-        self._files = None
+        self._files = self._start = None
         if link is not None:
             link.close()
         if sock is not None:
@@ -171,6 +204,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _transfer(self, deadline: Deadline) -> Files:
         link = self._ready()
+        if self._start is not None:
+            self._start = None
+            self._log_in(link, Deadline.after(self.timeouts.auth))
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
             self._files = Files(link, self._guard, self._run)
@@ -277,17 +313,35 @@ class SshConnector(Connector[SshOptions, SshContext]):
         if learned is not None:
             self.notices.append(learned.notice())
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
-        self.enter(Phase.AUTHENTICATING)
+    def _keys(self) -> list[SigningKey]:
         try:
-            keys = self.context.signing_keys(self.options)
+            return self.context.signing_keys(self.options)
         except OptionError as error:
             raise AuthenticationError(error.message) from None
+
+    def _log_in_later(self, link: Link) -> bool:
+        """Leave the login for the first command, where that is promising; return whether it is."""
+        keys = self._keys()
+        group = self._group = group_of(self.options.user, keys, self.options.password)
+        if group is None or not self.context.starts.allowed(group, self._known_as) or not tolerated(link, keys):
+            return False
+        credential = keys[0] if keys else self.options.password
+        if credential is not None:
+            login = Login(link, self.options.user, self._where)
+            limit = self.timeouts.auth
+            self._start = Start(link, login, credential, self._where, limit, lambda: self.enter(Phase.RUNNING))
+        return credential is not None
+
+    def _log_in(self, link: Link, limit: Deadline) -> None:
+        keys = self._keys()
         login = Login(link, self.options.user, self._where)
         try:
             login.run(keys, self.options.password, limit, self._guard)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
+        group = group_of(self.options.user, keys, self.options.password)
+        if group is not None and self.options.optimistic:
+            self.context.starts.worked(group)
 
 
 def _shut(sock: socket.socket) -> None:

@@ -15,6 +15,7 @@ from sshexec.connectors.ssh import keys
 from sshexec.connectors.ssh.agent import user_agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.optimistic import Starts
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
 
@@ -130,6 +131,7 @@ class SshContext(Context):
     def __init__(self) -> None:
         self.host_keys = HostKeys()
         self.resolver = Resolver()
+        self.starts = Starts()
         self.agent = user_agent()
         self._lock = threading.Lock()
         self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
@@ -188,5 +190,6 @@ class SshContext(Context):
     def close(self) -> None:
         """Close the agent connection and forget the keys."""
         self.agent.close()
+        self.starts.clear()
         with self._lock:
             self._keys.clear()

@@ -11,6 +11,7 @@ from sshexec.connectors.base import Command, Completed, Deadline
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
+from sshexec.connectors.ssh.optimistic import Start
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, UnreachableError
 
@@ -126,6 +127,7 @@ class Execution:
         deadline: by when it has to end.
         idle: how many seconds it may be silent; None for no limit.
         guard: raises CancelledError where the caller has cancelled.
+        start: a login that goes out together with the command.
     """
 
     def __init__(
@@ -137,12 +139,14 @@ class Execution:
         *,
         idle: float | None,
         guard: Callable[[], None],
+        start: Start | None = None,
     ) -> None:
         self._link = link
         self._output = output
         self._deadline = deadline
         self._idle = idle
         self._guard = guard
+        self._start = start
         self._frame = Frame(command, output)
         self._line = self._frame.line()
         self._stdin: bytes | BinaryIO | None = command.stdin
@@ -158,7 +162,7 @@ class Execution:
             UnreachableError: the host opened no session.
         """
         try:
-            channel = self._channel = open_channel(self._link, self._deadline, self._guard)
+            channel = self._channel = self._open_channel()
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection is gone ({error}); nothing was run", started=False) from None
         try:
@@ -170,6 +174,8 @@ class Execution:
             killed = self._stop(channel)
             text = f"no output for {self._idle:g} s{_fate(killed)}"
             raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
+        except UnreachableError:
+            raise  # the login that went out with the command came to nothing, or its session did
         except TimeoutError:
             killed = self._stop(channel)
             raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
@@ -184,6 +190,11 @@ class Execution:
         finally:
             close_channel(channel)
 
+    def _open_channel(self) -> Channel:
+        if self._start is not None:
+            return self._start.open_channel(self._guard)
+        return open_channel(self._link, self._deadline, self._guard)
+
     def _follow(self, channel: Channel) -> int:
         link = self._link
         link.packetizer.hold()
@@ -191,6 +202,8 @@ class Execution:
         if self._stdin is None:
             channel.send_eof()
         link.flush()
+        if self._start is not None:
+            self._start.settle(self._deadline, self._guard)
         begun = Deadline.after(0).at or 0.0
         self._output.last = begun
         while not channel.closed and channel.exit_status is None and channel.exit_signal is None:
@@ -306,6 +319,8 @@ class Execution:
         no privilege separation after such a login, and sshd refuses), so that is the way out where no second channel
         can be had.
         """
+        if self._start is not None and (nothing := self._start.came_to_nothing()) is not None:
+            return nothing
         try:
             status = self._kill()
             if status != 0 and not channel.closed:

@@ -53,6 +53,11 @@ class SshOptions(ConnectorOptions):
     host_key_checking: bool = option(
         True, "ansible_host_key_checking", "ansible_ssh_host_key_checking", help="whether to check the host key"
     )
+    optimistic: bool = option(
+        True,
+        "sshexec_optimistic",
+        help="whether a login that has worked for other hosts of this run may be sent together with the first command",
+    )
     key_files: tuple[str, ...] = ()
     """Private key files to offer, in this order."""
     policy: Policy = "strict"

@@ -346,6 +346,11 @@ class Link(Transport):
             channel.refused = m.get_string().decode("utf-8", "replace") or "no reason given"
             self.signal.set()
 
+    @property
+    def said_all(self) -> bool:
+        """Whether the connection has ended, and in good order: nothing that the host sent before can be missing."""
+        return not self.active and (bool(self.farewell) or isinstance(self.saved_exception, EOFError))
+
     def why(self) -> str:
         """Return why the connection ended, as far as it is known."""
         error = self.saved_exception
