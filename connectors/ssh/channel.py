@@ -7,6 +7,8 @@ one side only, so that no lock is needed: windows are differences of two counter
 from __future__ import annotations
 
 import struct
+import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -34,8 +36,18 @@ if TYPE_CHECKING:
 WINDOW = 2 * 2**20
 """Bytes the host may send before we return some of the window (OpenSSH's own client: 2 MiB)."""
 
+LARGEST_WINDOW = 16 * 2**20
+"""What the window of a channel grows to at most, where a long way to the host would leave it idle otherwise."""
+
+_ALL_GROWTH = 256 * 2**20
+"""Bytes that all windows of this process together may have grown."""
+
 _PACKET = 128 * 1024
-_RETURN_AT = WINDOW // 8
+_SHARE = 8
+"""Part of a window that has to be used up before it is returned: one eighth."""
+
+_LEAST_TURN = 0.005
+"""Seconds over which the speed of a stream is measured, at least."""
 _PACKETS = 8
 """Packets of data that leave in one call at most."""
 
@@ -50,6 +62,30 @@ class Packet(bytes):
         return self
 
 
+class _Growth:
+    """What all windows together may still grow."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; return False where they are not left."""
+        with self._lock:
+            taken = size <= self._left
+            self._left -= size if taken else 0
+            return taken
+
+    def put(self, size: int) -> None:
+        """Give so many bytes back."""
+        if size:
+            with self._lock:
+                self._left += size
+
+
+_GROWTH = _Growth(_ALL_GROWTH)
+
+
 class Channel:
     """One session channel.
 
@@ -59,17 +95,19 @@ class Channel:
     """
 
     __slots__ = (
+        "_allowed",
         "_dropping",
         "_granted",
         "_link",
+        "_measured",
         "_packet",
         "_received",
         "_remote",
-        "_returned",
         "_sent",
         "_sent_close",
         "_sent_eof",
         "_used",
+        "_used_then",
         "accepted",
         "closed",
         "eof",
@@ -79,6 +117,7 @@ class Channel:
         "number",
         "refused",
         "reply",
+        "window",
     )
 
     def __init__(self, link: Link, number: int) -> None:
@@ -87,7 +126,11 @@ class Channel:
         self._remote = 0
         self._packet = 0
         self._granted = self._sent = 0
-        self._received = self._used = self._returned = 0
+        self._received = self._used = self._used_then = 0
+        self._allowed = WINDOW
+        self._measured = 0.0
+        self.window = WINDOW
+        """Bytes that may be on their way to us."""
         self._sent_eof = self._sent_close = self._dropping = False
         self.inbox: deque[tuple[Stream, bytes]] = deque()
         """What came in and was not taken yet."""
@@ -162,16 +205,45 @@ class Channel:
             return None
         piece = self.inbox.popleft()
         self._used += len(piece[1])
-        if self._used - self._returned >= _RETURN_AT and not self.eof and not self.closed:
-            size = self._used - self._returned
-            self._returned = self._used
-            self._link.send(Packet(struct.pack(">BII", MSG_CHANNEL_WINDOW_ADJUST, self._remote, size)))
+        if self._used + self.window - self._allowed >= self.window // _SHARE and not self.eof and not self.closed:
+            self._adapt()
+            size = self._used + self.window - self._allowed
+            if size > 0:
+                self._allowed += size
+                self._link.send(Packet(struct.pack(">BII", MSG_CHANNEL_WINDOW_ADJUST, self._remote, size)))
         return piece
+
+    def _adapt(self) -> None:
+        """Enlarge the window where the stream is held up by it, and take back what a slow consumer does not need.
+
+        It is held up where what is used in the time of one round trip is most of a window; Linux grows TCP's so
+        (tcp_rcv_space_adjust). A stream that is used slowly never gets there.
+        """
+        now = time.monotonic()
+        used, elapsed = self._used - self._used_then, now - self._measured
+        if elapsed < max(self._link.round_trip, _LEAST_TURN):
+            return
+        begun, self._used_then, self._measured = bool(self._measured), self._used, now
+        if not begun:
+            return
+        if self._received - self._used > self.window // 2:
+            less = self.window - max(WINDOW, self.window // 2)
+            self.window -= less
+            _GROWTH.put(less)
+            return
+        more = min(self.window, LARGEST_WINDOW - self.window)
+        if more > 0 and 2 * used * self._link.round_trip >= self.window * elapsed and _GROWTH.take(more):
+            self.window += more
+
+    def _shrink(self) -> None:
+        _GROWTH.put(self.window - WINDOW)
+        self.window = WINDOW
 
     def close(self) -> None:
         """Close our side; what still comes in is dropped."""
         self._dropping = True
         self.inbox.clear()
+        self._shrink()
         if self.accepted and not self._sent_close:
             self._sent_close = True
             if self.closed:
@@ -206,7 +278,7 @@ class Channel:
 
     def _keep(self, stream: Stream, data: bytes) -> None:
         self._received += len(data)
-        if self._received - self._returned > WINDOW:
+        if self._received > self._allowed:
             raise SSHException("the host sent more than the channel's window")
         if not self._dropping:
             self.inbox.append((stream, data))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, ClassVar
 
@@ -297,8 +298,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
             if not link.wait_until(lambda: link.greeted, limit, self._guard):
                 raise BannerError(f"{where} accepted the connection and sent no SSH greeting in time")
             self.enter(Phase.KEY_EXCHANGE)
+            begun = time.monotonic()
             if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
                 raise ConnectTimeoutError(f"{where} did not finish the key exchange in time")
+            link.timed(time.monotonic() - begun)
         except LinkDownError as error:
             if not link.greeted:
                 raise BannerError(f"{where} does not speak SSH, or turned us away: {error}") from None

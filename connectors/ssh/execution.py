@@ -29,8 +29,8 @@ _QUIET_ANSWERS = 2
 """So many questions in a row have to be answered with no more than a trickle before the answer."""
 
 _DRAIN_LIMIT = 30.0
-_DRAIN_BYTES = WINDOW + 1024 * 1024
-"""What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
+_DRAIN_BYTES = 1024 * 1024
+"""What a command may have written before its end and is still on its way, beside a window full: pipes, buffers."""
 
 _ASK_AGAIN = (0.0, 0.02, 0.1, 0.3)
 """Seconds between the requests for a session that is refused."""
@@ -100,9 +100,11 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
 
 def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
     channel = link.add_channel()
+    asked = time.monotonic()
     try:
         if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):
             raise CommandTimeoutError("the host opened no session in time", killed=None)
+        link.timed(time.monotonic() - asked)
     except BaseException:
         close_channel(channel)
         raise
@@ -288,7 +290,7 @@ class Execution:
             size = self._receive(channel)
             seen += size
             since += size
-            if (done and not size) or seen > _DRAIN_BYTES or limit.expired:
+            if (done and not size) or seen > channel.window + _DRAIN_BYTES or limit.expired:
                 return
             silent = not size and not link.signal.wait(limit.remaining(_DRAIN))
             if not silent and not trickle.expired:

@@ -14,12 +14,10 @@ from sshexec.connectors.source import Source, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.catfiles import CatFiles, Execute
 from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.lanes import Lanes
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
-
-_FLIGHT = 2 * 2**20
-"""Bytes of requests under way: what the channel's window holds."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -175,39 +173,7 @@ class _Upload:
         return present.mode & 0o7777 if present.mode else None
 
     def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
-        session = self._sftp
-        failed: list[SftpError] = []
-        head = strings(handle)
-        offset = flight = 0
-        done = 0
-
-        def written(size: int) -> Callable[[bytes], None]:
-            def keep(answer: bytes) -> None:
-                nonlocal flight, done
-                flight -= size
-                try:
-                    sftp.checked(answer)
-                    done += size
-                except SftpError as error:
-                    failed.append(error)
-
-            return keep
-
-        while not failed and (data := file.read(session.chunk)):
-            session.guard()
-            flight += len(data)
-            session.request(sftp.WRITE, head + struct.pack(">QI", offset, len(data)), written(len(data)), data)
-            offset += len(data)
-            while flight > _FLIGHT:
-                session.take_answer()
-            if progress is not None and done:
-                progress(done)
-        while flight:
-            session.take_answer()
-        if failed:
-            raise failed[0]
-        if progress is not None:
-            progress(offset)
+        Lanes(self._sftp, handle, self._temporary).write(file, 0, progress)
 
     def _rename(self) -> None:
         session = self._sftp
@@ -279,7 +245,6 @@ def _download(session: Sftp, path: str, target: BinaryIO, progress: Callable[[in
 def _read(session: Sftp, handle: bytes, size: int, target: BinaryIO, progress: Callable[[int], None] | None) -> None:
     """Read to the end of the file, which may be longer or shorter than its size said (as in /proc)."""
     chunk = session.chunk
-    most = max(2, _FLIGHT // chunk)
     answers: dict[int, bytes] = {}
     written = asked = 0
     flight: dict[int, int] = {}
@@ -295,6 +260,7 @@ def _read(session: Sftp, handle: bytes, size: int, target: BinaryIO, progress: C
     while True:
         session.guard()
         # Beyond the announced size one request at a time feels for the end.
+        most = max(2, session.window // chunk + 1)
         while len(flight) + len(answers) < most and (asked < size or (asked == written and not flight)):
             ask(asked, chunk)
             asked += chunk

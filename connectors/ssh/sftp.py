@@ -25,6 +25,7 @@ _INIT, _VERSION, _STATUS, _HANDLE, _DATA, _ATTRS, _EXTENDED_REPLY = 1, 2, 101, 1
 _SIZE, _OWNER, _PERMISSIONS = 0x1, 0x2, 0x4
 
 FOR_READING = 0x1
+FOR_WRITING = 0x2
 FOR_CREATING = 0x2 | 0x8 | 0x20
 """Write, create, and fail where the file is there already."""
 
@@ -86,6 +87,7 @@ class Sftp:
         self.deadline = Deadline()
         """By when the requests of the present transfer have to be answered."""
         self._channel: Channel | None = None
+        self._asked = False
         self._pieces: deque[memoryview] = deque()
         self._have = 0
         self._next = 0
@@ -100,6 +102,50 @@ class Sftp:
     def usable(self) -> bool:
         """Whether requests can be sent."""
         return self._channel is not None and not self._channel.eof and self._link.active
+
+    @property
+    def window(self) -> int:
+        """Bytes of answers that may be on their way."""
+        return self._required().window
+
+    @property
+    def room(self) -> int:
+        """Bytes that the host takes now."""
+        return self._required().room
+
+    @property
+    def round_trip(self) -> float:
+        """Seconds to the host and back, about."""
+        return self._link.round_trip
+
+    def another(self) -> Sftp:
+        """Return one more session on the same connection, for the same transfer; it has to `begin` and to `greet`."""
+        other = Sftp(self._link, self.guard)
+        other.deadline, other.chunk = self.deadline, self.chunk
+        return other
+
+    def begin(self) -> None:
+        """Ask for the session's channel, and wait for nothing."""
+        self._channel = self._link.add_channel()
+
+    def greet(self) -> bool:
+        """Send the greeting if the host is ready for it, and return whether it was sent; to be called until it was.
+
+        Raises:
+            NoSftpError: the host opens no further session, or has no SFTP.
+        """
+        channel = self._required()
+        if channel.refused is not None or channel.reply is False or channel.eof:
+            raise NoSftpError
+        if not channel.accepted:
+            return False
+        if not self._asked:
+            self._asked = True
+            channel.request(b"subsystem", b"sftp", reply=True)
+        if channel.room < 64:
+            return False  # the window opens when the subsystem has started
+        self._send(struct.pack(">IBI", 5, _INIT, 3))
+        return True
 
     def start(self) -> None:
         """Start the subsystem.
@@ -183,7 +229,20 @@ class Sftp:
         Raises:
             LinkDownError, CommandTimeoutError, CancelledError: no answer will come.
         """
-        answer = self._next_packet()
+        self._place(self._next_packet())
+
+    def absorb(self) -> None:
+        """Put the answers that are there already where they belong."""
+        while (answer := self._packet()) is not None:
+            self._place(answer)
+
+    def answer(self, number: int) -> bytes | None:
+        """Return an answer that has come, as it is; None where it has not."""
+        return self._answers.pop(number, None)
+
+    def _place(self, answer: bytes) -> None:
+        if answer[0] == _VERSION:
+            return
         number = struct.unpack_from(">I", answer, 1)[0]
         if number in self._waiting:
             keep = self._waiting.pop(number)
@@ -203,7 +262,7 @@ class Sftp:
             if not sent:
                 # The host takes no more for now: its answers must be read, or both sides wait for ever.
                 self._collect(channel)
-                self._pause(lambda: channel.room > 0 or channel.inbox or channel.eof or channel.reply is False)
+                self.pause(lambda: channel.room > 0 or channel.inbox or channel.eof or channel.reply is False)
                 self._check_open(channel)
             while sent:
                 part = self._unsent[0]
@@ -215,21 +274,27 @@ class Sftp:
 
     def _next_packet(self) -> bytes:
         channel = self._required()
-        while True:
-            self._collect(channel)
-            if self._have >= 4:
-                if len(self._pieces[0]) < 4:
-                    self._pieces.appendleft(memoryview(self._cut(4)))
-                    self._have += 4
-                size = int.from_bytes(self._pieces[0][:4], "big")
-                if not 0 < size <= _LONGEST:
-                    raise NoSftpError
-                if self._have >= size + 4:
-                    self._pieces[0] = self._pieces[0][4:]
-                    self._have -= 4
-                    return self._cut(size)
+        while (packet := self._packet()) is None:
             self._check_open(channel)
-            self._pause(lambda: channel.inbox or channel.eof or channel.reply is False)
+            self.pause(lambda: channel.inbox or channel.eof or channel.reply is False)
+        return packet
+
+    def _packet(self) -> bytes | None:
+        """Return the next packet if it is there as a whole."""
+        self._collect(self._required())
+        if self._have < 4:
+            return None
+        if len(self._pieces[0]) < 4:
+            self._pieces.appendleft(memoryview(self._cut(4)))
+            self._have += 4
+        size = int.from_bytes(self._pieces[0][:4], "big")
+        if not 0 < size <= _LONGEST:
+            raise NoSftpError
+        if self._have < size + 4:
+            return None
+        self._pieces[0] = self._pieces[0][4:]
+        self._have -= 4
+        return self._cut(size)
 
     def _cut(self, size: int) -> bytes:
         """Take so many bytes, which are there, out of what has come in."""
@@ -254,7 +319,12 @@ class Sftp:
         if channel.reply is False or (channel.eof and not channel.inbox) or not self._link.active:
             raise LinkDownError("the SFTP session ended")
 
-    def _pause(self, ready: Callable[[], object]) -> None:
+    def pause(self, ready: Callable[[], object]) -> None:
+        """Wait until something is so.
+
+        Raises:
+            LinkDownError, CommandTimeoutError, CancelledError: it will not be.
+        """
         if not self._link.wait_until(ready, self.deadline, self.guard):
             raise CommandTimeoutError("the transfer did not end in time", killed=None)
 

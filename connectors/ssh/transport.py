@@ -136,6 +136,8 @@ class Link(Transport):
         """Requests for a sign of life that were sent."""
         self.pongs = 0
         """Answers to them."""
+        self.round_trip = 0.0
+        """Seconds of the quickest answer seen so far: about one round trip; 0 before there was one."""
         self.exchanges = 0
         """Exchanges of keys that have begun."""
         self.farewell = ""
@@ -285,6 +287,10 @@ class Link(Transport):
         except EOFError as error:
             self.stop_thread()
             raise LinkDownError(self.why()) from error
+
+    def timed(self, seconds: float) -> None:
+        """Take note of how long an answer took that costs the host next to nothing."""
+        self.round_trip = min(self.round_trip or seconds, seconds)
 
     def ping(self) -> None:
         """Ask the host for a sign of life; `pongs` counts the answers.
