@@ -52,6 +52,7 @@ class Capture:
         limit: bytes kept.
         budget: shared with the other streams of the run; once it is used up, this stream keeps what it has.
         spill: directory (mode 0700) for the whole stream once it is truncated; None drops the middle.
+        whole: file for the whole stream from its first byte on; what it held is gone at once.
     """
 
     __slots__ = (
@@ -68,10 +69,17 @@ class Capture:
         "_tail_limit",
         "dropped",
         "path",
+        "problem",
         "size",
     )
 
-    def __init__(self, limit: int = DEFAULT_LIMIT, budget: Budget | None = None, spill: str | None = None) -> None:
+    def __init__(
+        self,
+        limit: int = DEFAULT_LIMIT,
+        budget: Budget | None = None,
+        spill: str | None = None,
+        whole: str | None = None,
+    ) -> None:
         self._tail_limit = limit // 2
         self._head_limit = limit - self._tail_limit
         self._room = min(_SMALL_TAIL, self._tail_limit)
@@ -90,11 +98,24 @@ class Capture:
         """Bytes no longer held here."""
         self.path: str | None = None
         """The file with the whole stream, where it was spilled."""
+        self.problem: str | None = None
+        """Why there is no file that there should be."""
+        if whole is not None:
+            self._empty(whole)
+
+    def _empty(self, path: str) -> None:
+        # Opened again by whoever has something to write: a run of many hosts needs no two files open for each.
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            self.problem = f"{path}: {error.strerror}"
+        else:
+            self.path = path
 
     def write(self, data: bytes) -> None:
         """Take the next piece of the stream."""
         self.size += len(data)
-        if self._file is not None:
+        if self.path is not None:
             self._write_spill(data)
         if not self._full:
             kept = data[: self._head_limit - len(self._head)]
@@ -144,11 +165,12 @@ class Capture:
         return self._budget is None or self._budget.take(size)
 
     def _start_spill(self) -> None:
-        if self._spill is None or self._file is not None:
+        if self._spill is None or self.path is not None or self.problem is not None:
             return
         try:
             handle, self.path = tempfile.mkstemp(prefix="output-", dir=self._spill)
-        except OSError:
+        except OSError as error:
+            self.problem = f"{self._spill}: {error.strerror}"
             self._spill = None
             return
         self._file = os.fdopen(handle, "wb")
@@ -159,14 +181,16 @@ class Capture:
 
     def _write_spill(self, data: bytes | bytearray) -> None:
         """Write to the spill file; where that fails (disk full) there is none: half a stream is not the whole one."""
-        if self._file is None:
-            return
         try:
-            self._file.write(data)
-        except OSError:
-            self._abandon_spill()
+            if self._file is None and self.path is not None:
+                self._file = open(self.path, "ab")  # noqa: SIM115 - closed by `close`
+            if self._file is not None:
+                self._file.write(data)
+        except OSError as error:
+            self._abandon_spill(error)
 
-    def _abandon_spill(self) -> None:
+    def _abandon_spill(self, error: OSError) -> None:
+        self.problem = f"{self.path}: {error.strerror}"
         opened, path = self._file, self.path
         self._file = self._spill = self.path = None
         with contextlib.suppress(OSError):
@@ -181,8 +205,8 @@ class Capture:
         if self._file is not None:
             try:
                 self._file.close()
-            except OSError:
-                self._abandon_spill()
+            except OSError as error:
+                self._abandon_spill(error)
             self._file = None
 
     def value(self) -> bytes:
@@ -201,6 +225,7 @@ class Output:
         budget: shared by the run.
         spill: directory for streams over their limit.
         tee: called with each piece as it comes, before it is kept.
+        folder: directory for the files ``stdout`` and ``stderr`` with the whole streams; made where it is missing.
     """
 
     __slots__ = ("_err", "_out", "last", "tee")
@@ -211,9 +236,13 @@ class Output:
         budget: Budget | None = None,
         spill: str | None = None,
         tee: Callable[[Stream, bytes], None] | None = None,
+        folder: str | None = None,
     ) -> None:
-        self._out = Capture(limit, budget, spill)
-        self._err = Capture(limit, budget, spill)
+        if folder is not None:
+            with contextlib.suppress(OSError):  # what is wrong with it, the files' own errors tell
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+        self._out = Capture(limit, budget, spill, None if folder is None else os.path.join(folder, "stdout"))
+        self._err = Capture(limit, budget, spill, None if folder is None else os.path.join(folder, "stderr"))
         self.tee = tee
         self.last = time.monotonic()
         """When the last piece came, on the monotonic clock."""
@@ -240,6 +269,16 @@ class Output:
     def text(self, stream: Stream) -> str:
         """Return what is held of a stream as text; bytes that are not UTF-8 become U+FFFD."""
         return (self.stdout if stream == "stdout" else self.stderr).decode("utf-8", "replace")
+
+    def exact(self, stream: Stream) -> bytes | None:
+        """Return a stream byte by byte; None where bytes were left out."""
+        capture = self._out if stream == "stdout" else self._err
+        return None if capture.dropped else capture.value()
+
+    @property
+    def problems(self) -> list[str]:
+        """Why files that there should be are not there."""
+        return [capture.problem for capture in (self._out, self._err) if capture.problem is not None]
 
     @property
     def truncated(self) -> bool:

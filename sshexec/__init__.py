@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sshexec import errors
     from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
-    from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
+    from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
     from sshexec.inventory.members import Host
     from sshexec.inventory.model import Inventory
     from sshexec.results import HostResult, RunResult
@@ -42,6 +42,7 @@ __all__ = [
     "RunResult",
     "Secret",
     "Timeouts",
+    "TransferProgress",
     "__version__",
     "errors",
 ]
@@ -60,6 +61,7 @@ _HOMES = {
     "RunResult": "sshexec.results",
     "Secret": "sshexec.secret",
     "Timeouts": "sshexec.connectors.base",
+    "TransferProgress": "sshexec.events",
 }
 
 

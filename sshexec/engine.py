@@ -46,6 +46,8 @@ class RunOptions(TypedDict, total=False):
     run_timeout: float | None
     output_limit: int
     spill: str | None
+    output_dir: str | None
+    binary: bool
 
 
 class Engine:
@@ -119,6 +121,8 @@ class Engine:
         run_timeout: float | None = None,
         output_limit: int = DEFAULT_LIMIT,
         spill: str | None = None,
+        output_dir: str | None = None,
+        binary: bool = False,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -139,6 +143,9 @@ class Engine:
             run_timeout: seconds for the whole run; hosts that are not done by then are stopped.
             output_limit: bytes kept of each stream of each host; past it head and tail are kept.
             spill: directory for whole streams that are over the limit.
+            output_dir: directory for the whole streams of every host, as exact bytes in ``HOST/stdout`` and
+                ``HOST/stderr``; files of an earlier run are replaced.
+            binary: whether results (``stdout_bytes``, ``stderr_bytes``) and Output events (``data``) hold exact bytes.
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -151,16 +158,20 @@ class Engine:
         expect.mapping("environment", environment)
         expect.mapping("variables", variables)
         expect.count("output_limit", output_limit, "bytes")
-        if args is not None and not isinstance(args, (str, Mapping)):
-            raise ArgumentError(
-                f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
-            )
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
-        if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
-            raise ArgumentError(f"spill: {spill!r} is not a directory")
-        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit=output_limit, spill=spill)
+        _check_texts(pattern, args)
+        _check_directories(spill=spill, output_dir=output_dir)
+        task = Task(
+            module,
+            args,
+            check,
+            diff,
+            dict(environment or {}),
+            timeout,
+            output_limit=output_limit,
+            spill=spill,
+            output_dir=output_dir,
+            binary=binary,
+        )
         hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **(variables or {})}
         targets = tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
@@ -353,6 +364,22 @@ class _Stream(Iterator[Event]):
         """Cancel the run, if it still goes on."""
         self._run.drop_events()
         self._cancel()
+
+
+def _check_texts(pattern: object, args: object) -> None:
+    if args is not None and not isinstance(args, (str, Mapping)):
+        raise ArgumentError(
+            f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
+        )
+    texts = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+
+
+def _check_directories(**folders: object) -> None:
+    for name, folder in folders.items():
+        if folder is not None and not (isinstance(folder, str) and os.path.isdir(folder)):
+            raise ArgumentError(f"{name}: {folder!r} is not a directory")
 
 
 def _cancel_started(starting: asyncio.Future[Run]) -> None:

@@ -36,6 +36,8 @@ class Task:
         output_limit: bytes kept of each stream of each host.
         run_output_limit: bytes kept of all hosts together.
         spill: directory for streams over the limit.
+        output_dir: directory for the whole streams of every host, as ``HOST/stdout`` and ``HOST/stderr``.
+        binary: whether results and events hold what hosts print byte by byte too.
     """
 
     module: str
@@ -47,3 +49,5 @@ class Task:
     output_limit: int = DEFAULT_LIMIT
     run_output_limit: int = 512 * 2**20
     spill: str | None = None
+    output_dir: str | None = None
+    binary: bool = False

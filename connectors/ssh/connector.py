@@ -6,10 +6,10 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.auth import Login
@@ -155,17 +155,36 @@ class SshConnector(Connector[SshOptions, SshContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
-            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
+            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
-            self._transfer(deadline).get(path, target, deadline, progress=progress)
+            self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files, the small ones together (see `Connector.put_all`)."""
+        with self._errors(deadline):
+            self._transfer(deadline).put_all(uploads, deadline, progress=progress)
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files together (see `Connector.get_all`)."""
+        with self._errors(deadline):
+            self._transfer(deadline).get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
@@ -195,6 +214,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _hurried(self) -> bool:
         return self._cancelled or self._ending or self._deadline.expired
 
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that the host may take nothing: until it counts as idle, or as one without a sign of life."""
+        limits = [self.timeouts.idle, self.options.alive_interval * self.options.alive_count or None]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _ready(self) -> Link:
         self._guard()
         link = self._link
@@ -210,7 +235,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self._log_in(link, Deadline.after(self.timeouts.auth))
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
-            self._files = Files(link, self._guard, self._run)
+            self._files = Files(link, self._guard, self._run, self.timeouts.idle)
         return self._files
 
     @contextlib.contextmanager
@@ -223,16 +248,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 yield
             except ConnectionLostError as error:
                 link = self._link
-                if link is None or not link.packetizer.gave_up or not self._hurried():
+                if link is None or not link.packetizer.gave_up:
                     raise
                 # The end of the connection was our own doing: what matters is why.
                 killed = False if error.started and self._phase is Phase.RUNNING else None
                 if self._cancelled:
                     self._cancelled = False
                     raise CancelledError("cancelled", killed=killed) from None
-                raise CommandTimeoutError(
-                    "the host takes no data any more, and the deadline passed", killed=killed
-                ) from None
+                if self._hurried():
+                    raise CommandTimeoutError(
+                        "the host takes no data any more, and the deadline passed", killed=killed
+                    ) from None
+                if self._patience is not None and self._patience == self.timeouts.idle:
+                    raise CommandTimeoutError(
+                        f"the host took no data for {self._patience:g} s", killed=killed, silence=self._patience
+                    ) from None
+                raise
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
@@ -293,6 +324,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
         link.packetizer.hurried = self._hurried
+        link.packetizer.patience = self._patience
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):

@@ -43,6 +43,8 @@ _KILLER_START = 5.0
 """Seconds that a host has to open the killer's session: one that has frozen never does."""
 _LAST_WORDS = 0.5
 _STILL_ALIVE = 1
+_FROZEN = -1
+"""The killer's status where the host did not even answer."""
 
 # Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
 # but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
@@ -154,6 +156,8 @@ class Execution:
         self._stdin: bytes | BinaryIO | None = command.stdin
         self._unsent = memoryview(b"")
         self._channel: Channel | None = None
+        self._fed = 0.0
+        """When the host last took something of standard input, on the monotonic clock."""
 
     def run(self) -> Completed:
         """Run the command to its end.
@@ -251,6 +255,8 @@ class Execution:
                 return True
         sent = channel.send(self._unsent)
         self._unsent = self._unsent[sent:]
+        if self._idle is not None:
+            self._fed = time.monotonic()  # a command that reads is not idle, such as the `cat` of an upload
         return sent > 0
 
     def _wait(self, channel: Channel) -> None:
@@ -266,9 +272,11 @@ class Execution:
                 return  # the last words came together with the end of the connection
             raise LinkDownError(link.why())
         limit = self._deadline
+        silence = None
         if self._idle is not None:
-            limit = Deadline(min(limit.at or _FOREVER, self._output.last + self._idle))
-        if not link.pause(limit) and self._idle is not None and Deadline(self._output.last + self._idle).expired:
+            silence = Deadline(max(self._output.last, self._fed) + self._idle)
+            limit = Deadline(min(limit.at or _FOREVER, silence.at or _FOREVER))
+        if not link.pause(limit) and silence is not None and silence.expired:
             raise Silence
 
     def _drain(self, channel: Channel) -> None:
@@ -327,7 +335,8 @@ class Execution:
             status = self._kill()
             if status != 0 and not channel.closed:
                 channel.request(b"signal", b"TERM", reply=False)
-                self._await_end(channel, _GRACE)
+                # A host that has not answered for so long gets no grace on top: the caller waits.
+                self._await_end(channel, _LAST_WORDS if status == _FROZEN else _GRACE)
                 channel.request(b"signal", b"KILL", reply=False)
             self._await_end(channel, _LAST_WORDS)
         except LinkDownError:
@@ -350,8 +359,10 @@ class Execution:
         try:
             channel = open_channel(self._link, Deadline.after(_KILLER_START), _never)
             return killer._follow(channel)
-        except (TimeoutError, UnreachableError):
+        except UnreachableError:
             return None
+        except TimeoutError:
+            return _FROZEN if channel is None else None
         finally:
             if channel is not None:
                 close_channel(channel)

@@ -57,7 +57,7 @@ class _Lane:
                 if answer is not None:
                     self.handle = sftp.handle_of(sftp.checked(answer))
             elif session.greet():
-                opening = strings(name) + struct.pack(">I", sftp.FOR_WRITING) + sftp.permissions(None)
+                opening = strings(name) + struct.pack(">I", sftp.FOR_GOING_ON) + sftp.permissions(None)
                 self._opening = session.request(sftp.OPEN, opening)
         except (SftpError, NoSftpError):
             self.refused = True

@@ -87,10 +87,12 @@ class BufferedPacketizer(Packetizer):
         self._pending_lock = threading.Lock()
         self.hurried: Callable[[], bool] = lambda: False
         """Whether the caller has been cancelled, or its deadline has passed."""
+        self.patience: float | None = None
+        """Seconds that the host may take nothing of a write; None for no limit but the system's."""
         self.stalled = 0
         """Bytes of a write that wait for the host to take them."""
         self.gave_up = False
-        """Whether a write was broken off because the caller was in a hurry."""
+        """Whether a write was broken off because the caller was in a hurry, or out of patience."""
 
     def set_inbound_cipher(self, block_engine: Any, *rest: Any, **more: Any) -> None:
         """Take the host's new keys."""
@@ -343,6 +345,7 @@ class BufferedPacketizer(Packetizer):
     def _write_slowly(self, out: memoryview) -> None:
         """Send what the socket had no room for, in short waits that the caller's cancellation and deadline can end."""
         give_up = Deadline()
+        moved = Deadline.after(self.patience)
         try:
             poll = select.poll()
             poll.register(self._socket, select.POLLOUT)
@@ -351,9 +354,10 @@ class BufferedPacketizer(Packetizer):
                 if poll.poll(_STALLED_LOOK * 1000):
                     with contextlib.suppress(BlockingIOError):
                         out = out[self._socket.sendmsg((out,), (), socket.MSG_DONTWAIT) :]
+                        moved = Deadline.after(self.patience)
                 if give_up.at is None and self.hurried():
                     give_up = Deadline.after(_STALLED_GRACE)
-                if out and give_up.expired:
+                if out and (give_up.expired or moved.expired):
                     self.gave_up = True
                     raise EOFError
         except (OSError, ValueError):

@@ -20,14 +20,17 @@ from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CommandTimeoutError
 
 OPEN, CLOSE, READ, WRITE, FSETSTAT, REMOVE, STAT, EXTENDED = 3, 4, 5, 6, 10, 13, 17, 200
+LSTAT, FSTAT = 7, 8
 RENAME = 18
 _INIT, _VERSION, _STATUS, _HANDLE, _DATA, _ATTRS, _EXTENDED_REPLY = 1, 2, 101, 102, 103, 105, 201
 _SIZE, _OWNER, _PERMISSIONS = 0x1, 0x2, 0x4
 
 FOR_READING = 0x1
-FOR_WRITING = 0x2
 FOR_CREATING = 0x2 | 0x8 | 0x20
 """Write, create, and fail where the file is there already."""
+
+FOR_GOING_ON = 0x2
+"""Write to a file that is there."""
 
 END, NO_FILE, NO_PERMISSION, FAILURE, BAD_MESSAGE, UNSUPPORTED = 1, 2, 3, 4, 5, 8
 _LONGEST = 1024 * 1024
@@ -79,11 +82,13 @@ class Sftp:
     Args:
         link: the connection.
         guard: raises where the caller shall wait no longer.
+        idle: seconds that the host may be silent while it owes an answer; None for no limit.
     """
 
-    def __init__(self, link: Link, guard: Callable[[], None]) -> None:
+    def __init__(self, link: Link, guard: Callable[[], None], idle: float | None = None) -> None:
         self._link = link
         self.guard = guard
+        self._idle = idle
         self.deadline = Deadline()
         """By when the requests of the present transfer have to be answered."""
         self._channel: Channel | None = None
@@ -120,7 +125,7 @@ class Sftp:
 
     def another(self) -> Sftp:
         """Return one more session on the same connection, for the same transfer; it has to `begin` and to `greet`."""
-        other = Sftp(self._link, self.guard)
+        other = Sftp(self._link, self.guard, self._idle)
         other.deadline, other.chunk = self.deadline, self.chunk
         return other
 
@@ -325,8 +330,12 @@ class Sftp:
         Raises:
             LinkDownError, CommandTimeoutError, CancelledError: it will not be.
         """
-        if not self._link.wait_until(ready, self.deadline, self.guard):
-            raise CommandTimeoutError("the transfer did not end in time", killed=None)
+        # It ends with whatever comes from the host: each pause is a silence of its own.
+        if self._link.wait_until(ready, self.deadline.sooner(self._idle), self.guard):
+            return
+        if self._idle is not None and not self.deadline.expired:
+            raise CommandTimeoutError(f"the transfer stood still for {self._idle:g} s", silence=self._idle)
+        raise CommandTimeoutError("the transfer did not end in time", killed=None)
 
     def _required(self) -> Channel:
         if self._channel is None:
