@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from sshexec.errors import OptionError
@@ -33,6 +33,7 @@ def option(
     minimum: float | None = None,
     maximum: float | None = None,
     choices: tuple[str, ...] | None = None,
+    read: Callable[[str], str] | None = None,
 ) -> Any:
     """Declare a field of a `ConnectorOptions` class.
 
@@ -43,8 +44,17 @@ def option(
         minimum: smallest number allowed.
         maximum: largest number allowed.
         choices: texts allowed.
+        read: of a field that is a tuple, which a text or a list of texts sets: makes each element of a text, or
+            raises ValueError where the text is none.
     """
-    metadata = {"variables": variables, "help": help, "minimum": minimum, "maximum": maximum, "choices": choices}
+    metadata = {
+        "variables": variables,
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+        "read": read,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -104,7 +114,9 @@ def _declared(cls: type[ConnectorOptions]) -> Fields:
 
 
 def _plain(hint: Any) -> type:
-    """Return X of ``X`` and of ``X | None``."""
+    """Return X of ``X`` and of ``X | None``, and tuple of a tuple of anything."""
+    if typing.get_origin(hint) is tuple:
+        return tuple
     kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
     plain: type = kinds[0] if kinds else hint
     return plain
@@ -128,6 +140,8 @@ def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: An
             raise wrong("yes or no") from None
     if kind in (int, float):
         return _number(field, kind, value, wrong)
+    if kind is tuple:
+        return _texts(field, value, wrong)
     if isinstance(value, (dict, list, tuple)):
         raise wrong("a text")
     text = str(value)
@@ -137,6 +151,16 @@ def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: An
     if choices and text not in choices:
         raise wrong(f"one of {', '.join(choices)}")
     return text
+
+
+def _texts(field: dataclasses.Field[Any], value: Any, wrong: Any) -> tuple[str, ...]:
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    try:
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError
+        return tuple(map(field.metadata["read"], texts))
+    except ValueError:
+        raise wrong(field.metadata["help"].partition(": ")[2]) from None
 
 
 def _number(field: dataclasses.Field[Any], kind: type, value: Any, wrong: Any) -> int | float:

@@ -19,7 +19,7 @@
     │   │   ├── ProtocolError       the handshake failed (no common algorithm, ...)
     │   │   ├── AuthenticationError the host refused every credential
     │   │   ├── UnknownHostKeyError the host key is not in known_hosts
-    │   │   ├── ChangedHostKeyError known_hosts holds another key for this host
+    │   │   ├── ChangedHostKeyError another key is known or pinned, or this one is revoked
     │   │   ├── ConnectionLostError the connection broke
     │   │   └── WorkerLostError     the worker process that held the connection died
     │   ├── CommandTimeoutError     the deadline passed while the task ran
@@ -153,13 +153,13 @@ class AuthenticationError(UnreachableError):
 
 
 class UnknownHostKeyError(UnreachableError):
-    """The host key is not in known_hosts; no credential was sent."""
+    """Nothing is known of the host's key; no credential was sent."""
 
     cause = "host_key_unknown"
 
 
 class ChangedHostKeyError(UnreachableError):
-    """known_hosts holds another key for this host; no credential was sent."""
+    """Another key is known or pinned for this host, or this one is revoked; no credential was sent."""
 
     cause = "host_key_changed"
 

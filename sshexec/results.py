@@ -36,7 +36,7 @@ class HostResult:
         stderr_bytes: likewise.
         killed: whether the death of the remote process group was confirmed after a time-out or cancel.
         notices: what the connection has to say beside the task's own result: ``notice`` is a stable word,
-            ``message`` one line for people, the other keys depend on the word (docs/connections.md).
+            ``message`` one line for people, the other keys depend on the word (docs/ssh.md).
     """
 
     host: str
@@ -219,6 +219,22 @@ class RunResult(Mapping[str, HostResult]):
             counts[result.status] = counts.get(result.status, 0) + 1
         return counts
 
+    @property
+    def learned_host_keys(self) -> list[dict[str, Any]]:
+        """Host keys that this run trusted on first sight, each once, in the order of the hosts.
+
+        Each has the host that met it (``host``) and the keys of its notice, without ``notice`` and ``message``
+        (docs/ssh.md).
+        """
+        learned: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for name, result in self.hosts.items():
+            for notice in result.notices:
+                if notice.get("notice") == "host_key_learned":
+                    entry = {key: value for key, value in notice.items() if key not in ("notice", "message")}
+                    # What could not be saved is learned by each worker process anew.
+                    learned.setdefault((entry["name"], entry["fingerprint"], entry["path"]), {"host": name, **entry})
+        return list(learned.values())
+
     def groups(self) -> list[Group]:
         """Fold the hosts by equal outcome (status, exit status, message, output, cause), the largest group first."""
         folded: dict[tuple[Any, ...], list[str]] = {}
@@ -261,5 +277,6 @@ class RunResult(Mapping[str, HostResult]):
             "finished": self.finished,
             "exit_code": self.exit_code,
             "stats": self.stats,
+            "learned_host_keys": self.learned_host_keys,
             "hosts": {name: result.to_dict() for name, result in self.hosts.items()},
         }

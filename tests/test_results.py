@@ -143,7 +143,19 @@ def test_to_ansible_has_the_three_parts(mixed):
 def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
     whole = mixed.to_dict()
     assert json.loads(json.dumps(whole)) == whole
-    assert list(whole) == ["version", "id", "module", "state", "started", "finished", "exit_code", "stats", "hosts"]
+    keys = [
+        "version",
+        "id",
+        "module",
+        "state",
+        "started",
+        "finished",
+        "exit_code",
+        "stats",
+        "learned_host_keys",
+        "hosts",
+    ]
+    assert list(whole) == keys
     assert whole["version"] == VERSION
     assert list(whole["hosts"]["h-ok"]) == [
         "host",
@@ -202,3 +214,17 @@ def test_a_finished_run_does_not_repeat_the_hosts():
     plain = RunFinished(run(result("web1"))).to_dict()
     assert "hosts" not in plain
     assert plain["stats"] == {"ok": 1}
+
+
+def test_the_host_keys_that_a_run_learned_are_listed_once_each():
+    def learned(name: str, path: str | None) -> dict[str, object]:
+        about = {"name": name, "kind": "ssh-ed25519", "fingerprint": f"SHA256:{name}", "path": path, "problem": ""}
+        return {"notice": "host_key_learned", "message": "new", **about}
+
+    bastion, unsaved = learned("bastion", "known_hosts"), learned("web2", None)
+    notices = ((bastion,), (bastion, {"notice": "other"}, unsaved), ())
+    whole = run(*(HostResult(f"web{n}", "ok", notices=notices[n]) for n in range(3)))
+    assert [(key["host"], key["name"]) for key in whole.learned_host_keys] == [("web0", "bastion"), ("web1", "web2")]
+    assert set(whole.learned_host_keys[0]) == {"host", "name", "kind", "fingerprint", "path", "problem"}
+    assert whole.to_dict()["learned_host_keys"] == whole.learned_host_keys
+    assert json.loads(json.dumps(RunFinished(whole).to_dict()))["learned_host_keys"] == whole.learned_host_keys

@@ -16,7 +16,7 @@ from sshexec.connectors.ssh.auth import Login
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import known_name
+from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
@@ -73,13 +73,20 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Whether the call in progress was cancelled, and ends."""
         self._deadline = Deadline()
         """That of the call in progress."""
+        self._asked: list[str] = []
+        """Types of host keys that the host was asked for first."""
         self._where = options.address or host
-        self._known_as = options.host_key_alias or known_name(self._where, options.port)
+        self._known_as = (options.host_key_alias or known_name(self._where, options.port)).lower()
 
     def enter(self, phase: Phase) -> None:
         """Tell the listener, and remember for errors, what the host is busy with now."""
         self._phase = phase
         super().enter(phase)
+
+    @property
+    def known_as(self) -> str:
+        """The host's name in known_hosts."""
+        return self._known_as
 
     @property
     def alive(self) -> bool:
@@ -99,10 +106,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         deadline = self._opened_by
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
-            self._socket = self._connect(limit)
-            self.answered()
-            link = self._negotiate(self._socket, limit)
-            self._check_host_key(link)
+            link = self._arrive(limit)
+            if not self._check_host_key(link):
+                self.close()
+                link = self._arrive(limit)
+                self._check_host_key(link, again=True)
             self.enter(Phase.AUTHENTICATING)
             if not (optimistic and self._log_in_later(link)):
                 self._log_in(link, deadline.sooner(self.timeouts.auth))
@@ -271,6 +279,19 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     # Opening, step by step.
 
+    def _arrive(self, limit: Deadline) -> Link:
+        """Connect and exchange keys."""
+        self._socket = self._connect(limit)
+        self.answered()
+        return self._negotiate(self._socket, limit)
+
+    def _kinds(self) -> list[str]:
+        """Return the types of host keys to ask for first."""
+        options = self.options
+        if options.policy == "off" and not options.pinned:
+            return []
+        return self.context.host_keys.kinds(self._known_as, options.known_hosts, options.pinned)
+
     def _connect(self, limit: Deadline) -> socket.socket:
         self._guard()
         self.enter(Phase.RESOLVING)
@@ -314,12 +335,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
     def _negotiate(self, sock: socket.socket, limit: Deadline) -> Link:
-        known: list[str] = []
-        if self.options.policy != "off":
-            known = self.context.host_keys.kinds(self._known_as, self.options.known_hosts)
+        asked = self._asked = self._kinds()
         where = f"{self._where} port {self.options.port}"
         try:
-            link = self._link = Link(sock, known, (self.options.alive_interval, self.options.alive_count))
+            link = self._link = Link(sock, asked, (self.options.alive_interval, self.options.alive_count))
         except OSError as error:  # the host, or `cancel`, has closed the connection already
             self._guard()
             raise BannerError(f"{where} closed the connection at once: {error.strerror}") from None
@@ -340,13 +359,30 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ProtocolError(f"the key exchange with {where} failed: {error}") from None
         return link
 
-    def _check_host_key(self, link: Link) -> None:
+    def _check_host_key(self, link: Link, *, again: bool = False) -> bool:
+        """Check the host key; return False where the host is to be asked for another of its keys, which is known.
+
+        Args:
+            link: the connection on which it was shown.
+            again: the host was asked so already.
+        """
         key = link.host_key
-        learned = self.context.host_keys.check(
-            self._known_as, key.get_name(), key.asbytes(), self.options.known_hosts, self.options.policy
-        )
+        try:
+            learned = self.context.host_keys.check(
+                self._known_as,
+                key.get_name(),
+                key.asbytes(),
+                self.options.known_hosts,
+                self.options.policy,
+                certificate=link.certificate,
+                pins=self.options.pinned,
+                asked=None if again else self._asked,
+            )
+        except OtherKindsError:
+            return False
         if learned is not None:
             self.notices.append(learned.notice())
+        return True
 
     def _keys(self) -> list[SigningKey]:
         try:

@@ -1,55 +1,52 @@
-"""known_hosts: which host keys are trusted, read lazily and written by appending only.
+"""Which host keys are trusted: pinned ones, those of known_hosts, and those that a known authority certifies.
 
-A file is indexed by name once; keys are decoded only when their host is asked for, so a lookup costs the same in a
-file of 10,000 lines. Hashed names have to be tried one by one (that is their purpose) and are asked last. Format:
-sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+What is known under ``[host]:port`` comes first; where that is nothing, what is known under the bare name counts too,
+as in OpenSSH, and so does an authority of the bare name.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-import errno
-import fcntl
-import hashlib
-import hmac
-import os
-import re
-import stat
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import translate
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+from sshexec.connectors.ssh.hostcertificates import SUFFIX, CertificateError, HostCertificate
+from sshexec.connectors.ssh.knownhosts import (
+    KINDS,
+    KnownHostsFile,
+    KnownKey,
+    Mark,
+    bare_name,
+    fingerprint,
+    known_name,
+)
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
+
+__all__ = [
+    "PIN_VARIABLE",
+    "HostKeys",
+    "Learned",
+    "OtherKindsError",
+    "Policy",
+    "fingerprint",
+    "is_pinned",
+    "known_name",
+    "pin",
+]
 
 Policy = Literal["strict", "accept-new", "off"]
 
-_LOCK_LIMIT = 5.0
-_LOCKED_FOR = 60.0
-"""Seconds for which a file that somebody else kept locked is not waited for again."""
+PIN_VARIABLE = "sshexec_host_key"
+"""The host variable that pins keys."""
 
-_LOCKED = "another process keeps it locked"
-_HASHES_IN_A_ROW = 500
-
-_LOOKED_AT_FOR = 0.5
-"""Seconds for which a file is not looked at again: a run of many hosts asks for it twice a host."""
+_CERTIFICATES = tuple(kind + SUFFIX for kind in KINDS)
 
 
-_TAIL = 256
-"""Bytes before the end of what is indexed by which a file that was only appended to is told from one written anew."""
-
-
-def fingerprint(blob: bytes) -> str:
-    """Return the fingerprint of a public key as OpenSSH shows it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()
-
-
-def known_name(host: str, port: int) -> str:
-    """Return the name under which known_hosts holds a host."""
-    return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
+class OtherKindsError(Exception):
+    """The host is known by keys of other types than it was asked for first (never leaves this room)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +59,7 @@ class Learned:
         fingerprint: SHA256 fingerprint.
         path: the file it was added to; None where it could not be saved and holds for this run only.
         problem: why it could not be saved; "" where it was.
+        flaw: why the certificate that came with it did not count; "" where none came.
     """
 
     name: str
@@ -69,15 +67,17 @@ class Learned:
     fingerprint: str
     path: str | None
     problem: str = ""
+    flaw: str = ""
 
     def notice(self) -> dict[str, Any]:
         """Return it as one of `Connector.notices`."""
         where = (
             f"saved in {self.path}" if self.path is not None else f"not saved, holds for this run only: {self.problem}"
         )
+        flaw = f"; {self.flaw}" if self.flaw else ""
         return {
             "notice": "host_key_learned",
-            "message": f"new host key of {self.name} accepted: {self.kind} {self.fingerprint} ({where})",
+            "message": f"new host key of {self.name} accepted: {self.kind} {self.fingerprint} ({where}{flaw})",
             "name": self.name,
             "kind": self.kind,
             "fingerprint": self.fingerprint,
@@ -86,238 +86,32 @@ class Learned:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKey:
-    """One line of known_hosts.
+def pin(text: str) -> str:
+    """Return a pinned key as ``KIND KEY``, ``KIND SHA256:...`` or ``SHA256:...``, without its comment.
 
-    Args:
-        kind: type of the key.
-        encoded: the key in base64, as the line has it.
-        path: the file.
-        line: its line, counted from 1.
-        revoked: whether the line forbids the key.
+    Raises:
+        ValueError: it is none of these.
     """
-
-    kind: str
-    encoded: bytes
-    path: str
-    line: int
-    revoked: bool = False
-
-    @property
-    def blob(self) -> bytes:
-        """The key itself; empty where the line is damaged."""
-        try:
-            return base64.b64decode(self.encoded, validate=True)
-        except binascii.Error:
-            return b""
-
-    def holds(self, blob: bytes) -> bool:
-        """Return whether this is that key."""
-        return self.encoded == base64.b64encode(blob) or self.blob == blob
+    kind, _, rest = text.strip().partition(" ")
+    if kind.startswith("SHA256:"):
+        kind, rest = "", text.strip()
+    value = (rest.split() or [""])[0]
+    if kind and kind not in KINDS:
+        raise ValueError
+    try:
+        if value.startswith("SHA256:"):
+            # Base64 without its padding, as OpenSSH shows it.
+            if len(base64.b64decode(value[7:] + "=", validate=True)) != 32:
+                raise ValueError
+        elif not kind or not _is_key(base64.b64decode(value, validate=True), kind):
+            raise ValueError
+    except binascii.Error:
+        raise ValueError from None
+    return f"{kind} {value}".strip()
 
 
-class _Index:
-    """What a known_hosts file says, by name.
-
-    Others read it while lines are added: of each line they see all or nothing, since it takes effect with one step.
-
-    Args:
-        path: the file, for the keys.
-    """
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._count = 0
-        self._names: dict[bytes, list[tuple[int, bytes]]] = {}
-        self._patterns: list[tuple[int, bytes, list[tuple[bool, re.Pattern[str]]]]] = []
-        self._hashed: list[tuple[int, bytes, bytes, bytes]] = []
-        self._unhashed: dict[str, tuple[int, list[KnownKey]]] = {}
-        self._revoked: list[tuple[int, bytes]] = []
-        self.end = 0
-        """Where what is appended begins; 0 where the last line had no end, and the next change needs a new index."""
-        self.tail = b""
-        """What stood before the end."""
-
-    def add(self, data: bytes) -> None:
-        """Add what stands behind the end."""
-        for line in data.splitlines():
-            self._count += 1
-            self._add_line(line)
-        self.end = self.end + len(data) if data.endswith(b"\n") else 0
-        self.tail = (self.tail + data)[-_TAIL:]
-
-    def _add_line(self, line: bytes) -> None:
-        fields = line.split(None, 1)
-        if len(fields) < 2 or fields[0].startswith(b"#"):
-            return
-        names, rest = fields
-        if names.startswith(b"@"):
-            if names == b"@revoked":
-                self._revoked.append((self._count, rest))
-        elif names.startswith(b"|1|"):
-            salt, _, digest = names[3:].partition(b"|")
-            self._hashed.append((self._count, rest, *_decode(salt, digest)))
-        elif any(sign in names for sign in (b"*", b"?", b"!")):
-            self._patterns.append((self._count, rest, _compile(names)))
-        else:
-            for name in names.lower().split(b","):
-                self._names.setdefault(name, []).append((self._count, rest))
-
-    def plain(self, name: str) -> Iterator[KnownKey]:
-        """Yield the keys of a name that stands there in clear text or by wildcard."""
-        for line, rest in self._names.get(os.fsencode(name), ()):
-            yield from self._key(line, rest)
-        for line, rest, patterns in self._patterns:
-            if _matches(name, patterns):
-                yield from self._key(line, rest)
-
-    def hashed(self, name: str) -> list[KnownKey]:
-        """Return the keys of a name that stands there as a hash."""
-        count = len(self._hashed)
-        tried, found = self._unhashed.get(name, (-1, []))
-        if tried != count:
-            text = os.fsencode(name)
-            digest = hmac.digest
-            lines = []
-            for at, (line, rest, salt, code) in enumerate(self._hashed):
-                if digest(salt, text, "sha1") == code:
-                    lines.append((line, rest))
-                if at % _HASHES_IN_A_ROW == 0:
-                    time.sleep(0)  # the other hosts' greenlets have deadlines too
-            found = [key for line, rest in lines for key in self._key(line, rest)]
-            self._unhashed[name] = (count, found)
-        return found
-
-    def revoked(self, name: str) -> Iterator[KnownKey]:
-        """Yield the keys that must not be used for a name."""
-        text = os.fsencode(name)
-        for line, marked in self._revoked:
-            names, _, rest = marked.partition(b" ")
-            if names.startswith(b"|1|"):
-                salt, _, digest = names[3:].partition(b"|")
-                salt, digest = _decode(salt, digest)
-                found = hmac.digest(salt, text, "sha1") == digest
-            else:
-                found = _matches(name, _compile(names))
-            if found:
-                yield from self._key(line, rest, revoked=True)
-
-    def _key(self, line: int, rest: bytes, revoked: bool = False) -> Iterator[KnownKey]:
-        fields = rest.split(None, 2)
-        if len(fields) >= 2:
-            yield KnownKey(fields[0].decode("ascii", "replace"), fields[1], self._path, line, revoked)
-
-
-class KnownHostsFile:
-    """One known_hosts file, indexed by name.
-
-    Args:
-        path: the file; one that is missing, or is not a regular file, holds nothing.
-    """
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-        self._lock = threading.Lock()
-        self._looked = 0.0
-        self._locked_until = 0.0
-        self._seen: tuple[int, int, int] | None = None
-        """Inode, size and time of change of what is indexed."""
-        self._index = _Index(path)
-        """Replaced as a whole where the file was changed: lookups take no lock, and go on in the one they began in."""
-
-    def refresh(self, now: bool = False) -> None:
-        """Read what was appended since the last time, or the whole file where it was changed otherwise.
-
-        Args:
-            now: look at the file even if that was just done.
-        """
-        if not now and time.monotonic() - self._looked < _LOOKED_AT_FOR:
-            return
-        with self._lock:
-            self._refresh()
-            self._looked = time.monotonic()
-
-    def _refresh(self) -> None:
-        try:
-            now = os.stat(self.path)
-            if not stat.S_ISREG(now.st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            state = (now.st_ino, now.st_size, now.st_mtime_ns)
-            if state == self._seen:
-                return
-            with open(self.path, "rb") as file:
-                index, data = self._read(file, state)
-        except OSError:
-            if self._seen is not None:
-                self._seen = None
-                self._index = _Index(self.path)
-            return
-        index.add(data)
-        self._index = index
-        self._seen = state
-
-    def _read(self, file: BinaryIO, state: tuple[int, int, int]) -> tuple[_Index, bytes]:
-        """Return the index in use and what was appended, or an empty one and the whole file."""
-        index = self._index
-        if self._seen is not None and self._seen[0] == state[0] and 0 < index.end < state[1]:
-            file.seek(index.end - len(index.tail))
-            data = file.read()
-            if data.startswith(index.tail):
-                return index, data[len(index.tail) :]
-            file.seek(0)  # written anew in place
-        return _Index(self.path), file.read()
-
-    def plain(self, name: str) -> Iterator[KnownKey]:
-        """Return the keys of a name that stands there in clear text or by wildcard."""
-        return self._index.plain(name)
-
-    def hashed(self, name: str) -> list[KnownKey]:
-        """Return the keys of a name that stands there as a hash."""
-        return self._index.hashed(name)
-
-    def revoked(self, name: str) -> Iterator[KnownKey]:
-        """Return the keys that must not be used for a name."""
-        return self._index.revoked(name)
-
-    def append(self, name: str, kind: str, blob: bytes) -> list[KnownKey]:
-        """Add a line, under a lock that other processes respect; nothing that stands there is touched.
-
-        Returns:
-            Keys that somebody else has added for the name meanwhile: then none was added. Else nothing.
-
-        Raises:
-            OSError: it can't be written.
-        """
-        folder = os.path.dirname(self.path)
-        if folder and not os.path.lexists(folder):
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise OSError(errno.EINVAL, "it is not a regular file")
-            with self._lock:
-                self._lock_file(handle)
-                self._refresh()
-                if known := [*self.plain(name), *self.hashed(name)]:
-                    return known
-                size = os.fstat(handle).st_size
-                start = b"\n" if size and os.pread(handle, 1, size - 1) != b"\n" else b""
-                _write(handle, size, start + b"%s %s %s\n" % (os.fsencode(name), kind.encode(), base64.b64encode(blob)))
-                self._refresh()
-            return []
-        finally:
-            os.close(handle)  # which gives up the lock
-
-    def _lock_file(self, handle: int) -> None:
-        if time.monotonic() < self._locked_until:
-            raise OSError(errno.EAGAIN, _LOCKED)
-        try:
-            _lock_file(handle)
-        except OSError:
-            # The next hosts need not wait as long, one after another.
-            self._locked_until = time.monotonic() + _LOCKED_FOR
-            raise
+def _is_key(blob: bytes, kind: str) -> bool:
+    return blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()) and len(blob) > len(kind) + 8
 
 
 class HostKeys:
@@ -342,13 +136,64 @@ class HostKeys:
     def _plain(self, name: str, files: list[KnownHostsFile]) -> list[KnownKey]:
         return [*(key for file in files for key in file.plain(name)), *self._session.get(name, ())]
 
-    def kinds(self, name: str, paths: Sequence[str]) -> list[str]:
-        """Return the types of the keys known for a name, so that the host is asked for one of those."""
-        files = self._open(paths)
-        known = self._plain(name, files) or [key for file in files for key in file.hashed(name)]
-        return list(dict.fromkeys(key.kind for key in known))
+    def kinds(self, name: str, paths: Sequence[str], pins: Sequence[str] = ()) -> list[str]:
+        """Return the types of keys that a host is to be asked for first, so that it shows one that is known.
 
-    def check(self, name: str, kind: str, blob: bytes, paths: Sequence[str], policy: Policy) -> Learned | None:
+        Certificates come before them where an authority of the host is known, and only there.
+
+        Args:
+            name: the host's name in known_hosts (`known_name`).
+            paths: files to look into.
+            pins: the keys that alone count (`pin`).
+        """
+        if pins:
+            return list(dict.fromkeys(text.partition(" ")[0] for text in pins if " " in text))
+        files = self._open(paths)
+        known: list[str] = []
+        for each in _names(name):
+            known = [key.kind for key in self._plain(each, files)]
+            known = known or [kind for file in files for kind in file.hashed_kinds(each)]
+            if known:
+                break
+        if any(True for _ in _marked("@cert-authority", name, files)):
+            known = [*_CERTIFICATES, *known]
+        return list(dict.fromkeys(known))
+
+    def known(self, name: str, paths: Sequence[str]) -> list[KnownKey]:
+        """Return every key that the files hold for exactly this name, as they are now."""
+        files = self._open(paths, now=True)
+        return [*self._plain(name, files), *(key for file in files for key in file.hashed(name))]
+
+    def revoked(self, name: str, blob: bytes, paths: Sequence[str]) -> KnownKey | None:
+        """Return the line that revokes a key for a name, if there is one."""
+        return next((key for key in _marked("@revoked", name, self._open(paths)) if key.holds(blob)), None)
+
+    def add(self, name: str, keys: Sequence[tuple[str, bytes]], path: str, seen: Sequence[KnownKey]) -> bool:
+        """Add keys of a name to a file; return False where somebody else has added some meanwhile.
+
+        Args:
+            name: the host's name in known_hosts.
+            keys: type and key of each.
+            path: the file.
+            seen: what `known` returned for the name.
+
+        Raises:
+            OSError: they can't be written.
+        """
+        return not self._open([path])[0].append(name, keys, seen)
+
+    def check(
+        self,
+        name: str,
+        kind: str,
+        blob: bytes,
+        paths: Sequence[str],
+        policy: Policy,
+        *,
+        certificate: bytes = b"",
+        pins: Sequence[str] = (),
+        asked: Sequence[str] | None = None,
+    ) -> Learned | None:
         """Check the key that a host has shown; return what was learned where it was trusted on first sight.
 
         Args:
@@ -357,64 +202,190 @@ class HostKeys:
             blob: the key.
             paths: files to look into; a new key is added to the first.
             policy: what to do with a host that is not known.
+            certificate: the host certificate that held the key, where the host has shown one.
+            pins: keys that alone count, whatever the files and the policy say (`pin`).
+            asked: what `kinds` said, where the host can be asked again.
 
         Raises:
             UnknownHostKeyError: nothing is known of the host, and the policy is strict.
-            ChangedHostKeyError: another key is known, or this one is revoked.
+            ChangedHostKeyError: another key is known or pinned, or this one, or its authority, is revoked.
+            OtherKindsError: keys of other types than those asked for are known; `kinds` names them now.
         """
+        if pins:
+            _check_pins(name, kind, blob, pins)
+            return None
         if policy == "off":
             return None
         files = self._open(paths)
-        if not any(True for file in files for _ in file.revoked(name)):
-            if any(key.kind == kind and key.holds(blob) for key in self._plain(name, files)):
-                return None
-            self._open(paths, now=True)  # before anybody is turned away
-        shown = f"{kind} {fingerprint(blob)}"
-        for file in files:
-            for key in file.revoked(name):
-                if key.holds(blob):
-                    raise ChangedHostKeyError(
-                        f"the host key of {name} is revoked ({shown}; {key.path} line {key.line}): "
-                        "do not connect before you know why"
-                    )
-        known = self._plain(name, files)
-        if any(key.kind == kind and key.holds(blob) for key in known):
+        read = _read(certificate)
+        if self._trusts(name, kind, blob, read, files):
             return None
-        known += [key for file in files for key in file.hashed(name)]
+        self._open(paths, now=True)  # before anybody is turned away
+        _refuse_revoked(name, kind, blob, read, files)
+        flaw = _flaw(name, read, files)
+        if (read is not None and not flaw) or self._knows(name, kind, blob, files):
+            return None
+        known = [*self._plain(name, files), *(key for file in files for key in file.hashed(name))]
         if known:
-            _compare(name, kind, blob, known)
+            others = {key.kind for key in known}
+            if asked is not None and kind not in others and others != {kind for kind in asked if SUFFIX not in kind}:
+                raise OtherKindsError
+            _compare(name, kind, blob, known, flaw)
+            return None
+        if bare_name(name) != name and self._knows(bare_name(name), kind, blob, files):
             return None
         if policy == "strict":
             raise UnknownHostKeyError(
-                f"the host key of {name} is not known ({shown}): compare the fingerprint and add the key to "
-                f"{paths[0] if paths else 'a known_hosts file'}, or allow "
+                f"the host key of {name} is not known ({kind} {fingerprint(blob)}{_but(flaw)}): compare the "
+                f"fingerprint and add the key to {paths[0] if paths else 'a known_hosts file'}, or allow "
                 "StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)"
             )
-        return self._learn(name, kind, blob, files)
+        return self._learn(name, kind, blob, files, flaw)
 
-    def _learn(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile]) -> Learned | None:
+    def _trusts(
+        self,
+        name: str,
+        kind: str,
+        blob: bytes,
+        certificate: HostCertificate | CertificateError | None,
+        files: list[KnownHostsFile],
+    ) -> bool:
+        """Return whether a key is trusted by what is cheap to look up."""
+        for key in _marked("@revoked", name, files):
+            if key.holds(blob) or (isinstance(certificate, HostCertificate) and key.holds(certificate.authority)):
+                return False
+        if certificate is not None and not _flaw(name, certificate, files):
+            return True
+        return self._knows(name, kind, blob, files)
+
+    def _knows(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile]) -> bool:
+        """Return whether the files hold a key for exactly this name."""
+        if any(key.kind == kind and key.holds(blob) for key in self._plain(name, files)):
+            return True
+        return any(file.hashed_holds(name, kind, blob) for file in files)
+
+    def _learn(self, name: str, kind: str, blob: bytes, files: list[KnownHostsFile], flaw: str) -> Learned | None:
         problem = "no known_hosts file is named"
         if files:
             try:
-                known = files[0].append(name, kind, blob)
+                known = files[0].append(name, [(kind, blob)])
             except OSError as error:
                 problem = f"{files[0].path}: {error.strerror or error}"
             else:
                 if known:
-                    _compare(name, kind, blob, known)
+                    _compare(name, kind, blob, known, flaw)
                     return None
-                return Learned(name, kind, fingerprint(blob), files[0].path)
+                return Learned(name, kind, fingerprint(blob), files[0].path, flaw=flaw)
         with self._lock:
             known = self._session.get(name, [])
             if not known:
                 self._session[name] = [KnownKey(kind, base64.b64encode(blob), "this run", 0)]
         if known:
-            _compare(name, kind, blob, known)
+            _compare(name, kind, blob, known, flaw)
             return None
-        return Learned(name, kind, fingerprint(blob), None, problem)
+        return Learned(name, kind, fingerprint(blob), None, problem, flaw)
 
 
-def _compare(name: str, kind: str, blob: bytes, known: list[KnownKey]) -> None:
+def _names(name: str) -> tuple[str, ...]:
+    """Return the names to look up, the one that counts most first."""
+    bare = bare_name(name)
+    return (name,) if bare == name else (name, bare)
+
+
+def _marked(mark: Mark, name: str, files: list[KnownHostsFile]) -> Iterator[KnownKey]:
+    """Yield the keys that are revoked for a host, or that certify it."""
+    for file in files:
+        if file.marks:
+            for each in _names(name):
+                yield from file.marked(mark, each)
+
+
+def _read(certificate: bytes) -> HostCertificate | CertificateError | None:
+    """Return what a certificate says, or why it can't be read; None where there is none."""
+    if not certificate:
+        return None
+    try:
+        return HostCertificate.read(certificate)
+    except CertificateError as error:
+        return error
+
+
+def _flaw(name: str, certificate: HostCertificate | CertificateError | None, files: list[KnownHostsFile]) -> str:
+    """Return why a certificate does not count; "" where it does, or where there is none.
+
+    The plain key within is then looked up instead, as OpenSSH does: it is proven, only not certified.
+    """
+    if certificate is None:
+        return ""
+    if isinstance(certificate, CertificateError):
+        return f"its certificate does not count: {certificate}"
+    key = next((key for key in _marked("@cert-authority", name, files) if key.holds(certificate.authority)), None)
+    if key is None:
+        return (
+            f"its certificate does not count: no @cert-authority line for {name} holds the authority "
+            f"{fingerprint(certificate.authority)}"
+        )
+    flaw = certificate.flaw(bare_name(name))
+    return f"its certificate {certificate.key_id!r} does not count: {flaw} (authority: {key})" if flaw else ""
+
+
+def _but(flaw: str) -> str:
+    return f"; {flaw}" if flaw else ""
+
+
+def _refuse_revoked(
+    name: str,
+    kind: str,
+    blob: bytes,
+    certificate: HostCertificate | CertificateError | None,
+    files: list[KnownHostsFile],
+) -> None:
+    """Refuse a key that is revoked, or that a revoked authority certifies.
+
+    Raises:
+        ChangedHostKeyError: it is.
+    """
+    for key in _marked("@revoked", name, files):
+        if key.holds(blob):
+            raise ChangedHostKeyError(
+                f"the host key of {name} is revoked ({kind} {fingerprint(blob)}; {key}): "
+                "do not connect before you know why"
+            )
+        if isinstance(certificate, HostCertificate) and key.holds(certificate.authority):
+            raise ChangedHostKeyError(
+                f"the authority that certifies the host key of {name} is revoked "
+                f"({key.kind} {fingerprint(certificate.authority)}; {key}): do not connect before you know why"
+            )
+
+
+def _check_pins(name: str, kind: str, blob: bytes, pins: Sequence[str]) -> None:
+    """Check a key against those that are pinned.
+
+    Raises:
+        ChangedHostKeyError: it is none of them.
+    """
+    if is_pinned(kind, blob, pins):
+        return
+    raise ChangedHostKeyError(
+        f"the host key of {name} is not the pinned one: the host shows {kind} {fingerprint(blob)}, "
+        f"{PIN_VARIABLE} holds {', '.join(map(_shown_pin, pins))}; if the host was set up anew, change that variable"
+    )
+
+
+def is_pinned(kind: str, blob: bytes, pins: Sequence[str]) -> bool:
+    """Return whether a key is one of those that are pinned."""
+    shown = fingerprint(blob)
+    encoded = base64.b64encode(blob).decode()
+    return any(text in (shown, f"{kind} {shown}", f"{kind} {encoded}") for text in pins)
+
+
+def _shown_pin(text: str) -> str:
+    kind, _, value = text.rpartition(" ")
+    value = value if value.startswith("SHA256:") else fingerprint(base64.b64decode(value))
+    return f"{kind} {value}".strip()
+
+
+def _compare(name: str, kind: str, blob: bytes, known: list[KnownKey], flaw: str) -> None:
     """Check a key against those that are known for its name, of which there are some.
 
     Raises:
@@ -424,68 +395,6 @@ def _compare(name: str, kind: str, blob: bytes, known: list[KnownKey]) -> None:
         return
     old = next((key for key in known if key.kind == kind), known[0])
     raise ChangedHostKeyError(
-        f"the host key of {name} has changed: the host shows {kind} {fingerprint(blob)}, {old.path} line {old.line} "
-        f"holds {old.kind} {fingerprint(old.blob)}; if the host was set up anew, remove that line"
+        f"the host key of {name} has changed: the host shows {kind} {fingerprint(blob)}, {old} "
+        f"holds {old.kind} {fingerprint(old.blob)}{_but(flaw)}; if the host was set up anew, remove that line"
     )
-
-
-def _compile(names: bytes) -> list[tuple[bool, re.Pattern[str]]]:
-    """Return the patterns of a line's first field, each with whether it is negated."""
-    patterns = []
-    for part in os.fsdecode(names).lower().split(","):
-        negated = part.startswith("!")
-        # Only * and ? are special in known_hosts: the brackets of [host]:port stand for themselves.
-        text = part.removeprefix("!").replace("[", "[[]")
-        patterns.append((negated, re.compile(translate(text))))
-    return patterns
-
-
-def _matches(name: str, patterns: list[tuple[bool, re.Pattern[str]]]) -> bool:
-    """Return whether a name is meant: some pattern matches it, and no negated one does."""
-    found = False
-    for negated, pattern in patterns:
-        if pattern.match(name):
-            if negated:
-                return False
-            found = True
-    return found
-
-
-def _decode(salt: bytes, digest: bytes) -> tuple[bytes, bytes]:
-    """Return salt and digest of a hashed name; for a damaged one, what matches no name."""
-    try:
-        return binascii.a2b_base64(salt), binascii.a2b_base64(digest)
-    except binascii.Error:
-        return b"", b""
-
-
-def _write(handle: int, size: int, text: bytes) -> None:
-    """Append a text whole, or nothing of it, to a file of that size.
-
-    Raises:
-        OSError: it does not fit.
-    """
-    written = os.write(handle, text)
-    if written < len(text):
-        # Half a line would be taken for another key of that host. Who heeds no lock may have written behind it.
-        if os.fstat(handle).st_size == size + written:
-            os.ftruncate(handle, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _lock_file(handle: int) -> None:
-    """Lock a file against other processes, without blocking the other greenlets of this one.
-
-    Raises:
-        OSError: another process holds it for too long.
-    """
-    give_up = time.monotonic() + _LOCK_LIMIT
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > give_up:
-                raise OSError(errno.EAGAIN, _LOCKED) from None
-            time.sleep(0.01)
-        else:
-            return

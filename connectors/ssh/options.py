@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sshexec.connectors.options import ConnectorOptions, option
-from sshexec.connectors.ssh.hostkeys import Policy
+from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, Policy, pin
 from sshexec.errors import OptionError
 from sshexec.secret import Secret
 
@@ -57,6 +57,9 @@ class SshOptions(ConnectorOptions):
         True,
         "sshexec_optimistic",
         help="whether a login that has worked for other hosts of this run may be sent together with the first command",
+    )
+    pinned: tuple[str, ...] = option(
+        (), PIN_VARIABLE, help="the only host keys that count: `ssh-ed25519 AAAA...`, `SHA256:...`, or a list", read=pin
     )
     key_files: tuple[str, ...] = ()
     """Private key files to offer, in this order."""

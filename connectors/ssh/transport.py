@@ -23,6 +23,7 @@ from paramiko.transport import Transport
 
 from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
+from sshexec.connectors.ssh.hostcertificates import SUFFIX
 from sshexec.connectors.ssh.packets import BufferedPacketizer, Payload
 
 _LONGEST_WAIT = 86_400.0
@@ -36,6 +37,13 @@ HOST_KEY_ALGORITHMS = {
     "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
 }
 """Types of host keys, as known_hosts names them, with the signature algorithms to ask for, the best first."""
+
+_CERTIFICATE_ALGORITHMS = {
+    kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in HOST_KEY_ALGORITHMS.items()
+}
+"""The same for host certificates, which are asked for only where an authority of the host is known."""
+
+_ASKED = HOST_KEY_ALGORITHMS | _CERTIFICATE_ALGORITHMS
 
 
 class LinkDownError(Exception):
@@ -77,7 +85,7 @@ class Link(Transport):
 
     Args:
         sock: the connected socket; the link closes it.
-        known: types of host keys that known_hosts holds for this host; they are asked for first.
+        known: types of host keys, or of host certificates, that are to be asked for first.
         alive: seconds of silence, while somebody waits for the host, after which it is asked for a sign of life
             (0: never), and how many of these questions may stay unanswered.
     """
@@ -124,12 +132,16 @@ class Link(Transport):
         self.completion_event = self.signal
         self._channels = Channels()
         self.packetizer.on_data = self._data
-        first = [name for kind in known for name in HOST_KEY_ALGORITHMS.get(kind, ())]
+        first = [name for kind in known for name in _ASKED.get(kind, ())]
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._alive_interval, self._alive_count = alive
         self._first_proposal = False
+        self.certificate = b""
+        """The host certificate, where the host has shown one; `host_key` is the plain key within."""
+        self.offered: tuple[str, ...] = ()
+        """Host key algorithms that the host has keys for."""
         self.greeted = False
         """Whether the peer speaks a version of SSH that we speak."""
         self.pings = 0
@@ -202,6 +214,16 @@ class Link(Transport):
     def _parse_kex_init(self, m: Any) -> None:
         self.exchanges += 1
         super()._parse_kex_init(m)  # type: ignore[misc]  # not in the stubs
+
+    def _really_parse_kex_init(self, m: Any, ignore_first_byte: bool = False) -> Any:
+        parsed = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]  # not in the stubs
+        self.offered = tuple(parsed["server_key_algo_list"])
+        return parsed
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        """Verify that the host has the private key of what it shows; Paramiko reads the key within a certificate."""
+        super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
+        self.certificate = host_key if str(self.host_key_type).endswith(SUFFIX) else b""
 
     def _parse_disconnect(self, m: Any) -> None:
         m.get_int()

@@ -66,7 +66,7 @@ def follow(
             run.wait()
             raise
         if not quiet:
-            tell("\n".join(summary(result, names)))
+            tell("\n".join(summary(result, names, verbose=verbose)))
         return interrupts.exit_code or result.exit_code
 
 

@@ -27,11 +27,26 @@ Examples:
   sshexec hosts -i hosts.yml --list               everything, in ansible-inventory's JSON
   sshexec hosts -i hosts.yml --host web1          one host's variables, as JSON
   sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
+  sshexec hosts scan web -i hosts.yml             the keys that hosts show, for review: see sshexec hosts scan --help
 
 Passwords and the like are shown as ********."""
 
 
-@click.command(epilog=_EPILOG, short_help="show which hosts there are, and their variables")
+class _Hosts(click.Command):
+    """The command, which another one stands behind: ``scan`` as its first word."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the words of this command, or hand them to the other one."""
+        if args[:1] == ["scan"]:
+            from sshexec.cli.scan import command as scan
+
+            return scan.make_context(f"{info_name} scan", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=_Hosts, epilog=_EPILOG, short_help="show which hosts there are, and their variables")
 @click.argument("pattern", required=False)
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
@@ -40,7 +55,10 @@ Passwords and the like are shown as ********."""
 @click.option("--host", metavar="NAME", help="Print one host's variables as JSON.")
 @click.option("--vars", "origins", is_flag=True, help="Print each host's variables and where each was set.")
 def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: bool) -> int:
-    """Show the hosts that PATTERN selects (default: all), one a line."""
+    """Show the hosts that PATTERN selects (default: all), one a line.
+
+    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
+    """
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())

@@ -183,18 +183,19 @@ class Folded(Text):
         return "\n".join(self.block(_counted(group.hosts), group.result) for group in groups(result, self._names))
 
 
-def summary(result: RunResult, names: Names | None = None) -> list[str]:
+def summary(result: RunResult, names: Names | None = None, *, verbose: bool = False) -> list[str]:
     """Return the lines that tell an operator how a run ended: counts, and who did not end well and why.
 
     Args:
         result: the run's.
         names: how hosts are called; reasons that differ in that alone are given once.
+        verbose: new host keys were shown already.
     """
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.stats.items(), key=_by_status))
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
-    return lines + _bad(result, names or Names()) + _problems(result)
+    return lines + _bad(result, names or Names()) + _learned(result, verbose) + _problems(result)
 
 
 def _bad(result: RunResult, names: Names) -> list[str]:
@@ -219,6 +220,15 @@ def _bad_line(label: str, hosts: list[HostResult]) -> str:
     such_as = f", such as {hosts[0].host}" if len(reasons) > 1 else ""
     line = f"{label}: {_counted([host.host for host in hosts])}{such_as}" + (f": {first}" if first else "")
     return f"  {harmless(line)}"
+
+
+def _learned(result: RunResult, verbose: bool) -> list[str]:
+    """Return how many host keys were trusted on first sight, since whoever runs this answers for that."""
+    count = len(result.learned_host_keys)
+    if not count:
+        return []
+    keys, them = ("new host key", "it") if count == 1 else ("new host keys", "them")
+    return [f"  {count} {keys} trusted" + ("" if verbose else f" (-v shows {them})")]
 
 
 def _problems(result: RunResult) -> list[str]:

@@ -93,7 +93,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
-        connector, options = _connection(target, contexts)
+        connector, options = connection(target.host, target.variables, contexts)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
@@ -136,19 +136,35 @@ def _check_environment(environment: Mapping[str, str]) -> None:
             )
 
 
-def _connection(target: Target, contexts: Contexts) -> tuple[ConnectorClass, ConnectorOptions]:
-    variables = target.variables
+def connection(
+    host: str, variables: Mapping[str, Any], contexts: Contexts | None = None
+) -> tuple[ConnectorClass, ConnectorOptions]:
+    """Return how a host is reached, from its variables; expressions in them are filled in.
+
+    Args:
+        host: inventory name.
+        variables: the host's variables.
+        contexts: where the options are checked further (key files); None leaves that out.
+
+    Raises:
+        InputError: a variable is wrong.
+    """
     settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
-    settings = {name: value for name, value in settings.items() if name.startswith("ansible_") and has_template(value)}
+    settings = {
+        name: value
+        for name, value in settings.items()
+        if name.startswith(("ansible_", "sshexec_")) and has_template(value)
+    }
     if settings:
-        variables = {**variables, **render(settings, variables, target.host)}
+        variables = {**variables, **render(settings, variables, host)}
     try:
         try:
             connector = connector_class(str(variables.get("ansible_connection", "ssh")))
         except OptionError as error:
-            raise OptionError(f"host {target.host}: {error.message}") from None
-        options = connector.Options.from_vars(variables, target.host)
-        contexts[connector].check(options)
+            raise OptionError(f"host {host}: {error.message}") from None
+        options = connector.Options.from_vars(variables, host)
+        if contexts is not None:
+            contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None

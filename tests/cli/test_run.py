@@ -165,18 +165,34 @@ def test_a_host_key_that_was_learned_is_reported(sshd: Sshd, tmp_path: Path, inv
     path = inventory({"h1": sshd.variables(ansible_host="127.0.1.1", ansible_ssh_common_args=args)})
     command = ("run", "all", "-i", path, "-a", "true")
     told = f"h1: new host key of [127.0.1.1]:{sshd.port} accepted: ssh-ed25519 {_fingerprint(sshd)} (saved in {known})"
-    assert told in sshexec(*command, "-v").stderr.splitlines()
+    shown = sshexec(*command, "-v").stderr.splitlines()
+    assert told in shown
+    assert "  1 new host key trusted" in shown
     assert "new host key" not in sshexec(*command, "-v").stderr
     known.unlink()
     done = sshexec(*command)
-    assert "new host key" not in done.stderr + done.stdout
+    assert "  1 new host key trusted (-v shows it)" in done.stderr.splitlines()
+    assert "new host key" not in done.stdout
+    known.unlink()
+    assert sshexec(*command, "-q").stderr == ""
     known.unlink()
     # A worker process learns it here, and the login fails after that.
     for extra in (("--processes", "1"), ("-u", "nobody")):
         known.unlink(missing_ok=True)
-        notices = json.loads(sshexec(*command, "--json", *extra).stdout)["hosts"]["h1"]["notices"]
+        whole = json.loads(sshexec(*command, "--json", *extra).stdout)
+        notices = whole["hosts"]["h1"]["notices"]
         assert [(n["notice"], n["fingerprint"], n["path"]) for n in notices] == [
             ("host_key_learned", _fingerprint(sshd), str(known))
+        ]
+        assert whole["learned_host_keys"] == [
+            {
+                "host": "h1",
+                "name": f"[127.0.1.1]:{sshd.port}",
+                "kind": "ssh-ed25519",
+                "fingerprint": _fingerprint(sshd),
+                "path": str(known),
+                "problem": "",
+            }
         ]
 
 
