@@ -29,6 +29,10 @@ class Deadline:
             return other
         return self
 
+    def later(self, seconds: float) -> Deadline:
+        """Return the deadline that many seconds after this one."""
+        return self if self.at is None else Deadline(self.at + seconds)
+
     def remaining(self, at_most: float | None = None) -> float | None:
         """Return the seconds left, never below 0; None where neither this deadline nor ``at_most`` sets a limit."""
         if self.at is None:

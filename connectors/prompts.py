@@ -29,6 +29,7 @@ class Question:
         text: the question as a person sees it, one line.
         host: inventory name of the host that raised it first.
         echo: whether the answer may be shown while it is typed.
+        attempt: 1 at first; more where that many answers less one have proved wrong, the last one on this host.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Question:
     text: str
     host: str
     echo: bool = False
+    attempt: int = 1
 
 
 class Answer:
@@ -44,10 +46,21 @@ class Answer:
     Args:
         secret: the answer; None where nobody gives one.
         verdict: told whether it proved right; None for no verdict.
+        proven: whether it has been right for another host of the group already.
+        reason: why there is no answer, a sentence without a full stop; "" where nobody was asked.
     """
 
-    def __init__(self, secret: Secret | None, verdict: Callable[[bool | None], None]) -> None:
+    def __init__(
+        self,
+        secret: Secret | None,
+        verdict: Callable[[bool | None], None] = lambda right: None,
+        *,
+        proven: bool = False,
+        reason: str = "",
+    ) -> None:
         self.secret = secret
+        self.proven = proven
+        self.reason = reason
         self._verdict: Callable[[bool | None], None] | None = verdict
 
     def accept(self) -> None:
@@ -75,12 +88,21 @@ class Answer:
 class Prompts:
     """Where connectors put their questions; this one has nobody to ask."""
 
-    def ask(self, question: Question, deadline: Deadline, guard: Callable[[], None]) -> Answer:
+    available = False
+    """Whether there is somebody to ask."""
+
+    def ask(
+        self, question: Question, deadline: Deadline, guard: Callable[[], None], *, instead_of: Answer | None = None
+    ) -> Answer:
         """Return the answer of the question's group, waiting for it until the deadline.
 
         Args:
             question: what is asked.
             deadline: by when; time that a person takes is not the host's fault, so callers give a long one.
             guard: raises where the caller shall wait no longer.
+            instead_of: an earlier answer that has proved wrong on this host: it is rejected, and this host is the
+                first to try the next one.
         """
-        return Answer(None, lambda right: None)
+        if instead_of is not None:
+            instead_of.reject()
+        return Answer(None)

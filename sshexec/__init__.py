@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sshexec import errors
     from sshexec.connectors.base import Timeouts
+    from sshexec.connectors.prompts import Question
     from sshexec.engine import Engine
     from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
     from sshexec.inventory.members import Host
@@ -37,6 +38,7 @@ __all__ = [
     "HostStarted",
     "Inventory",
     "Output",
+    "Question",
     "Run",
     "RunFinished",
     "RunResult",
@@ -56,6 +58,7 @@ _HOMES = {
     "HostStarted": "sshexec.events",
     "Inventory": "sshexec.inventory.model",
     "Output": "sshexec.events",
+    "Question": "sshexec.connectors.prompts",
     "Run": "sshexec.run",
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 from sshexec import expect
 from sshexec.batches import Batches, Serial
 from sshexec.connectors.base import Timeouts
+from sshexec.connectors.broker import Ask, Broker
 from sshexec.connectors.output import DEFAULT_LIMIT
 from sshexec.errors import ArgumentError, SshexecError
 from sshexec.events import Event
@@ -64,6 +65,9 @@ class Engine:
         timeouts: limits for each step.
         variables: variables that win over every host's own, as Ansible's extra vars; values may be `Secret`.
         keep: seconds that a connection is kept for the next run; 0 closes it with the host's turn.
+        ask: answers what logins ask for (a password, a passphrase, a one-time code): gets a `Question` and returns a
+            text or a `Secret`, or None for no answer. It is called in this process on a thread of its own, one question
+            at a time, once for all hosts that share the answer. None asks nobody.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -78,6 +82,7 @@ class Engine:
         timeouts: Timeouts | None = None,
         variables: Mapping[str, Any] | None = None,
         keep: float = 60.0,
+        ask: Ask | None = None,
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(
@@ -90,12 +95,16 @@ class Engine:
         expect.mapping("variables", variables)
         if timeouts is not None and not isinstance(timeouts, Timeouts):
             raise ArgumentError(f"timeouts: expected Timeouts(connect=..., command=...), got {timeouts!r}")
+        if ask is not None and not callable(ask):
+            raise ArgumentError(f"ask: expected a function that answers questions, got {type(ask).__name__}")
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()
         self._concurrency = concurrency
         self._processes = processes
         self._variables = dict(variables or {})
         self._keep = keep
+        self._ask = ask
+        self._broker: Broker | None = None
         self._lock = threading.Lock()
         _engines.add(self)
         self._pid = os.getpid()
@@ -184,6 +193,8 @@ class Engine:
         with self._lock:
             closed = self._closed
             if not closed:
+                if self._broker is not None and not self._runs:
+                    self._broker.forgive()
                 self._runs[run.id] = run
         if closed:
             executor.forget(job.id)
@@ -297,13 +308,14 @@ class Engine:
             return self._executor
 
     def _make_executor(self) -> Executor:
+        self._broker = None if self._ask is None else Broker(self._ask)
         if self._processes is None and is_patched():
             from sshexec.runtime.pool import PoolExecutor
 
-            return PoolExecutor(self._concurrency, self._keep)
+            return PoolExecutor(self._concurrency, self._keep, self._broker)
         from sshexec.runtime.workers import WorkersExecutor
 
-        return WorkersExecutor(self._processes or 1, self._concurrency, self._keep)
+        return WorkersExecutor(self._processes or 1, self._concurrency, self._keep, self._broker)
 
     def _done(self, run: Run) -> None:
         with self._lock:
@@ -320,6 +332,8 @@ class Engine:
             return
         for run in runs:
             run.cancel()
+        if self._broker is not None:
+            self._broker.close()
         executor.close()
 
     async def aclose(self) -> None:

@@ -125,5 +125,5 @@ _SECRET = re.compile(
     r"passw(?:or)?d|passphrase|secret|credential"
     r"|(?:(?:^|_)(?:pass|pw|pwd)|tokens?|(?:^|_)(?:access|api|encryption|private|signing)_?keys?)$"
 )
-_ABOUT = re.compile(r"_(?:age|dir|file|length|path|policy|ttl|uri|url)$")
-"""Names that end so say something about a secret, or where it is kept."""
+_ABOUT = re.compile(r"_(?:age|dir|file|group|length|path|policy|ttl|uri|url)$|^sshexec_ask_")
+"""Such names say something about a secret: where it is kept, who shares it, whether it is asked for."""

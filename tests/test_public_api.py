@@ -21,6 +21,7 @@ NAMES = {
     "HostStarted": "sshexec.events",
     "Inventory": "sshexec.inventory.model",
     "Output": "sshexec.events",
+    "Question": "sshexec.connectors.prompts",
     "Run": "sshexec.run",
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",

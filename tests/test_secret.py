@@ -125,6 +125,8 @@ def test_names_of_secrets_are_known(name):
         "passenger_port",
         "token_url",
         "password_length",
+        "sshexec_credential_group",
+        "sshexec_ask_password",
         "public_key",
         "monkey",
         "",

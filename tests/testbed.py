@@ -27,11 +27,13 @@ class Sshd:
         folder: where its keys, configuration and log live.
         config: extra lines of sshd_config; they win over the defaults below, since sshd takes the first value.
         sftp: whether it offers the SFTP subsystem.
+        program: another path of the program; its base name is the PAM service.
     """
 
-    def __init__(self, folder: Path, config: str = "", *, sftp: bool = True) -> None:
+    def __init__(self, folder: Path, config: str = "", *, sftp: bool = True, program: str | None = None) -> None:
         if SSHD is None:
             raise RuntimeError("openssh-server is not installed")
+        self._program = program or SSHD
         self.folder = folder
         self.user = getpass.getuser()
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,10 +70,9 @@ class Sshd:
         """Start the server and wait until it answers."""
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-        assert SSHD is not None
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [SSHD, "-D", "-e", "-f", str(self.config)],
+                [self._program, "-D", "-e", "-f", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=log,

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.ssh.certificates import key_of
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
 from sshexec.connectors.ssh.severed import keep_from_children
@@ -46,20 +47,31 @@ class Agent:
         self._socket: socket.socket | None = None
         self._keys: list[SigningKey] | None = None
         self._silent_until = 0.0
+        self.trouble = ""
+        """Why it did not tell its keys; "" where it did."""
 
     def keys(self) -> list[SigningKey]:
-        """Return the keys it holds, asked for once; none where there is no agent or it does not answer."""
+        """Return the keys it holds, asked for once; none where there is no agent or it does not answer.
+
+        ``trouble`` then says why it does not. After its connection broke it is asked anew: another agent may be there.
+        """
         with self._listing:
             if self._keys is None:
                 try:
                     self._keys = self._list() if self._path else []
-                except (OSError, ValueError, struct.error):
+                    self.trouble = ""
+                except (OSError, ValueError, struct.error) as error:
+                    self.trouble = str(error)
                     return []
             return self._keys
 
-    def find(self, blob: bytes | None) -> SigningKey | None:
-        """Return the key with this public part, if the agent holds it."""
-        return next((key for key in self.keys() if key.blob == blob), None) if blob else None
+    def find(self, blob: bytes | None) -> list[SigningKey]:
+        """Return the key with this public part, if the agent holds it, behind its certificates there."""
+        if not blob:
+            return []
+        found = self.keys()
+        mine = [key for key in found if key.blob == blob]
+        return [key for key in found if key_of(key.kind, key.blob) == blob] + mine if mine else []
 
     def close(self) -> None:
         """Close the connection; who waits for an answer gets none."""
@@ -70,7 +82,9 @@ class Agent:
         self._disconnect()
 
     def _list(self) -> list[SigningKey]:
-        answer = self._ask(bytes((_IDENTITIES,)), _IDENTITIES_ANSWER, _Patience(_LIST_LIMIT))
+        answer = self._ask(
+            bytes((_IDENTITIES,)), _IDENTITIES_ANSWER, _Patience(_LIST_LIMIT, Deadline.after(_LIST_LIMIT + _LIMIT))
+        )
         count = struct.unpack_from(">I", answer, 0)[0]
         at, keys = 4, []
         for _ in range(count):
@@ -102,6 +116,7 @@ class Agent:
         try:
             if time.monotonic() < self._silent_until:
                 raise TimeoutError("the ssh-agent does not answer")
+            patience.begin()
             return self._ask_now(request, expected, patience)
         finally:
             self._lock.release()
@@ -115,10 +130,11 @@ class Agent:
                 if patience.exhausted:
                     self._silent_until = time.monotonic() + _SILENT_FOR
                 raise
-            except OSError:
+            except OSError as error:
                 self._disconnect()
+                self._keys = None
                 if attempt == 2:
-                    raise
+                    raise OSError(f"the ssh-agent at {self._path} is gone: {error.strerror or error}") from None
                 continue
             except BaseException:
                 self._disconnect()  # or the next one would get the answer to this request
@@ -126,7 +142,7 @@ class Agent:
             if answer[0] != expected:
                 break
             return answer[1:]
-        raise OSError("the ssh-agent refused")
+        raise OSError("the ssh-agent refused, or does not hold the key any more")
 
     def _exchange(self, request: bytes, patience: _Patience) -> bytes:
         if self._socket is None:
@@ -142,7 +158,7 @@ class Agent:
         self._socket.sendall(strings(request))
         size = struct.unpack(">I", self._receive(4, patience))[0]
         if not 0 < size <= _LONGEST:
-            raise OSError("the ssh-agent's answer is damaged")
+            raise OSError("its answer is damaged")
         return self._receive(size, patience)
 
     def _receive(self, size: int, patience: _Patience) -> bytes:
@@ -154,7 +170,7 @@ class Agent:
                 patience.check()
                 continue
             if not piece:
-                raise OSError("the ssh-agent closed the connection")
+                raise OSError("it closed the connection")
             pieces += piece
         return pieces
 
@@ -177,9 +193,14 @@ class _Patience:
     def __init__(
         self, seconds: float, deadline: Deadline | None = None, guard: Callable[[], None] | None = None
     ) -> None:
-        self._own = Deadline.after(seconds)
+        self._seconds = seconds
+        self._own = Deadline()
         self._deadline = deadline or Deadline()
         self._guard = guard
+
+    def begin(self) -> None:
+        """Count the agent's own time from now on: who waited for his turn did not wait for the agent."""
+        self._own = Deadline.after(self._seconds)
 
     @property
     def exhausted(self) -> bool:

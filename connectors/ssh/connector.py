@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
-from sshexec.connectors.ssh.auth import Login
+from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
@@ -20,6 +20,7 @@ from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
+from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
@@ -36,6 +37,10 @@ from sshexec.errors import (
     RefusedError,
     UnreachableError,
 )
+from sshexec.secret import Secret
+
+_CONNECTIONS = 4
+"""Connections that one login may take: a person may need longer for an answer than the host waits for one."""
 
 _NO_ROUTE = frozenset(
     {
@@ -101,8 +106,26 @@ class SshConnector(Connector[SshOptions, SshContext]):
         with self._errors(Deadline()):
             self._open(optimistic=self.options.optimistic)
 
-    def _open(self, *, optimistic: bool) -> None:
+    def _open(self, *, optimistic: bool, refused: bool = False) -> None:
+        """Open, leaving out the credential where the host has refused it already."""
         self.close()
+        deadline = self._opened_by
+        with contextlib.ExitStack() as asked:
+            # What a person is asked for outlives a connection that the host closes meanwhile.
+            questions = None
+            if self.context.asks(self.options):
+                questions = self._questions(deadline)
+                asked.callback(questions.close)
+            keys = [] if refused else self._keys(deadline)
+            for _ in range(_CONNECTIONS):
+                with contextlib.suppress(StaleLinkError):
+                    self._open_with(keys, None if refused else self.options.password, questions, optimistic)
+                    return
+            raise AuthenticationError(f"{self._where} closed every connection while an answer was waited for")
+
+    def _open_with(
+        self, keys: Sequence[SigningKey], password: Secret | None, questions: Questions | None, optimistic: bool
+    ) -> None:
         deadline = self._opened_by
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
@@ -112,8 +135,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 link = self._arrive(limit)
                 self._check_host_key(link, again=True)
             self.enter(Phase.AUTHENTICATING)
-            if not (optimistic and self._log_in_later(link)):
-                self._log_in(link, deadline.sooner(self.timeouts.auth))
+            if not (optimistic and self._log_in_later(link, keys)):
+                self._log_in(link, keys, password, questions, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
             raise
@@ -134,10 +157,13 @@ class SshConnector(Connector[SshOptions, SshContext]):
         run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard, start=start)
         try:
             return run.run()
-        except OptimismError:
-            if self._group is not None:
+        except (OptimismError, AuthenticationError) as error:
+            refused = isinstance(error, AuthenticationError)
+            if refused and not self.context.asks(self.options):
+                raise
+            if not refused and self._group is not None:
                 self.context.starts.failed(self._group, self._known_as)
-            self._open(optimistic=False)
+            self._open(optimistic=False, refused=refused)
             self.enter(Phase.RUNNING)
             return self._run(command, output, deadline)
         finally:
@@ -239,8 +265,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _transfer(self, deadline: Deadline) -> Files:
         link = self._ready()
         if self._start is not None:
-            self._start = None
-            self._log_in(link, Deadline.after(self.timeouts.auth))
+            link = self._log_in_now(link)
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
             self._files = Files(link, self._guard, self._run, self.timeouts.idle)
@@ -384,15 +409,25 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self.notices.append(learned.notice())
         return True
 
-    def _keys(self) -> list[SigningKey]:
+    def _keys(self, deadline: Deadline) -> list[SigningKey]:
         try:
-            return self.context.signing_keys(self.options)
+            return self.context.unlocked_keys(self.options, self.host, deadline, self._guard)
         except OptionError as error:
-            raise AuthenticationError(error.message) from None
+            raise AuthenticationError(error.message, phase=Phase.AUTHENTICATING.value) from None
 
-    def _log_in_later(self, link: Link) -> bool:
+    def _questions(self, deadline: Deadline) -> Questions:
+        return Questions(
+            self.context.prompts,
+            self.host,
+            self.options.user,
+            self.options.credential_group,
+            deadline,
+            self._guard,
+            passwords=self.options.ask_password is not False,
+        )
+
+    def _log_in_later(self, link: Link, keys: Sequence[SigningKey]) -> bool:
         """Leave the login for the first command, where that is promising; return whether it is."""
-        keys = self._keys()
         group = self._group = group_of(self.options.user, keys, self.options.password)
         if group is None or not self.context.starts.allowed(group, self._known_as) or not tolerated(link, keys):
             return False
@@ -403,14 +438,35 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self._start = Start(link, login, credential, self._where, limit, lambda: self.enter(Phase.RUNNING))
         return credential is not None
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
-        keys = self._keys()
+    def _log_in_now(self, link: Link) -> Link:
+        """Make up for a login that was left for a command; return the connection that it is on."""
+        self._start = None
+        if self.context.asks(self.options):
+            self._open(optimistic=False)  # a person may need longer than the host waits
+        else:
+            keys = self._keys(self._opened_by)
+            self._log_in(link, keys, self.options.password, None, Deadline.after(self.timeouts.auth))
+        return self._ready()
+
+    def _log_in(
+        self,
+        link: Link,
+        keys: Sequence[SigningKey],
+        password: Secret | None,
+        questions: Questions | None,
+        limit: Deadline,
+    ) -> None:
         login = Login(link, self.options.user, self._where)
         try:
-            login.run(keys, self.options.password, limit, self._guard)
+            login.run(keys, password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
-        group = group_of(self.options.user, keys, self.options.password)
+        except AuthenticationError as error:
+            trouble = self.context.keyring.agent_of(self.options).trouble
+            if keys or self.options.password is not None or not trouble:
+                raise
+            raise AuthenticationError(f"{error.message}; {trouble}") from None
+        group = group_of(self.options.user, keys, password)
         if group is not None and self.options.optimistic:
             self.context.starts.worked(group)
 

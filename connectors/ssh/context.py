@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -11,15 +10,14 @@ from dataclasses import dataclass, field
 
 from sshexec.connectors.base import Context, Deadline
 from sshexec.connectors.options import ConnectorOptions
-from sshexec.connectors.ssh import keys
-from sshexec.connectors.ssh.agent import user_agent
+from sshexec.connectors.ssh.agent import Agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
-from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.keyring import Keyring
+from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
 from sshexec.connectors.ssh.optimistic import Starts
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.errors import OptionError, ResolveError
+from sshexec.errors import ResolveError
 
-_DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _RESOLVED_FOR = 60.0
 """Seconds for which a resolved name is used again."""
 
@@ -132,64 +130,52 @@ class SshContext(Context):
         self.host_keys = HostKeys()
         self.resolver = Resolver()
         self.starts = Starts()
-        self.agent = user_agent()
-        self._lock = threading.Lock()
-        self._keys: dict[tuple[str, str | None], tuple[tuple[object, ...], SigningKey | OptionError]] = {}
+        self.keyring = Keyring()
+
+    @property
+    def agent(self) -> Agent:
+        """The agent of SSH_AUTH_SOCK."""
+        return self.keyring.agent
 
     def check(self, options: ConnectorOptions) -> None:
-        """Check the key files; each is read once.
+        """Check the keys; each is read once.
 
         Raises:
-            OptionError: a key file is missing, unreadable, no key, or encrypted without the right passphrase.
+            OptionError: a key is missing, unreadable, none, or encrypted without the right passphrase and nobody can
+                be asked for it.
         """
-        if isinstance(options, SshOptions) and options.key_files:
-            self.signing_keys(options)
+        if isinstance(options, SshOptions) and (options.key_files or options.private_key is not None):
+            try:
+                self.signing_keys(options)
+            except LockedKeyError:
+                if not self.asks(options):
+                    raise
+
+    def asks(self, options: SshOptions) -> bool:
+        """Return whether somebody may be asked for what a host's login needs."""
+        return self.prompts.available and not options.batch_mode
 
     def signing_keys(self, options: SshOptions) -> list[SigningKey]:
-        """Return the keys to offer, the best first.
-
-        A configured key is the only one offered. Where neither a key nor a password is configured, the agent's keys
-        and the user's default keys are.
+        """Return the keys to offer, the best first; see `Keyring.signing_keys`.
 
         Raises:
             OptionError: a configured key can't be used.
         """
-        secret = options.passphrase.reveal() if options.passphrase is not None else None
-        if options.key_files:
-            return [self._load(file, secret) for file in options.key_files]
-        if options.password is not None:
-            return []
-        found = list(self.agent.keys())
-        blobs = {key.blob for key in found}
-        for file in _DEFAULT_KEYS:
-            path = os.path.expanduser(file)
-            if os.path.exists(path):
-                try:
-                    key = self._load(path, secret)
-                except OptionError:
-                    continue  # nobody has asked for this key
-                if key.blob not in blobs:
-                    found.append(key)
-        return found
+        return self.keyring.signing_keys(options)
 
-    def _load(self, path: str, passphrase: str | None) -> SigningKey:
-        """Return the key of a file: from the agent where that holds it, so that no passphrase is needed."""
-        state = keys.state(path)
-        with self._lock:
-            before, known = self._keys.get((path, passphrase), (None, None))
-            if known is None or before != state:
-                try:
-                    known = keys.load(path, passphrase)
-                except OptionError as error:
-                    known = self.agent.find(keys.public_part(path)) or error
-                self._keys[path, passphrase] = (state, known)
-        if isinstance(known, OptionError):
-            raise OptionError(known.message)
-        return known
+    def unlocked_keys(
+        self, options: SshOptions, host: str, deadline: Deadline, guard: Callable[[], None]
+    ) -> list[SigningKey]:
+        """Return the keys to offer, asking for passphrases where somebody can be asked; see `Keyring.unlock`.
+
+        Raises:
+            OptionError: a configured key can't be used.
+        """
+        if self.asks(options):
+            return self.keyring.unlock(options, self.prompts, host, deadline, guard)
+        return self.keyring.signing_keys(options)
 
     def close(self) -> None:
-        """Close the agent connection and forget the keys."""
-        self.agent.close()
+        """Close the agent connections and forget the keys."""
+        self.keyring.close()
         self.starts.clear()
-        with self._lock:
-            self._keys.clear()

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.ssh.certificates import SUFFIX, Certificate
 from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.errors import OptionError
 
@@ -25,8 +26,23 @@ What signs elsewhere, such as an agent, waits until the deadline at most and cal
 where the caller shall wait no longer; it raises OSError where there is no answer.
 """
 
-_CERTIFICATE = "-cert-v01@openssh.com"
 _MAGIC = b"openssh-key-v1\0"
+_LONGEST = 1_000_000
+
+
+class LockedKeyError(OptionError):
+    """A private key is encrypted, and no passphrase is known.
+
+    Args:
+        message: one line for people.
+        label: what people know the key by: its path, or the variable that holds it.
+        path: as in `InputError`.
+        line: as in `InputError`.
+    """
+
+    def __init__(self, message: str, *, label: str = "", path: str | None = None, line: int | None = None) -> None:
+        super().__init__(message, path=path, line=line)
+        self.label = label
 
 
 @dataclass(frozen=True)
@@ -50,12 +66,16 @@ class SigningKey:
 
         SHA-1 signatures (``ssh-rsa``) are never made.
         """
-        base = self.kind.removesuffix(_CERTIFICATE)
+        base = self.kind.removesuffix(SUFFIX)
         if base != "ssh-rsa":
             return self.kind
         taken = server_algorithms.split(",")
         best = "rsa-sha2-256" if "rsa-sha2-256" in taken and "rsa-sha2-512" not in taken else "rsa-sha2-512"
-        return best + (_CERTIFICATE if self.kind.endswith(_CERTIFICATE) else "")
+        return best + (SUFFIX if self.kind.endswith(SUFFIX) else "")
+
+    def certified(self, certificate: Certificate) -> SigningKey:
+        """Return this key with a certificate for it."""
+        return SigningKey(self.label, certificate.kind, certificate.blob, self.sign)
 
     def __str__(self) -> str:
         return f"{self.label} ({self.kind} {fingerprint(self.blob)})"
@@ -70,22 +90,25 @@ def state(path: str) -> tuple[object, ...]:
     """Return what changes when the key file, or the certificate that lies beside it, is replaced.
 
     Raises:
-        OptionError: there is no such key file.
+        OptionError: there is no such key file, nor its public half, whose private one an agent may hold.
     """
     try:
         found = [os.stat(path)]
     except OSError as error:
-        raise OptionError(f"private key file {path}: {error.strerror}") from None
+        try:
+            found = [os.stat(f"{path}.pub")]
+        except OSError:
+            raise OptionError(f"private key file {path}: {error.strerror}") from None
     with contextlib.suppress(OSError):
         found.append(os.stat(f"{path}-cert.pub"))
     return tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in found)
 
 
 def load(path: str, passphrase: str | None = None) -> SigningKey:
-    """Read a private key file (OpenSSH, PEM or PKCS#8), with the certificate that lies beside it.
+    """Read a private key file (OpenSSH, PEM or PKCS#8).
 
     Args:
-        path: the file; ``path-cert.pub``, if there is one, goes with it, as OpenSSH has it.
+        path: the file.
         passphrase: for an encrypted key.
 
     Raises:
@@ -93,36 +116,74 @@ def load(path: str, passphrase: str | None = None) -> SigningKey:
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(1_000_000)
+            data = file.read(_LONGEST)
     except OSError as error:
         raise OptionError(f"private key file {path}: {error.strerror or error}") from None
-    key = _parse(path, data, passphrase)
+    return _key(path, f"private key file {path}", data, passphrase)
+
+
+def parse(variable: str, text: str, passphrase: str | None = None) -> SigningKey:
+    """Read a private key that is the value of a variable.
+
+    Args:
+        variable: its name.
+        text: the key, as a file holds it; its lines may have blanks around them, or stand on one line with ``\\n``.
+        passphrase: for an encrypted key.
+
+    Raises:
+        OptionError: it is no private key, or needs another passphrase.
+    """
+    return _key(inline_label(variable, text), variable, inline(text), passphrase)
+
+
+def inline(text: str) -> bytes:
+    """Return a key that stood in a variable as a file holds it."""
+    lines = text.replace("\\n", "\n").strip().splitlines()
+    return "".join(f"{line.strip()}\n" for line in lines).encode()
+
+
+def inline_label(variable: str, text: str) -> str:
+    """Return what people know the key of a variable by: hosts may hold different ones."""
+    public = openssh_public(inline(text))
+    return f"{variable} ({fingerprint(public)})" if public else variable
+
+
+def _key(label: str, where: str, data: bytes, passphrase: str | None) -> SigningKey:
+    try:
+        key = _parse(where, data, passphrase)
+    except LockedKeyError as error:
+        raise LockedKeyError(error.message, label=label) from None
     kind, blob = _public(key)
-    certificate = _certificate(f"{path}-cert.pub")
-    if certificate is not None:
-        kind, blob = certificate
-    return SigningKey(path, kind, blob, _signer(key))
+    return SigningKey(label, kind, blob, _signer(key))
 
 
 def public_part(path: str) -> bytes | None:
-    """Return the public key of a private key file without its passphrase: from the file itself or from ``path.pub``."""
+    """Return the public key of a private key file without its passphrase.
+
+    It is read from the file itself, which may hold a public key only, or from ``path.pub``.
+    """
     for name in (path, f"{path}.pub"):
         try:
             with open(name, "rb") as file:
-                data = file.read(1_000_000)
+                data = file.read(_LONGEST)
         except OSError:
             continue
-        if name == path:
-            blob = _openssh_public(data)
-        else:
-            fields = data.split(None, 2)
-            blob = base64.b64decode(fields[1]) if len(fields) > 1 else None
+        blob = openssh_public(data) if b"PRIVATE KEY" in data else _public_line(data)
         if blob:
             return blob
     return None
 
 
-def _openssh_public(data: bytes) -> bytes | None:
+def _public_line(data: bytes) -> bytes | None:
+    try:
+        kind, encoded = data.split(None, 2)[:2]
+        blob = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return None
+    return blob if blob[4:].startswith(kind) else None
+
+
+def openssh_public(data: bytes) -> bytes | None:
     """Return the public key that stands in clear in an OpenSSH private key file (PROTOCOL.key)."""
     try:
         raw = base64.b64decode(data.split(b"KEY-----", 1)[1].split(b"-----END", 1)[0])
@@ -141,43 +202,32 @@ def _openssh_public(data: bytes) -> bytes | None:
 _Private = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
-def _parse(path: str, data: bytes, passphrase: str | None) -> _Private:
+def _parse(where: str, data: bytes, passphrase: str | None) -> _Private:
     secret = None if passphrase is None else passphrase.encode()
     loader = serialization.load_ssh_private_key if b"OPENSSH PRIVATE" in data else serialization.load_pem_private_key
     try:
         key = loader(data, secret)
     except TypeError:
         if secret is not None:  # a passphrase was given, and the key has none
-            return _parse(path, data, None)
-        raise OptionError(
-            f"private key file {path} is encrypted: give ansible_private_key_passphrase, or add it to an ssh-agent"
+            return _parse(where, data, None)
+        raise LockedKeyError(
+            f"{where} is encrypted: give ansible_private_key_passphrase, or add it to an ssh-agent"
         ) from None
     except ValueError:
         if secret is not None:
-            raise OptionError(f"private key file {path}: the passphrase is wrong, or the key is damaged") from None
-        raise OptionError(f"private key file {path} holds no private key") from None
+            raise OptionError(f"{where}: the passphrase is wrong, or the key is damaged") from None
+        raise OptionError(f"{where} holds no private key") from None
     except UnsupportedAlgorithm as error:
-        raise OptionError(f"private key file {path}: {error}") from None
+        raise OptionError(f"{where}: {error}") from None
     if isinstance(key, (ed25519.Ed25519PrivateKey, ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
         return key
-    raise OptionError(f"private key file {path} is of a type that is not supported (ed25519, ecdsa and rsa are)")
+    raise OptionError(f"{where} is of a type that is not supported (ed25519, ecdsa and rsa are)")
 
 
 def _public(key: _Private) -> tuple[str, bytes]:
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     kind, encoded = line.split()[:2]
     return kind.decode(), base64.b64decode(encoded)
-
-
-def _certificate(path: str) -> tuple[str, bytes] | None:
-    if not os.path.exists(path):
-        return None
-    try:
-        with open(path, "rb") as file:
-            kind, encoded = file.read(1_000_000).split()[:2]
-        return kind.decode("ascii"), base64.b64decode(encoded, validate=True)
-    except (OSError, ValueError) as error:
-        raise OptionError(f"certificate file {path} is unreadable: {error}") from None
 
 
 def _signer(key: _Private) -> Sign:
@@ -187,7 +237,7 @@ def _signer(key: _Private) -> Sign:
     if isinstance(key, rsa.RSAPrivateKey):
 
         def sign_rsa(data: bytes, algorithm: str, deadline: Deadline, guard: Callable[[], None]) -> bytes:
-            name = algorithm.removesuffix(_CERTIFICATE)
+            name = algorithm.removesuffix(SUFFIX)
             digest = hashes.SHA256() if name == "rsa-sha2-256" else hashes.SHA512()
             return strings(name.encode(), key.sign(data, padding.PKCS1v15(), digest))
 

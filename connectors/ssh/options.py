@@ -46,7 +46,21 @@ class SshOptions(ConnectorOptions):
     key_file: str | None = option(
         None, "ansible_private_key_file", "ansible_ssh_private_key_file", help="private key file"
     )
-    passphrase: Secret | None = option(None, "ansible_private_key_passphrase", help="passphrase of the private key")
+    private_key: Secret | None = option(
+        None, "ansible_private_key", "ansible_ssh_private_key", help="private key itself, instead of a file's name"
+    )
+    passphrase: Secret | None = option(
+        None,
+        "ansible_private_key_passphrase",
+        "ansible_ssh_private_key_passphrase",
+        help="passphrase of the private key",
+    )
+    credential_group: str = option(
+        "", "sshexec_credential_group", help="hosts that share a password, for questions; default: the login name"
+    )
+    ask_password: bool | None = option(
+        None, "sshexec_ask_password", help="yes: the password is asked for; no: never; default: where keys don't do"
+    )
     connect_timeout: float | None = option(
         None, "ansible_timeout", "ansible_ssh_timeout", help="seconds for connecting", minimum=0.001, maximum=86400
     )

@@ -71,7 +71,11 @@ class _Viewer(SshConnector):
         self.kind, self.blob, self.offered = link.host_key.get_name(), link.host_key.asbytes(), link.offered
         return True
 
-    def _log_in(self, link: Link, limit: Deadline) -> None:
+    def _open(self, *, optimistic: bool, refused: bool = False) -> None:
+        # Nobody is asked for anything, and no key is read.
+        self._open_with((), None, None, optimistic=False)
+
+    def _log_in(self, link: Link, *credentials: object) -> None:
         """Send no credential."""
 
 

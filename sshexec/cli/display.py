@@ -80,6 +80,11 @@ class Display:
     def tick(self) -> None:
         """Show how far the run is."""
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Leave the terminal to a question meanwhile."""
+        yield
+
     def restore(self) -> None:
         """Put the terminal back, from a signal handler, when the process is about to end."""
 
@@ -135,31 +140,44 @@ class LiveDisplay(Display):
         self._console: Console | None = None
         self._live: Live | None = None
         self._watched = False  # from the first tick on
+        self._held = 0
         self._results: list[str] = []
         self._lines: list[str] = []
 
     def write(self, text: str) -> None:
         """Print results, above the bar where both share a terminal."""
-        if self.stdout.terminal and self._watched:
+        if self.stdout.terminal and (self._watched or self._held):
             self._results.append(text)
         else:
             super().write(text)
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        if self._watched:
+        if self._watched or self._held:
             self._lines.append(line)
         else:
             super().say(line)
 
     def tick(self) -> None:
         """Redraw, with what has come since the last time above it."""
+        if self._held:
+            return
         if not self._watched:
             self._watched = True
             self.stdout.flush()
         if self._results or self._lines:
             self._clear()
         self._show()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the bar away and print nothing until the question is answered."""
+        self._held += 1
+        self._clear()
+        try:
+            yield
+        finally:
+            self._held -= 1
 
     def restore(self) -> None:
         """Show the cursor again."""

@@ -18,6 +18,7 @@ from sshexec.events import HostFinished, HostPhase
 from sshexec.results import RunResult
 
 if TYPE_CHECKING:
+    from sshexec.cli.questions import TerminalQuestions
     from sshexec.run import Run
 
 
@@ -30,6 +31,7 @@ def follow(
     quiet: bool = False,
     verbose: bool = False,
     retry: RetryFile | None = None,
+    questions: TerminalQuestions | None = None,
 ) -> int:
     """See a run through to its end and return the exit code.
 
@@ -41,19 +43,29 @@ def follow(
         quiet: show neither progress nor summary.
         verbose: print on standard error when a host enters another phase, and what its connection has to say.
         retry: gets the names of the hosts that did not end well.
+        questions: what the hosts' logins ask at the terminal.
 
     Raises:
         StdoutLostError: standard output can't be written to; the run was cancelled.
     """
     display = _display(run, stdout, quiet)
+    if questions is not None:
+        questions.attach(display)
 
     def cancel() -> None:
         display.stopping()
+        if questions is not None:
+            questions.cancel()
         run.cancel()
         display.say("sshexec: stopping the hosts; once more stops at once")
 
+    def restore() -> None:
+        if questions is not None:
+            questions.restore()
+        display.restore()
+
     stdout.on_loss = run.cancel
-    with Interrupts(cancel, display.restore) as interrupts:
+    with Interrupts(cancel, restore) as interrupts:
         try:
             with display:
                 result = _relay(run, report, display, verbose)

@@ -15,7 +15,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import ask_password, extra_variables
+from sshexec.cli.variables import extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -134,6 +134,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     variables = _variables(options)
 
     from sshexec.cli.foreground import follow
+    from sshexec.cli.questions import terminal_questions
     from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
 
@@ -145,6 +146,9 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
     names = Names(inventory, variables)
+    questions = terminal_questions(
+        user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
+    )
     with Engine(
         inventory,
         concurrency=options["forks"],
@@ -152,11 +156,14 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         variables=variables,
         timeouts=Timeouts(idle=options["idle_timeout"]),
         keep=0,
+        ask=questions,
     ) as engine:
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = _report(options, stdout, names)
-        return follow(run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry)
+        return follow(
+            run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry, questions=questions
+        )
 
 
 def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
@@ -227,9 +234,15 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
         "ansible_host_key_checking": None if checking is None else checking != "no",
         # The first of OpenSSH's options wins, and this variable is the first that is read.
         "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
-        "ansible_password": ask_password(options["user"]) if options["ask_pass"] else None,
+        "sshexec_ask_password": bool(options["ask_pass"]),
     }
-    return {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
+    variables = {name: value for name, value in given.items() if value is not None}
+    # What is given here wins over what the inventory has under another name, too.
+    if options["ask_pass"]:
+        variables |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+    if options["private_key"]:
+        variables |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
+    return variables | extra_variables(options["extra"])
 
 
 def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:

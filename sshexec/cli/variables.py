@@ -33,11 +33,12 @@ def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
     return variables
 
 
-def ask_password(user: str | None) -> Secret:
-    """Ask for the connection password on the terminal, which need not be standard input.
+def ask_password(flag: str, text: str) -> Secret:
+    """Ask for a password on the terminal, which need not be standard input.
 
     Args:
-        user: for the question; None where it is not known yet.
+        flag: the option that wants it.
+        text: the question.
 
     Raises:
         InputError: there is no terminal to ask at, or no password was given.
@@ -47,13 +48,13 @@ def ask_password(user: str | None) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError("-k: there is no terminal to ask for the password at") from None
+        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
     try:
-        return Secret(getpass(f"SSH password{f' of {user}' if user else ''}: "))
+        return Secret(getpass(text))
     except EOFError:
-        raise InputError("-k: no password was given") from None
+        raise InputError(f"{flag}: no password was given") from None
     except UnicodeDecodeError:
-        raise InputError("-k: the password is not text in this terminal's encoding") from None
+        raise InputError(f"{flag}: the password is not text in this terminal's encoding") from None
 
 
 def _mapping(text: str, where: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from sshexec.connectors.base import Connector, Context
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.posix import exports
+from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
@@ -47,14 +48,20 @@ class Plan:
 
 
 class Contexts:
-    """What the connectors of one kind share, made when the first of them is planned."""
+    """What the connectors of one kind share, made when the first of them is planned.
 
-    def __init__(self) -> None:
+    Args:
+        prompts: where they put their questions.
+    """
+
+    def __init__(self, prompts: Prompts | None = None) -> None:
+        self._prompts = prompts or Prompts()
         self._made: dict[ConnectorClass, Context] = {}
 
     def __getitem__(self, connector: ConnectorClass) -> Context:
         if connector not in self._made:
-            self._made[connector] = connector.Context()
+            context = self._made[connector] = connector.Context()
+            context.prompts = self._prompts
         return self._made[connector]
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from gevent.pool import Group
 from greenlet import greenlet
 
 from sshexec.connectors.output import Budget
+from sshexec.connectors.prompts import Prompts
 from sshexec.errors import SshexecError
 from sshexec.runtime import descriptors
 from sshexec.runtime.connections import Connections
@@ -44,10 +45,11 @@ class PoolExecutor:
     Args:
         concurrency: hosts at once, over all jobs.
         keep: seconds that an idle connection is kept for the next task; 0 closes it at once.
+        prompts: where hosts put their questions.
     """
 
-    def __init__(self, concurrency: int, keep: float) -> None:
-        self._contexts = Contexts()
+    def __init__(self, concurrency: int, keep: float, prompts: Prompts | None = None) -> None:
+        self._contexts = Contexts(prompts)
         self._slots = Slots(min(concurrency, descriptors.most_hosts()), descriptors.most_hosts())
         if self._slots.limit < concurrency:
             log.warning(

@@ -24,6 +24,7 @@ from sshexec.events import Event
 from sshexec.runtime import descriptors
 from sshexec.runtime.job import Job
 from sshexec.runtime.pool import PoolExecutor
+from sshexec.runtime.questions import ParentsPrompts
 from sshexec.runtime.wire import Wire, unpack
 
 QUEUED = 1000
@@ -46,11 +47,13 @@ class Worker:
         wire: this end of the pair.
         concurrency: hosts at once.
         keep: seconds that an idle connection is kept.
+        asks: whether the parent has somebody to ask.
     """
 
-    def __init__(self, wire: Wire, concurrency: int, keep: float) -> None:
+    def __init__(self, wire: Wire, concurrency: int, keep: float, asks: bool) -> None:
         self._wire = wire
-        self._executor = PoolExecutor(concurrency, keep)
+        self._prompts = ParentsPrompts(wire.send, asks)
+        self._executor = PoolExecutor(concurrency, keep, self._prompts)
         self._outbox: Queue[tuple[str, Sequence[Event]] | None] = Queue(maxsize=QUEUED)
 
     def serve(self) -> None:
@@ -62,6 +65,8 @@ class Worker:
                 break
             if name == "prepare":
                 self._prepare(*arguments)
+            elif name == "answer":
+                self._prompts.answered(*arguments)
             else:
                 getattr(self._executor, name)(*arguments)
         self._executor.close()
@@ -135,8 +140,11 @@ def _leave_with(parent: int, wire: Wire) -> None:
 
 
 def main() -> None:
-    """Serve the parent named on the command line: descriptor, its process id, concurrency, keep, level of its log."""
-    descriptor, parent, concurrency, keep, level = sys.argv[1:6]
+    """Serve the parent named on the command line.
+
+    Descriptor, its process id, concurrency, keep, whether it has somebody to ask, level of its log.
+    """
+    descriptor, parent, concurrency, keep, asks, level = sys.argv[1:7]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     descriptors.raise_limit()
     gc.freeze()  # what is imported stays; the collector need not look at it again and again
@@ -145,7 +153,7 @@ def main() -> None:
     logger.setLevel(int(level))
     logger.addHandler(_ParentsLog(wire))
     gevent.spawn(_leave_with, int(parent), wire)
-    Worker(wire, int(concurrency), float(keep)).serve()
+    Worker(wire, int(concurrency), float(keep), asks == "1").serve()
 
 
 if __name__ == "__main__":

@@ -21,10 +21,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import IO, Any
 
+from sshexec.connectors.broker import Broker
 from sshexec.errors import ArgumentError, InputError, SshexecError, WorkerLostError, WorkerStartError
 from sshexec.events import HostFinished
 from sshexec.results import HostResult
 from sshexec.runtime.job import Emit, Job, Stop
+from sshexec.runtime.questions import WorkersQuestions
 from sshexec.runtime.wire import Wire, pack, sendable
 
 START_LIMIT = 60.0
@@ -50,13 +52,15 @@ class WorkersExecutor:
         processes: how many workers, at most one for each of the hosts at once.
         concurrency: hosts at once, over all workers and jobs.
         keep: seconds that an idle connection is kept.
+        broker: where the workers' questions go; None where there is nobody to ask.
     """
 
-    def __init__(self, processes: int, concurrency: int, keep: float) -> None:
+    def __init__(self, processes: int, concurrency: int, keep: float, broker: Broker | None = None) -> None:
         processes = min(processes, concurrency)
         share, more = divmod(concurrency, processes)
         self._shares = [share + (slot < more) for slot in range(processes)]
         self._keep = keep
+        self._broker = broker
         self._slots: list[_Worker | None] = [None] * processes
         self._jobs: dict[str, dict[int, _Worker]] = {}
         self._homes: dict[str, int] = {}
@@ -142,7 +146,7 @@ class WorkersExecutor:
                 raise SshexecError("the engine is closed")
             worker = self._slots[slot]
             if worker is None or worker.lost:
-                worker = self._slots[slot] = _Worker(self._shares[slot], self._keep)
+                worker = self._slots[slot] = _Worker(self._shares[slot], self._keep, self._broker)
             return worker
 
     def abandon(self) -> None:
@@ -160,11 +164,14 @@ class _LostWorkerError(WorkerStartError):
 class _Worker:
     """One worker process, seen from its parent."""
 
-    def __init__(self, concurrency: int, keep: float) -> None:
+    def __init__(self, concurrency: int, keep: float, broker: Broker | None) -> None:
+        self._questions = None if broker is None else WorkersQuestions(broker, self.tell)
         python = _python()
         ours, theirs = socket.socketpair()
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
-        arguments = [str(each) for each in (theirs.fileno(), os.getpid(), concurrency, keep, _level())]
+        arguments = [
+            str(each) for each in (theirs.fileno(), os.getpid(), concurrency, keep, int(broker is not None), _level())
+        ]
         code = _START.format(path=[os.path.abspath(entry) for entry in sys.path if entry])
         with theirs:
             try:
@@ -271,11 +278,15 @@ class _Worker:
                             self._changed.notify_all()
                 elif message[0] == "log":
                     _log(*message[1:])
+                elif self._questions is not None:
+                    getattr(self._questions, message[0])(*message[1:])
         finally:
             self._bury()
 
     def _bury(self) -> None:
         self.wire.shut()
+        if self._questions is not None:
+            self._questions.abandon()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(CLOSE_LIMIT)
         with self._changed:

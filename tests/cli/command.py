@@ -83,13 +83,16 @@ class Terminal:
     Args:
         args: what follows ``sshexec``.
         env: variables on top of the environment.
+        stdin: file that standard input comes from instead of the terminal.
     """
 
-    def __init__(self, *args: object, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *args: object, env: dict[str, str] | None = None, stdin: str | None = None) -> None:
         self.seen = ""
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             heed_interrupts()
+            if stdin is not None:
+                os.dup2(os.open(stdin, os.O_RDONLY), 0)
             os.execve(sys.executable, [*SSHEXEC, *map(str, args)], environment(**(env or {})))
 
     def until(self, text: str) -> str:
@@ -100,6 +103,10 @@ class Terminal:
             if not self._read():
                 raise AssertionError(f"ended without {text!r}: {self.seen!r}")
         return self.seen
+
+    def shows_more(self) -> bool:
+        """Return whether something has come on the screen since the last look."""
+        return bool(select.select([self.descriptor], [], [], 0)[0])
 
     def type(self, text: str) -> None:
         """Type a text; ``\\x03`` is Ctrl-C."""

@@ -18,6 +18,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Phase, Timeouts
 from sshexec.connectors.output import Output
+from sshexec.connectors.prompts import Answer, Prompts
 from sshexec.connectors.ssh import optimistic
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
@@ -537,3 +538,36 @@ def test_rsa_keys_go_early_too(sshd: Sshd, context: SshContext, logins: list[str
         one.close()
     finally:
         sshd.authorized_keys.write_text(before)
+
+
+class Asked(Prompts):
+    """Somebody who knows no password."""
+
+    available = True
+
+    def __init__(self) -> None:
+        self.questions: list[str] = []
+
+    def ask(self, question: Any, *arguments: Any, **more: Any) -> Answer:
+        self.questions.append(question.kind)
+        return Answer(None)
+
+
+def test_somebody_is_asked_after_a_refusal_and_the_key_is_not_offered_again(
+    tmp_path: Path, sshd: Sshd, context: SshContext, logins: list[str]
+) -> None:
+    server = Sshd(tmp_path / "sshd", "LogLevel VERBOSE\nPasswordAuthentication yes").start()
+    try:
+        prove(sshd, context)
+        context.prompts = asked = Asked()
+        one = connector(server, context, 2, ansible_private_key_file=str(sshd.key))
+        one.open(Deadline.after(20))
+        with pytest.raises(AuthenticationError):
+            one.execute(Command("true"), Output(), Deadline.after(20))
+        assert logins == ["patient", "early", "patient"]
+        assert "password" in asked.questions
+        one.close()
+        server.stop()
+        assert server.log.read_text().count("Failed publickey") == 1
+    finally:
+        server.stop()

@@ -1,0 +1,148 @@
+"""Questions that logins raise, asked at the terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import termios
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sshexec.cli.untrusted import harmless
+from sshexec.cli.variables import ask_password
+from sshexec.connectors.prompts import Question
+from sshexec.secret import Secret
+
+if TYPE_CHECKING:
+    from sshexec.cli.display import Display
+
+_LONGEST = 4096
+_LOOK = 0.2
+"""Seconds between looks at whether the run was cancelled."""
+
+
+class TerminalQuestions:
+    """Asks at the terminal, which need not be standard input; passwords only where the command line says so.
+
+    Args:
+        terminal: descriptor of the terminal.
+        given: answers that were asked for up front, by kind; each is the first one that is tried.
+    """
+
+    def __init__(self, terminal: int, given: dict[str, Secret]) -> None:
+        self._terminal = terminal
+        self._given = given
+        self._used: set[tuple[str, str]] = set()
+        self._password = given.get("password")
+        self._display: Display | None = None
+        self._asking: contextlib.ExitStack | None = None
+        self._attributes: list[Any] | None = None
+        self._cancelled = False
+
+    def __call__(self, question: Question) -> Secret | None:
+        """Answer a question; see `sshexec.connectors.broker.Ask`."""
+        kind = question.kind
+        if kind in ("password", "become"):
+            if kind not in self._given:
+                return None  # -k or -K was not given
+            if (kind, question.group) not in self._used:
+                self._used.add((kind, question.group))
+                first = self._given[kind]
+                # As Ansible has it: just Enter for the BECOME password means the SSH password.
+                return self._password if kind == "become" and not first and self._password else first
+        answer = self._ask(question)
+        if kind == "password" and answer is not None:
+            self._password = answer
+        return answer
+
+    def attach(self, display: Display) -> None:
+        """Have a display make room whenever something is asked, now too if that is so."""
+        self._display = display
+        if self._asking is not None:
+            self._asking.enter_context(display.held())
+
+    def cancel(self) -> None:
+        """Ask nothing any more."""
+        self._cancelled = True
+
+    def restore(self) -> None:
+        """Put the terminal back, from a signal handler, when the process is about to end."""
+        if self._attributes is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
+
+    def _ask(self, question: Question) -> Secret | None:
+        if self._cancelled:
+            return None
+        with contextlib.ExitStack() as asking:
+            self._asking = asking
+            asking.callback(setattr, self, "_asking", None)
+            if self._display is not None:
+                asking.enter_context(self._display.held())
+            if not question.echo:
+                asking.enter_context(self._without_echo())
+            if question.attempt > 1:
+                self._print(f"{harmless(question.host)}: that was wrong, please try again\n")
+            host = f"{question.host}: " if question.kind == "code" else ""
+            self._print(f"{harmless(host + question.text.rstrip(': '))}: ")
+            return self._read()
+
+    @contextlib.contextmanager
+    def _without_echo(self) -> Iterator[None]:
+        before = termios.tcgetattr(self._terminal)
+        silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
+        self._attributes = before
+        # What was typed before the question is no answer to it.
+        termios.tcsetattr(self._terminal, termios.TCSAFLUSH, silent)
+        try:
+            yield
+        finally:
+            termios.tcsetattr(self._terminal, termios.TCSADRAIN, before)
+            self._attributes = None
+            self._print("\n")
+
+    def _print(self, text: str) -> None:
+        os.write(self._terminal, text.encode("utf-8", "replace"))
+
+    def _read(self) -> Secret | None:
+        """Read a line; other greenlets go on meanwhile."""
+        line = b""
+        while not line.endswith(b"\n"):
+            if self._cancelled or len(line) > _LONGEST:
+                return None
+            if not select.select([self._terminal], [], [], _LOOK)[0]:
+                continue
+            piece = os.read(self._terminal, _LONGEST)
+            if not piece:
+                return None
+            line += piece
+        try:
+            return Secret(line.rstrip(b"\r\n").decode())
+        except UnicodeDecodeError:
+            self._print("that is not UTF-8\n")
+            return None
+
+
+def terminal_questions(*, user: str | None, ask_pass: bool, ask_become_pass: bool) -> TerminalQuestions | None:
+    """Return what asks at the terminal, with the passwords asked for up front; None where there is no terminal.
+
+    Args:
+        user: login name, for the question; None where it is not known yet.
+        ask_pass: ask for the login password (-k).
+        ask_become_pass: ask for the password of sudo and the like (-K).
+
+    Raises:
+        InputError: a password is to be asked for, and there is no terminal, or none was given.
+    """
+    given: dict[str, Secret] = {}
+    if ask_pass:
+        given["password"] = ask_password("-k", f"SSH password{f' of {user}' if user else ''}: ")
+    if ask_become_pass:
+        default = "[defaults to SSH password]" if ask_pass else ""
+        given["become"] = ask_password("-K", f"BECOME password{default}: ")
+    try:
+        terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    return TerminalQuestions(terminal, given)
