@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import BinaryIO, Literal
 
@@ -14,6 +15,9 @@ Stream = Literal["stdout", "stderr"]
 
 DEFAULT_LIMIT = 16 * 2**20
 """Bytes kept of each stream of each host."""
+
+_PIECE = 4096
+"""Bytes of output that are gathered, at least, before they become a piece of the tail."""
 
 _SMALL_TAIL = 4096
 """Bytes of a stream's end that are kept even where the run's budget is used up."""
@@ -57,6 +61,8 @@ class Capture:
         "_full",
         "_head",
         "_head_limit",
+        "_held",
+        "_last",
         "_room",
         "_spill",
         "_tail",
@@ -80,7 +86,10 @@ class Capture:
         self._budget = budget
         self._spill = spill
         self._head = bytearray()
-        self._tail = bytearray()
+        # In pieces: a buffer that grows at one end and shrinks at the other is copied again and again.
+        self._tail: deque[bytes] = deque()
+        self._last = bytearray()
+        self._held = 0
         self._full = False
         self._file: BinaryIO | None = None
         self.size = 0
@@ -114,8 +123,15 @@ class Capture:
                 self._head += kept
                 data = data[len(kept) :]
             self._full = bool(data)
-        self._tail += data
-        excess = len(self._tail) - self._room
+        if len(data) < _PIECE:
+            self._last += data
+            if len(self._last) >= _PIECE:
+                self._seal()
+        else:
+            self._seal()
+            self._tail.append(data)
+        self._held += len(data)
+        excess = self._held - self._room
         if excess <= 0:
             return
         grown = min(excess, self._tail_limit - self._room)
@@ -124,8 +140,26 @@ class Capture:
             excess -= grown
         if excess:
             self._start_spill()
-            del self._tail[:excess]
+            self._drop(excess)
             self.dropped += excess
+
+    def _seal(self) -> None:
+        """Turn the small pieces gathered so far into one."""
+        if self._last:
+            self._tail.append(bytes(self._last))
+            self._last.clear()
+
+    def _drop(self, size: int) -> None:
+        """Let go of so many bytes at the beginning of the tail."""
+        self._held -= size
+        while size:
+            if not self._tail:
+                self._seal()
+            first = self._tail.popleft()
+            if len(first) > size:
+                self._tail.appendleft(first[size:])
+                return
+            size -= len(first)
 
     def _take(self, size: int) -> bool:
         return self._budget is None or self._budget.take(size)
@@ -141,7 +175,9 @@ class Capture:
             return
         self._file = os.fdopen(handle, "wb")
         self._write_spill(self._head)
-        self._write_spill(self._tail)
+        for piece in self._tail:
+            self._write_spill(piece)
+        self._write_spill(self._last)
 
     def _write_spill(self, data: bytes | bytearray) -> None:
         """Write to the spill file; where that fails (disk full) there is none: half a stream is not the whole one."""
@@ -176,8 +212,9 @@ class Capture:
     def value(self) -> bytes:
         """Return what is held; where bytes were dropped, a line in the middle says how many."""
         if not self.dropped:
-            return bytes(self._head + self._tail)
-        return bytes(self._head) + b"\n[... %d bytes left out ...]\n" % self.dropped + bytes(self._tail)
+            return b"".join((self._head, *self._tail, self._last))
+        note = b"\n[... %d bytes left out ...]\n" % self.dropped
+        return b"".join((self._head, note, *self._tail, self._last))
 
 
 class Output:

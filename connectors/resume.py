@@ -22,9 +22,17 @@ from sshexec.errors import CommandTimeoutError, ConnectionLostError, Unreachable
 Execute = Callable[[Command, Output, Deadline], Completed]
 
 _PIECE = 2**20
+SCATTERED = 16 * 2**20
+"""Bytes at the end of what has arrived that may have holes: a file may come over several sessions at once."""
+
 _LONGEST_NAME = 180
 _LOOK_AT_PARTIAL = f"""{LOOK}
 echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && wc -c <"$1" && sum "$1"
+"""
+
+
+_BEGINNING = """
+head -c "$2" "$1" | { sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null
 """
 
 
@@ -99,8 +107,14 @@ def arrived(execute: Execute, temporary: bytes, file: BinaryIO, deadline: Deadli
             raise CantAskError
         if not answer:
             return None
-        if begins_with(file, int(answer[0]), answer[1]):
-            return int(answer[0])
+        size = int(answer[0])
+        if begins_with(file, size, answer[1]):
+            return size
+        if size > SCATTERED:
+            beginning = Output(4096)
+            execute(_command(_BEGINNING, path, str(size - SCATTERED)), beginning, deadline)
+            if begins_with(file, size - SCATTERED, (beginning.text("stdout").split() or [""])[0]):
+                return size - SCATTERED
         return 0 if execute(_command('rm -f -- "$1"', path), Output(4096), deadline).rc == 0 else None
     except ValueError:
         raise CantAskError from None
@@ -125,6 +139,6 @@ def begins_with(file: BinaryIO, size: int, sha1: str) -> bool:
     return not left and digest.hexdigest() == sha1
 
 
-def _command(script: str, path: str) -> Command:
+def _command(script: str, path: str, *more: str) -> Command:
     path = f"./{path}" if path.startswith("-") else path
-    return Command(" ".join(["exec /bin/sh -c", *map(quote, (script, "sh", path))]), verbatim=True)
+    return Command(" ".join(["exec /bin/sh -c", *map(quote, (script, "sh", path, *more))]), verbatim=True)

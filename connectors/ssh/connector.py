@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
@@ -19,6 +20,7 @@ from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.severed import keep_from_children
@@ -38,6 +40,7 @@ from sshexec.errors import (
     ResolveError,
     UnreachableError,
 )
+from sshexec.secret import Secret
 
 _CONNECTIONS = 4
 """Connections that one login may take: a person may need longer for an answer than the host waits for one."""
@@ -68,6 +71,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._phase = Phase.WAITING
         self._socket: socket.socket | None = None
         self._link: Link | None = None
+        self._start: Start | None = None
+        """A login that waits for the first command."""
+        self._group: Group | None = None
+        self._opened_by = Deadline()
         self._files: Files | None = None
         self._way: Escalation | None = None
         self._cancelled = False
@@ -93,34 +100,47 @@ class SshConnector(Connector[SshOptions, SshContext]):
     @property
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
-        return self._link is not None and self._link.active and self._link.authenticated
+        link = self._link
+        return link is not None and link.active and (link.authenticated or self._start is not None)
 
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
+        self._opened_by = deadline
+        # Its limits are looked at between the steps, none of which sends more than a socket has room for.
+        with self._errors(Deadline()):
+            self._open(optimistic=self.options.optimistic)
+
+    def _open(self, *, optimistic: bool, refused: bool = False) -> None:
+        """Open, leaving out the credential where the host has refused it already."""
         self.close()
-        with self._errors(Deadline()), contextlib.ExitStack() as asked:
+        deadline = self._opened_by
+        with contextlib.ExitStack() as asked:
             # What a person is asked for outlives a connection that the host closes meanwhile.
             questions = None
             if self.context.asks(self.options):
                 questions = self._questions(deadline)
                 asked.callback(questions.close)
-            keys = self._keys(deadline)
+            keys = [] if refused else self._keys(deadline)
             for _ in range(_CONNECTIONS):
                 with contextlib.suppress(StaleLinkError):
-                    self._open(keys, questions, deadline)
+                    self._open_with(keys, None if refused else self.options.password, questions, optimistic)
                     return
             raise AuthenticationError(f"{self._where} closed every connection while an answer was waited for")
 
-    def _open(self, keys: Sequence[SigningKey], questions: Questions | None, deadline: Deadline) -> None:
+    def _open_with(
+        self, keys: Sequence[SigningKey], password: Secret | None, questions: Questions | None, optimistic: bool
+    ) -> None:
+        deadline = self._opened_by
         limit = deadline.sooner(self.options.connect_timeout or self.timeouts.connect)
         try:
-            # Its limits are looked at between the steps, none of which sends more than a socket has room for.
             link = self._arrive(limit)
             if not self._check_host_key(link):
                 self.close()
                 link = self._arrive(limit)
                 self._check_host_key(link, again=True)
-            self._log_in(link, keys, questions, deadline.sooner(self.timeouts.auth))
+            self.enter(Phase.AUTHENTICATING)
+            if not (optimistic and self._log_in_later(link, keys)):
+                self._log_in(link, keys, password, questions, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
             raise
@@ -129,8 +149,31 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Run a command (see `Connector.execute`)."""
         with self._errors(deadline):
             self._ready()
+            if self._start is not None and self.become is None:
+                return self._run_early(command, output, deadline)
+            self._logged_in()
             self.enter(Phase.RUNNING)
             return self._run(command, output, deadline)
+
+    def _run_early(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        """Send the login together with the command; where that does not work out, go the patient way, once."""
+        link = self._ready()
+        start, self._start = self._start, None
+        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard, start=start)
+        try:
+            return run.run()
+        except (OptimismError, AuthenticationError) as error:
+            refused = isinstance(error, AuthenticationError)
+            if refused and not self.context.asks(self.options):
+                raise
+            if not refused and self._group is not None:
+                self.context.starts.failed(self._group, self._known_as)
+            self._open(optimistic=False, refused=refused)
+            self.enter(Phase.RUNNING)
+            return self._run(command, output, deadline)
+        finally:
+            if not link.authenticated:
+                link.close()
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         if self.become is None:
@@ -213,7 +256,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Close the connection; safe to call twice and after a failed `open`."""
         link, self._link = self._link, None
         sock, self._socket = self._socket, None
-        self._files = None
+        self._files = self._start = None
         if link is not None:
             link.close()
         if sock is not None:
@@ -242,8 +285,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ConnectionLostError(f"the connection is gone ({why}); nothing was run", started=False)
         return link
 
-    def _transfer(self, deadline: Deadline) -> Files:
+    def _logged_in(self) -> Link:
         link = self._ready()
+        return link if self._start is None else self._log_in_now(link)
+
+    def _transfer(self, deadline: Deadline) -> Files:
+        link = self._logged_in()
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
             self._files = Files(link, self._guard, self._run, self.timeouts.idle)
@@ -251,7 +298,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def _cat(self) -> CatFiles:
         """Return what reads and writes files as the other user: SFTP is the login user's."""
-        self._ready()
+        self._logged_in()
         self.enter(Phase.TRANSFERRING)
         return CatFiles(self._run)
 
@@ -372,8 +419,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
             if not link.wait_until(lambda: link.greeted, limit, self._guard):
                 raise BannerError(f"{where} accepted the connection and sent no SSH greeting in time")
             self.enter(Phase.KEY_EXCHANGE)
+            begun = time.monotonic()
             if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
                 raise ConnectTimeoutError(f"{where} did not finish the key exchange in time")
+            link.timed(time.monotonic() - begun)
         except LinkDownError as error:
             if not link.greeted:
                 raise BannerError(f"{where} does not speak SSH, or turned us away: {error}") from None
@@ -422,11 +471,39 @@ class SshConnector(Connector[SshOptions, SshContext]):
             passwords=self.options.ask_password is not False,
         )
 
-    def _log_in(self, link: Link, keys: Sequence[SigningKey], questions: Questions | None, limit: Deadline) -> None:
-        self.enter(Phase.AUTHENTICATING)
+    def _log_in_later(self, link: Link, keys: Sequence[SigningKey]) -> bool:
+        """Leave the login for the first command, where that is promising; return whether it is."""
+        group = self._group = group_of(self.options.user, keys, self.options.password)
+        if group is None or not self.context.starts.allowed(group, self._known_as) or not tolerated(link, keys):
+            return False
+        credential = keys[0] if keys else self.options.password
+        if credential is not None:
+            login = Login(link, self.options.user, self._where)
+            limit = self.timeouts.auth
+            self._start = Start(link, login, credential, self._where, limit, lambda: self.enter(Phase.RUNNING))
+        return credential is not None
+
+    def _log_in_now(self, link: Link) -> Link:
+        """Make up for a login that was left for a command; return the connection that it is on."""
+        self._start = None
+        if self.context.asks(self.options):
+            self._open(optimistic=False)  # a person may need longer than the host waits
+        else:
+            keys = self._keys(self._opened_by)
+            self._log_in(link, keys, self.options.password, None, Deadline.after(self.timeouts.auth))
+        return self._ready()
+
+    def _log_in(
+        self,
+        link: Link,
+        keys: Sequence[SigningKey],
+        password: Secret | None,
+        questions: Questions | None,
+        limit: Deadline,
+    ) -> None:
         login = Login(link, self.options.user, self._where)
         try:
-            login.run(keys, self.options.password, limit, self._guard, questions)
+            login.run(keys, password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
         except AuthenticationError as error:
@@ -434,6 +511,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
             if keys or self.options.password is not None or not trouble:
                 raise
             raise AuthenticationError(f"{error.message}; {trouble}") from None
+        group = group_of(self.options.user, keys, password)
+        if group is not None and self.options.optimistic:
+            self.context.starts.worked(group)
 
 
 def _shut(sock: socket.socket) -> None:

@@ -15,6 +15,7 @@ from sshexec.connectors.ssh.agent import Agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.keyring import Keyring
 from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
+from sshexec.connectors.ssh.optimistic import Starts
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError, ResolveError
 
@@ -133,6 +134,7 @@ class SshContext(Context):
         self.resolver = Resolver()
         self._lock = threading.Lock()
         self._named: set[str] = set()
+        self.starts = Starts()
         self.keyring = Keyring()
 
     @property
@@ -199,3 +201,4 @@ class SshContext(Context):
     def close(self) -> None:
         """Close the agent connections and forget the keys."""
         self.keyring.close()
+        self.starts.clear()

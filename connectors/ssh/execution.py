@@ -12,6 +12,7 @@ from sshexec.connectors.escalation import Dialogue
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, Pumped, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
+from sshexec.connectors.ssh.optimistic import Start
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
     BecomeError,
@@ -36,8 +37,8 @@ _QUIET_ANSWERS = 2
 """So many questions in a row have to be answered with no more than a trickle before the answer."""
 
 _DRAIN_LIMIT = 30.0
-_DRAIN_BYTES = WINDOW + 1024 * 1024
-"""What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
+_DRAIN_BYTES = 1024 * 1024
+"""What a command may have written before its end and is still on its way, beside a window full: pipes, buffers."""
 
 _ASK_AGAIN = (0.0, 0.02, 0.1, 0.3)
 """Seconds between the requests for a session that is refused."""
@@ -109,9 +110,11 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
 
 def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
     channel = link.add_channel()
+    asked = time.monotonic()
     try:
         if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):
             raise CommandTimeoutError("the host opened no session in time", killed=None)
+        link.timed(time.monotonic() - asked)
     except BaseException:
         close_channel(channel)
         raise
@@ -137,6 +140,7 @@ class Execution:
         idle: how many seconds it may be silent; None for no limit.
         guard: raises CancelledError where the caller has cancelled.
         dialogue: how it is run as another user; None runs it as the login user.
+        start: a login that goes out together with the command.
     """
 
     def __init__(
@@ -149,12 +153,14 @@ class Execution:
         idle: float | None,
         guard: Callable[[], None],
         dialogue: Dialogue | None = None,
+        start: Start | None = None,
     ) -> None:
         self._link = link
         self._output = output
         self._deadline = deadline
         self._idle = idle
         self._guard = guard
+        self._start = start
         self._dialogue = dialogue
         self._frame = Frame(command, output, dialogue)
         self._line = self._frame.line()
@@ -176,7 +182,7 @@ class Execution:
             BecomeError: the host did not let it run as another user.
         """
         try:
-            channel = self._channel = open_channel(self._link, self._deadline, self._guard)
+            channel = self._channel = self._open_channel()
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection is gone ({error}); nothing was run", started=False) from None
         try:
@@ -188,6 +194,8 @@ class Execution:
             killed = self._stop(channel)
             text = f"no output for {self._idle:g} s{_fate(killed)}"
             raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
+        except UnreachableError:
+            raise  # the login that went out with the command came to nothing, or its session did
         except TimeoutError:
             killed = self._stop(channel)
             raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
@@ -202,6 +210,11 @@ class Execution:
         finally:
             close_channel(channel)
 
+    def _open_channel(self) -> Channel:
+        if self._start is not None:
+            return self._start.open_channel(self._guard)
+        return open_channel(self._link, self._deadline, self._guard)
+
     def _follow(self, channel: Channel) -> int:
         link = self._link
         dialogue = self._dialogue
@@ -212,6 +225,8 @@ class Execution:
         if self._stdin is None and dialogue is None:
             channel.send_eof()
         link.flush()
+        if self._start is not None:
+            self._start.settle(self._deadline, self._guard)
         begun = Deadline.after(0).at or 0.0
         self._output.last = begun
         while not channel.closed and channel.exit_status is None and channel.exit_signal is None:
@@ -331,7 +346,7 @@ class Execution:
             size = self._receive(channel)
             seen += size
             since += size
-            if (done and not size) or seen > _DRAIN_BYTES or limit.expired:
+            if (done and not size) or seen > channel.window + _DRAIN_BYTES or limit.expired:
                 return
             silent = not size and not link.signal.wait(limit.remaining(_DRAIN))
             if not silent and not trickle.expired:
@@ -364,6 +379,8 @@ class Execution:
         """
         if self._dialogue is not None and self._frame.pid is None:
             return self._abandon(channel)
+        if self._start is not None and (nothing := self._start.came_to_nothing()) is not None:
+            return nothing
         try:
             status = self._kill()
             if status != 0 and not channel.closed:

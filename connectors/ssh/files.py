@@ -24,14 +24,12 @@ from sshexec.connectors.resume import (
 from sshexec.connectors.source import Source, opened
 from sshexec.connectors.ssh import flights, sftp
 from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.lanes import Lanes
 from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.connectors.together import put_all
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
-
-_FLIGHT = 2 * 2**20
-"""Bytes of requests under way: what the channel's window holds."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -276,42 +274,9 @@ class _Upload:
         return present.mode & 0o7777 if present.mode else None
 
     def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
-        session = self._sftp
-        failed: list[SftpError] = []
-        head = strings(handle)
-        flight = 0
-        offset = done = self._start
-        if offset:
-            file.seek(offset)
-
-        def written(size: int) -> Callable[[bytes], None]:
-            def keep(answer: bytes) -> None:
-                nonlocal flight, done
-                flight -= size
-                try:
-                    sftp.checked(answer)
-                    done += size
-                except SftpError as error:
-                    failed.append(error)
-
-            return keep
-
-        while not failed and (data := file.read(session.chunk)):
-            session.guard()
-            body = b"".join((head, struct.pack(">QI", offset, len(data)), data))
-            flight += len(data)
-            session.request(sftp.WRITE, body, written(len(data)))
-            offset += len(data)
-            while flight > _FLIGHT:
-                session.take_answer()
-            if progress is not None and done:
-                progress(done)
-        while flight:
-            session.take_answer()
-        if failed:
-            raise failed[0]
-        if progress is not None:
-            progress(offset)
+        if self._start:
+            file.seek(self._start)
+        Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
 
     def _rename(self) -> None:
         session = self._sftp
@@ -401,7 +366,6 @@ def _read(
 ) -> None:
     """Read to the end of the file, which may be longer or shorter than its size said (as in /proc)."""
     chunk = session.chunk
-    most = max(2, _FLIGHT // chunk)
     answers: dict[int, bytes] = {}
     written = asked = begin
     flight: dict[int, int] = {}
@@ -417,6 +381,7 @@ def _read(
     while True:
         session.guard()
         # Beyond the announced size one request at a time feels for the end.
+        most = max(2, session.window // chunk + 1)
         while len(flight) + len(answers) < most and (asked < size or (asked == written and not flight)):
             ask(asked, chunk)
             asked += chunk

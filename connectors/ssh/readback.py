@@ -53,7 +53,7 @@ def _login(session: Sftp, temporary: bytes) -> int | None:
         session.wait(session.request(sftp.REMOVE, strings(probe)))
 
 
-def _kind_and_owner(answer: bytes) -> tuple[int, int | None]:
+def _kind_and_owner(answer: memoryview) -> tuple[int, int | None]:
     """Return type bits and owner from the answer to LSTAT or FSTAT."""
     flags, at = struct.unpack_from(">I", answer, 0)[0], 4
     at += 8 if flags & 0x1 else 0

@@ -14,6 +14,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output
+from sshexec.connectors.resume import SCATTERED
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
@@ -237,3 +238,16 @@ def test_a_download_from_the_middle(server: Sshd, content: Path, offset: int) ->
         assert told[-1] in (SIZE, 0 if offset == SIZE else SIZE)
     finally:
         ssh.close()
+
+
+def test_what_came_over_several_sessions_may_have_holes_at_its_end(sshd: Sshd, content: Path, place: Path) -> None:
+    data = os.urandom(SCATTERED + 2 * ENOUGH)
+    content.write_bytes(data + os.urandom(1_000_000))
+    left = broken_off(sshd, content, place / "file")
+    holed = bytearray(data)
+    holed[-2 * SCATTERED // 3 :: 1000] = bytes(len(holed[-2 * SCATTERED // 3 :: 1000]))
+    left.write_bytes(holed)
+    told = send(sshd, content, place / "file")
+    assert min(told) >= 2 * ENOUGH
+    assert (place / "file").read_bytes() == content.read_bytes()
+    assert os.listdir(place) == ["file"]
