@@ -32,7 +32,7 @@ class Session:
     def __init__(self, folder: Path, rounds: int, here: bool = False) -> None:
         self._here = here
         self.fleet = Fleet(folder)
-        self.bench = Bench(folder, self.fleet.sshd.user, self.fleet.sshd.port, self.fleet.sshd.key)
+        self.bench = Bench(folder, self.fleet.sshd.user, self.fleet.sshd.port, self.fleet.sshd.key, self.fleet.store)
         self.report = Report(rounds)
         self.pythons: dict[str, str] = {}
         self.strangers = folder / "known_hosts.empty"
@@ -45,8 +45,11 @@ class Session:
         self.fleet.settle()
         known_hosts = known_hosts or self.fleet.known_hosts(case.hosts, case.known_hosts)
         inventory = self.this_machine if case.mode == "local" else self.fleet.inventory(case.hosts, known_hosts)
+        more: dict[str, object] = self.fleet.delayed(case.rtt) if case.rtt else {}
+        if case.dead:
+            more["inventory_dead"] = str(self.fleet.beside_dead(inventory, case.dead))
         python = self.pythons[tool.name]
-        return self.bench.run(tool, python, case, self.fleet.addresses(case.hosts), known_hosts, inventory)
+        return self.bench.run(tool, python, case, self.fleet.addresses(case.hosts), known_hosts, inventory, more)
 
     def prepare(self, tool: Tool) -> None:
         """Install a tool, try it on two hosts, and prove that it refuses an unknown host key where it checks keys.
@@ -156,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             ready = []
             for tool in TOOLS:
-                if tool.name in options.tools:
+                if tool.name in options.tools and tool.scenarios & set(options.scenarios):
                     try:
                         session.prepare(tool)
                     except ToolUnavailable as error:

@@ -1,4 +1,4 @@
-"""The bars of issue 2, and how far a run is from each."""
+"""The bars of issues 2 and 3, and how far a run is from each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 
 @dataclass(frozen=True)
 class Bar:
-    """At most ``limit``, or at most ``limit`` × another row's figure in the same run.
+    """At most ``limit``, or at most ``limit`` × another row's figure in the same run; or at least that.
 
     Args:
         what: for people.
@@ -20,6 +20,7 @@ class Bar:
         figure: which figure.
         limit: the limit, or the factor.
         other: case and tool whose figure is multiplied; None makes the limit absolute.
+        least: the figure has to be at least that much.
     """
 
     what: str
@@ -28,6 +29,7 @@ class Bar:
     figure: str
     limit: float
     other: tuple[str, str] | None = None
+    least: bool = False
 
     def judge(self, results: Results) -> Verdict:
         """Compare with a run's medians."""
@@ -36,7 +38,7 @@ class Bar:
         if self.other is not None:
             reference = results.get(self.other[0], {}).get(self.other[1], {}).get(self.figure)
             allowed = None if reference is None else self.limit * reference
-        return Verdict(self.what, self.figure, value, allowed)
+        return Verdict(self.what, self.figure, value, allowed, self.least)
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,22 @@ class Verdict:
         what: the bar.
         figure: the figure's name.
         value: what was measured; None where it was not.
-        allowed: the most the bar allows; None where its reference was not measured.
+        allowed: the most (or least) the bar allows; None where its reference was not measured.
+        least: whether that is the least.
     """
 
     what: str
     figure: str
     value: float | None
     allowed: float | None
+    least: bool = False
 
     @property
     def met(self) -> bool | None:
         """Whether the bar is met; None where the run can't say."""
-        return None if self.value is None or self.allowed is None else self.value <= self.allowed
+        if self.value is None or self.allowed is None:
+            return None
+        return self.value >= self.allowed if self.least else self.value <= self.allowed
 
     def __str__(self) -> str:
         if self.value is None or self.allowed is None:
@@ -75,6 +81,8 @@ class Verdict:
 def _fresh(what: str, figure: str, limit: float, other: str) -> Bar:
     return Bar(what, "fresh-300", "sshexec", figure, limit, ("fresh-300", other))
 
+
+_ASYNCSSH = ("spread-200-1", "asyncssh")
 
 BARS = (
     _fresh("CPU a host at 300, at most 1.3 × parallel-ssh", "cpu_ms_host", 1.3, "parallel-ssh"),
@@ -98,5 +106,18 @@ BARS = (
     Bar("CPU µs/s of an idle connection", "idle-200", "sshexec", "idle_us_s", 5),
     Bar("KiB of an idle connection", "idle-200", "sshexec", "connection_kib", 60),
     Bar("peak RSS MiB, 1000 fresh hosts at concurrency 100", "memory-1000", "sshexec", "peak_rss_mib", 120),
+    *(
+        Bar(f"{what}, at least OpenSSH", case, "sshexec", "mb_s", 1, (case, "openssh"), least=True)
+        for what, case in (
+            ("MB/s of an SFTP get of 200 MB", "get-1-200"),
+            ("MB/s of an SFTP put of 200 MB", "put-1-200"),
+            ("MB/s of 100 MB of standard output", "stdout-1-100"),
+        )
+    ),
+    Bar("wall s of 1 MB to 200 hosts, at most 0.9 × asyncssh", "spread-200-1", "sshexec", "wall_s", 0.9, _ASYNCSSH),
+    Bar("round trips of a fresh command beyond TCP's own", "latency-1", "sshexec", "round_trips", 4.5),
+    Bar("speed of a get kept at 20 ms", "latency-get-1-200", "sshexec", "kept", 0.5, least=True),
+    Bar("speed of a put kept at 20 ms", "latency-put-1-200", "sshexec", "kept", 0.5, least=True),
+    Bar("500 live hosts beside 500 dead ones: times the time alone", "dead-500", "sshexec", "slowdown", 1.2),
     Bar("wall s of `sshexec run` on one local host", "local-1", "sshexec-cli", "wall_s", 0.6),
 )

@@ -46,12 +46,14 @@ class Measurement:
         marks: snapshots on the way.
         ok: commands that ended with status 0.
         error: why the run does not count; empty where it does.
+        figures: what the client measured itself.
     """
 
     total: Snapshot
     marks: dict[str, Snapshot]
     ok: int
     error: str
+    figures: dict[str, float]
 
 
 class Bench:
@@ -62,16 +64,25 @@ class Bench:
         user: login name.
         port: the server's port.
         key: the user's private key.
+        store: a directory for the files that are transferred.
     """
 
-    def __init__(self, folder: Path, user: str, port: int, key: Path) -> None:
+    def __init__(self, folder: Path, user: str, port: int, key: Path, store: Path) -> None:
         self.folder = folder
+        self.store = store
         self.login = {"user": user, "port": port, "key": str(key)}
 
     def run(
-        self, tool: Tool, python: str, case: Case, hosts: list[str], known_hosts: Path, inventory: Path
+        self,
+        tool: Tool,
+        python: str,
+        case: Case,
+        hosts: list[str],
+        known_hosts: Path,
+        inventory: Path,
+        more: dict[str, Any],
     ) -> Measurement:
-        """Run the client once and return what it used."""
+        """Run the client once and return what it used; ``more`` goes into its job."""
         scratch = self.folder / "home"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -91,19 +102,33 @@ class Bench:
                     "idle": case.idle,
                     "processes": tool.processes,
                     "warm": case.warm,
+                    "rtt": case.rtt,
+                    **self._files(case),
+                    **more,
                 }
             )
         )
         timeout = TIMEOUT_SECONDS + TIMEOUT_SECONDS_HOST * len(hosts) + case.idle
         launcher = [sys.executable, "-I", "-S", str(HERE / "launcher.py"), str(timeout), str(SAMPLE_SECONDS)]
         done = subprocess.run(
-            [*launcher, *tool.command(python, job)],
+            [*launcher, *tool.command(python, job, case.scenario)],
             stdout=subprocess.PIPE,
             cwd=scratch,
             env=_environment(scratch),
             check=True,
         )
-        return _measurement(json.loads(done.stdout), len(hosts) * case.repeat)
+        return _measurement(json.loads(done.stdout), case.expected)
+
+    def _files(self, case: Case) -> dict[str, Any]:
+        """Return the file to transfer, where to, and its size; what earlier runs left is removed."""
+        target = self.store / "target"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        size = case.megabytes * 1_000_000
+        source = self.store / f"source.{size}"
+        if size and not source.exists():
+            source.write_bytes(os.urandom(size))
+        return {"file": str(source), "target": str(target), "size": size}
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -132,4 +157,5 @@ def _measurement(figures: dict[str, Any], expected: int) -> Measurement:
         marks={name: Snapshot(**snapshot) for name, snapshot in figures["marks"].items()},
         ok=0 if answer is None else answer["ok"],
         error=error,
+        figures=(answer or {}).get("figures", {}),
     )

@@ -18,6 +18,7 @@ from bench.scenarios import UNITS, Case
 from bench.tools import TOOLS
 from tests.testbed import SSHD
 
+_ORDER = ("cpu_ms_host", "cpu_ms_command", "idle_us_s", "wall_s", "round_trips", "slowdown", "cpu_ms_mb")
 STRICT = {tool.name: tool.strict for tool in TOOLS}
 
 
@@ -64,7 +65,7 @@ class Report:
         """Return one case's table, the tool with the least CPU (or wall time) first."""
         medians = self.medians().get(case.key, {})
         names = [name for name in UNITS if any(name in row for row in medians.values())]
-        order = next((n for n in ("cpu_ms_host", "cpu_ms_command", "idle_us_s", "wall_s") if n in names), "")
+        order = next((n for n in _ORDER if n in names), "")
         rows = [["client", "keys", *(UNITS[name] for name in names)]]
         for tool in sorted(medians, key=lambda tool: medians[tool].get(order, 0.0)):
             runs = self.samples[case.key][tool]
@@ -75,7 +76,7 @@ class Report:
 
     def summary(self) -> str:
         """Return the bars and what was left out."""
-        lines = ["", "bars of issue 2 (medians of this run)", *map(str, self.verdicts())]
+        lines = ["", "bars of issues 2 and 3 (medians of this run)", *map(str, self.verdicts())]
         if self.skipped:
             lines += ["", "skipped", *(f"  {tool}: {why}" for tool, why in self.skipped.items())]
         return "\n".join(lines)

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.measure import Measurement
 
-SCENARIOS = ("fresh", "open", "idle", "growth", "memory", "local")
+SCENARIOS = (
+    *("fresh", "open", "idle", "growth", "memory", "local"),
+    *("get", "put", "stdout", "spread", "latency", "latency-get", "latency-put", "dead"),
+)
 
 WARM_HOSTS = 10
+RTT = 0.02
+"""Seconds of round-trip time that the delaying proxy adds."""
+
+FRESH_COMMANDS = 15
+"""Fresh commands that a client of `latency` runs each way; their median counts."""
 
 UNITS = {
     "wall_s": "wall s",
@@ -23,6 +31,17 @@ UNITS = {
     "cpu_ms_command": "CPU ms/command",
     "connection_kib": "KiB/connection",
     "idle_us_s": "idle CPU µs/s",
+    "mb_s": "MB/s",
+    "cpu_ms_mb": "CPU ms/MB",
+    "round_trips": "round trips",
+    "near_ms": "ms without delay",
+    "far_ms": "ms with delay",
+    "near_mb_s": "MB/s without delay",
+    "far_mb_s": "MB/s with delay",
+    "kept": "share kept",
+    "live_s": "s, live alone",
+    "live_with_dead_s": "s, live beside dead",
+    "slowdown": "slowdown",
 }
 
 
@@ -35,9 +54,12 @@ class Case:
         hosts: how many.
         concurrency: hosts worked on at once (Fabric has no such bound).
         known_hosts: lines of the known_hosts file.
-        mode: fresh, session or local, see `bench/clients/job.py`.
+        mode: fresh, session, local or the scenario's own, see `bench/clients/job.py`.
         repeat: commands for each host.
         idle: seconds for which the open connections do nothing.
+        megabytes: what is transferred to or from each host (10**6 bytes).
+        rtt: seconds of round-trip time that the second port of each host adds.
+        dead: hosts that do not answer, beside the others.
     """
 
     scenario: str
@@ -47,11 +69,23 @@ class Case:
     mode: str = "fresh"
     repeat: int = 1
     idle: float = 0.0
+    megabytes: int = 0
+    rtt: float = 0.0
+    dead: int = 0
+
+    @property
+    def expected(self) -> int:
+        """How many commands or transfers have to end well."""
+        if self.scenario == "latency":
+            return 2 * self.repeat
+        if self.scenario == "dead":
+            return 2 * self.hosts
+        return (2 if self.rtt else 1) * self.hosts * self.repeat
 
     @property
     def key(self) -> str:
         """Its stable name in the JSON."""
-        lines = f"-{self.known_hosts}" if self.scenario == "growth" else ""
+        lines = f"-{self.known_hosts}" if self.scenario == "growth" else f"-{self.megabytes}" if self.megabytes else ""
         return f"{self.scenario}-{self.hosts}{lines}"
 
     @property
@@ -64,6 +98,16 @@ class Case:
         """One line for people."""
         if self.mode == "local":
             return "local: `true` on this machine by the command line"
+        delay = f", {self.rtt * 1000:g} ms of round-trip time added and not" if self.rtt else ""
+        if self.megabytes:
+            many = f" to {self.hosts} fresh hosts, concurrency {self.concurrency}" if self.hosts > 1 else ""
+            return f"{self.scenario}: {self.megabytes} MB{many}{delay}"
+        if self.rtt:
+            return f"{self.scenario}: `true` on a fresh connection{delay}"
+        if self.dead:
+            return (
+                f"{self.scenario}: `true` on {self.hosts} fresh hosts, beside {self.dead} that do not answer and alone"
+            )
         if self.mode == "session":
             what = f"then {self.idle:g} s idle" if self.idle else f"× {self.repeat} commands"
             return f"{self.scenario}: {self.hosts} open connections {what}, concurrency {self.concurrency}"
@@ -77,6 +121,14 @@ class Case:
             start, end = seen.marks["start"], seen.marks["end"]
             return {"wall_s": end.wall - start.wall, "peak_rss_mib": total.rss / 1024}
         peaks = {"peak_rss_mib": total.rss / 1024, "peak_pss_mib": total.pss / 1024}
+        if seen.figures:
+            return {**seen.figures, **peaks}
+        if self.megabytes:
+            begun, done = seen.marks["ready"], seen.marks["done"]
+            seconds, sent = done.wall - begun.wall, self.megabytes * self.hosts
+            timed = {"mb_s": sent / seconds} if self.hosts == 1 else {"wall_s": total.wall}
+            cpu = done.cpu - begun.cpu if self.hosts == 1 else total.cpu
+            return {**timed, "cpu_ms_mb": cpu * 1000 / sent, **peaks}
         if self.mode == "fresh":
             return {"wall_s": total.wall, "cpu_ms_host": total.cpu * 1000 / self.hosts, **peaks}
         ready, connected = seen.marks["ready"], seen.marks["connected"]
@@ -108,6 +160,11 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
     given = bool(hosts) or quick
     small, large = (sizes[0], sizes[-1]) if given else (300, 1000)
     many = large if given else 200
+    big = 10 if quick else 200
+
+    def one(scenario: str, megabytes: int, rtt: float = 0.0) -> Case:
+        return Case(scenario, 1, known_hosts=1, mode=scenario, megabytes=megabytes, rtt=rtt)
+
     made = {
         "fresh": [Case("fresh", n, known_hosts=n) for n in sizes],
         "open": [Case("open", many, known_hosts=many, mode="session", repeat=5 if quick else 20)],
@@ -117,5 +174,13 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         ],
         "memory": [Case("memory", large, known_hosts=large, concurrency=100)],
         "local": [Case("local", 1, known_hosts=1, mode="local")],
+        "get": [one("get", big)],
+        "put": [one("put", big)],
+        "stdout": [one("stdout", 5 if quick else 100)],
+        "spread": [Case("spread", many, known_hosts=many, mode="spread", megabytes=1)],
+        "latency": [Case("latency", 1, known_hosts=1, mode="latency", repeat=3 if quick else FRESH_COMMANDS, rtt=RTT)],
+        "latency-get": [one("latency-get", big, RTT)],
+        "latency-put": [one("latency-put", big, RTT)],
+        "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],
     }
     return list(dict.fromkeys(case for name in SCENARIOS if name in scenarios for case in made[name]))

@@ -17,6 +17,10 @@ ONE_SHOT = frozenset({"fresh", "memory"})
 OPEN = frozenset({"open", "idle"})
 GROWTH = frozenset({"growth"})
 LOCAL = frozenset({"local"})
+STREAMS = frozenset({"get", "put", "latency", "latency-get", "latency-put"})
+STDOUT = frozenset({"stdout"})
+SPREAD = frozenset({"spread"})
+DEAD = frozenset({"dead"})
 PIP_TIMEOUT = 600
 
 
@@ -38,6 +42,8 @@ class Tool:
         most: hosts beyond which a run would take minutes.
         processes: processes the client is told to use.
         flags: of its Python interpreter.
+        transfers: its script for transfers, streams, latency and dead hosts, where that is another one.
+        bare: it needs nothing but a Python and what the system has.
     """
 
     name: str
@@ -49,6 +55,8 @@ class Tool:
     most: int = 100_000
     processes: int = 1
     flags: tuple[str, ...] = field(default=())
+    transfers: dict[str, str] = field(default_factory=dict)
+    bare: bool = False
 
     def prepare(self, here: bool = False) -> str:
         """Return the interpreter, after making its environment where that is missing.
@@ -59,6 +67,8 @@ class Tool:
         Raises:
             ToolUnavailable: it can't be installed.
         """
+        if self.bare:
+            return sys.executable
         if not self.packages:
             return _here() if here else _ours()
         python = _environment(VENVS / (self.environment or self.name))
@@ -70,6 +80,8 @@ class Tool:
 
     def versions(self, python: str) -> dict[str, str]:
         """Return the versions of the packages that are measured."""
+        if self.bare:
+            return {}
         names = [*self.packages, "paramiko"] if self.packages else ["sshexec", "paramiko", "gevent"]
         code = (
             "import importlib.metadata as m, json, sys\n"
@@ -79,9 +91,13 @@ class Tool:
         versions: dict[str, str] = json.loads(_check([python, "-c", code, *names]))
         return versions
 
-    def command(self, python: str, job: Path) -> list[str]:
+    def script(self, scenario: str) -> str:
+        """Return the client's script for a scenario."""
+        return self.transfers.get(scenario, self.client)
+
+    def command(self, python: str, job: Path, scenario: str) -> list[str]:
         """Return the command line that runs the client on a job."""
-        return [python, *self.flags, str(CLIENTS / self.client), str(job)]
+        return [python, *self.flags, str(CLIENTS / self.script(scenario)), str(job)]
 
 
 @functools.cache
@@ -124,16 +140,41 @@ def _check(command: list[str]) -> str:
     return done.stdout
 
 
+def _by(client: str, scenarios: frozenset[str]) -> dict[str, str]:
+    return dict.fromkeys(scenarios, client)
+
+
 TOOLS = (
-    Tool("sshexec", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH),
+    Tool(
+        "sshexec",
+        "sshexec_engine.py",
+        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD,
+        transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD) | _by("sshexec_copy.py", DEAD),
+    ),
+    Tool("sshexec-copy", "sshexec_engine.py", SPREAD, transfers=_by("sshexec_copy.py", SPREAD)),
     Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
     Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL, flags=("-S",)),
     Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
     Tool("paramiko-gevent", "paramiko_gevent.py", ONE_SHOT | OPEN, ("paramiko", "gevent"), "paramiko", most=300),
     Tool("paramiko-threads", "paramiko_threads.py", ONE_SHOT, ("paramiko", "gevent"), "paramiko", most=300),
-    Tool("parallel-ssh", "parallel_ssh.py", ONE_SHOT | OPEN | GROWTH, ("parallel-ssh",), strict=False),
-    Tool("asyncssh", "asyncssh_tasks.py", ONE_SHOT | OPEN | GROWTH, ("asyncssh",)),
+    Tool(
+        "parallel-ssh",
+        "parallel_ssh.py",
+        ONE_SHOT | OPEN | GROWTH | SPREAD,
+        ("parallel-ssh",),
+        strict=False,
+        transfers=_by("parallel_ssh_copy.py", SPREAD),
+    ),
+    Tool(
+        "asyncssh",
+        "asyncssh_tasks.py",
+        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD,
+        ("asyncssh",),
+        transfers=_by("asyncssh_transfer.py", STREAMS | STDOUT | SPREAD),
+    ),
+    Tool("paramiko", "paramiko_transfer.py", STREAMS, ("paramiko", "gevent")),
+    Tool("openssh", "openssh.py", STREAMS | STDOUT, bare=True),
     Tool("pyinfra", "pyinfra_api.py", ONE_SHOT, ("pyinfra",)),
     Tool("pyinfra-bare", "pyinfra_bare.py", ONE_SHOT | OPEN, ("pyinfra",), "pyinfra"),
     Tool("fabric", "fabric_group.py", ONE_SHOT | OPEN, ("fabric",), strict=False),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Generic, TypeVar
 
 from sshexec import expect
@@ -24,7 +25,18 @@ from sshexec.connectors.source import Source
 if TYPE_CHECKING:
     from sshexec.connectors.become import Become
 
-__all__ = ["Capability", "Command", "Completed", "Connector", "Context", "Deadline", "Phase", "Source", "Timeouts"]
+__all__ = [
+    "Capability",
+    "Command",
+    "Completed",
+    "Connector",
+    "Context",
+    "Deadline",
+    "Phase",
+    "Source",
+    "Timeouts",
+    "Upload",
+]
 
 
 class Capability(enum.Flag):
@@ -62,7 +74,7 @@ class Timeouts:
         connect: from name resolution to the end of the key exchange (`ansible_timeout` overrides it for a host).
         auth: authentication.
         command: one task on one host, from an open connection to its result.
-        idle: silence of a running command.
+        idle: silence of a running command that does not read its input either, or a transfer that stands still.
         total: the whole run.
 
     Raises:
@@ -116,6 +128,23 @@ class Completed:
     end: datetime | None = None
     delta: timedelta | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One of several files that are written, as `Connector.put` takes them.
+
+    Args:
+        source: what to send.
+        path: where to.
+        mode: permission bits; None keeps those of a file that is replaced, else the host's umask decides.
+        sha1: of the content, where it is known.
+    """
+
+    source: Source
+    path: str
+    mode: int | None = None
+    sha1: str | None = None
 
 
 class Context:
@@ -222,6 +251,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file on the host atomically: temporary name in the same directory, mode, rename.
 
@@ -230,7 +260,9 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
             path: absolute, or relative to the login directory; names that are not UTF-8 use surrogateescape.
             deadline: by when.
             mode: permission bits; None keeps those of a file that is replaced, else the host's umask decides.
-            progress: called with the number of bytes sent so far.
+            progress: called with the number of bytes that have arrived so far.
+            sha1: of the content, in hexadecimal, where it is known: then an upload of 4 MiB or more that a lost
+                connection broke off goes on where it ended.
 
         Raises:
             TransferError: the host refused (disk full, permission, no such directory); no partial file is left.
@@ -239,15 +271,65 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
 
     @abstractmethod
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file of the host into an open binary file.
+
+        Args:
+            path: as in `put`.
+            target: gets the bytes.
+            deadline: by when.
+            progress: called with the number of bytes so far, those before ``offset`` among them.
+            offset: where to begin.
 
         Raises:
             TransferError: the file is missing, unreadable or a directory.
             OSError: the target's own, as it raised it, such as for a full disk here.
             CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
         """
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files, each as `put` does, in no particular order; the first that is refused ends it.
+
+        A connector that can has several of them under way at once, so that latency doesn't rule.
+
+        Args:
+            uploads: what to write where.
+            deadline: by when all of them.
+            progress: called with the number of bytes of all files that have arrived so far.
+
+        Raises:
+            TransferError, CommandTimeoutError, CancelledError, ConnectionLostError: as `put`.
+        """
+        total = 0
+        for upload in uploads:
+            told = _Sum(total, progress)
+            self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
+            total = told.total
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files into memory.
+
+        Args:
+            paths: where they are.
+            take: called with the number and the content of each, in any order.
+            deadline: by when all of them.
+
+        Raises:
+            TransferError, CommandTimeoutError, CancelledError, ConnectionLostError: as `get`.
+        """
+        for number, path in enumerate(paths):
+            content = BytesIO()
+            self.get(path, content, deadline)
+            take(number, content.getvalue())
 
     @abstractmethod
     def cancel(self) -> None:
@@ -256,3 +338,16 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
     @abstractmethod
     def close(self) -> None:
         """Close channels, transport and processes; safe to call twice and after a failed `open`."""
+
+
+class _Sum:
+    """Adds the progress of one file to that of those before it."""
+
+    def __init__(self, before: int, progress: Callable[[int], None] | None) -> None:
+        self._before = self.total = before
+        self._progress = progress
+
+    def __call__(self, done: int) -> None:
+        self.total = self._before + done
+        if self._progress is not None:
+            self._progress(self.total)

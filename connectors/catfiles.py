@@ -5,18 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import BinaryIO
 
-from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.base import Command, Deadline, Upload
+from sshexec.connectors.catmany import get_together, put_together
+from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.posix import quote
+from sshexec.connectors.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
+from sshexec.connectors.source import opened
+from sshexec.connectors.together import put_all
 from sshexec.errors import HostError, TransferError
-
-Execute = Callable[[Command, Output, Deadline], Completed]
 
 _DIRECTORY = 21
 """Exit status of our scripts for a path that is a directory (EISDIR)."""
+
+_TAKEN, _GONE = 22, 23
+"""Exit statuses for a temporary file that is there already, and for one that is not the content any more."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -26,17 +33,22 @@ _CLEANUP = 3.0
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
+[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] && exit 22; exit 1; }
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
-set -C
-if [ -n "$m" ]; then (umask 077; cat >"$t") && chmod -- "$m" "$t"; else cat >"$t"; fi && trap - EXIT
+# Without a mode to set, the umask decides, as for any new file.
+cat >>"$t" && { [ -e "$t" ] || exit 23; } && chmod -- "${m:-=rw}" "$t" && trap - EXIT
 """
-_MOVE = """LC_ALL=C; export LC_ALL
+_MOVE = f"""LC_ALL=C; export LC_ALL
+{LOOK}
+if [ -n "$3" ]; then s=$(sum "$1"); [ -e "$1" ] || exit 23
+[ -z "$s" ] || [ "${{s%% *}}" = "$3" ] || {{ rm -f -- "$1"; exit 23; }}; fi
 mv -f -- "$1" "$2" && exit
 r=$?; rm -f -- "$1"; exit $r
 """
 _REMOVE = 'rm -f -- "$1"'
 _GET = """LC_ALL=C; export LC_ALL
 [ -d "$1" ] && exit 21
+[ -z "$2" ] || exec tail -c +"$2" <"$1"
 exec cat <"$1"
 """
 
@@ -59,16 +71,37 @@ class CatFiles:
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        content: str | None = None,
     ) -> None:
-        """Write a file (see `Connector.put`)."""
+        """Write a file (see `Connector.put`).
+
+        Args:
+            file: what to send.
+            path: where to.
+            deadline: by when.
+            mode: permission bits.
+            progress: gets the number of bytes sent so far.
+            content: SHA-1, where the upload shall be resumable; `file` can be sought in then.
+
+        Raises:
+            PartialGoneError: another upload of the same content came in between.
+        """
         path = _no_option(path)
         folder, base = os.path.split(path)
         temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
-        command = _command(_PUT, path, temporary, "" if mode is None else f"{mode & 0o7777:o}")
-        source = file if progress is None else _Counted(file, progress)
+        start = 0
+        if content is not None:
+            name = temporary_name(os.fsencode(path), content, private=True)
+            temporary = os.fsdecode(name)
+            with contextlib.suppress(CantAskError):
+                start = arrived(self._execute, name, file, deadline) or 0
+            file.seek(start)
+        bits = "" if mode is None else f"{mode & 0o7777:o}"
+        command = _command(_PUT, path, temporary, bits, str(start or ""))
+        source = file if progress is None else _Counted(file, progress, start)
         self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
         try:
-            move = Command(_command(_MOVE, temporary, path), verbatim=True)
+            move = Command(_command(_MOVE, temporary, path, content or ""), verbatim=True)
             self._run(move, Output(4096), path, deadline)
         except BaseException:
             with contextlib.suppress(HostError):
@@ -77,10 +110,16 @@ class CatFiles:
             raise
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
-        read = 0
+        read = offset
 
         def keep(stream: Stream, data: bytes) -> None:
             nonlocal read
@@ -90,11 +129,44 @@ class CatFiles:
                 if progress is not None:
                     progress(read)
 
-        command = Command(_command(_GET, _no_option(path)), verbatim=True)
+        # `tail` counts from 1.
+        command = Command(_command(_GET, _no_option(path), str(offset + 1) if offset else ""), verbatim=True)
         self._run(command, Output(4096, tee=keep), path, deadline)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files (see `Connector.put_all`)."""
+
+        def put(upload: Upload, told: Callable[[int], None]) -> None:
+            with opened(upload.source) as file:
+                self.put(file, upload.path, deadline, mode=upload.mode, progress=told)
+
+        put_all(uploads, lambda small, sent: self.send(small, sent, deadline), put, progress)
+
+    def send(self, uploads: Sequence[Upload], sent: Callable[[Upload, int], None], deadline: Deadline) -> None:
+        """Write small files together, until one is refused.
+
+        Args:
+            uploads: what to write where.
+            sent: called with each file that is in its place, and its size.
+            deadline: by when.
+        """
+        waiting = iter(uploads)
+        put_together(self._execute, uploads, deadline, lambda size: sent(next(waiting), size))
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files (see `Connector.get_all`)."""
+        # Why one is refused is told in full by the way of a single file.
+        for number in range(get_together(self._execute, paths, take, deadline), len(paths)):
+            content = BytesIO()
+            self.get(paths[number], content, deadline)
+            take(number, content.getvalue())
 
     def _run(self, command: Command, output: Output, path: str, deadline: Deadline) -> None:
         completed = self._execute(command, output, deadline)
+        if completed.rc in (_TAKEN, _GONE):
+            raise PartialGoneError
         if completed.rc:
             # On a terminal both streams are one; what is read from the host is no message.
             text = output.text("stderr") or ("" if output.tee else output.text("stdout"))
@@ -107,12 +179,13 @@ class _Counted:
     Args:
         file: the file.
         progress: called with the number of bytes so far.
+        start: where the file begins to be read.
     """
 
-    def __init__(self, file: BinaryIO, progress: Callable[[int], None]) -> None:
+    def __init__(self, file: BinaryIO, progress: Callable[[int], None], start: int = 0) -> None:
         self._file = file
         self._progress = progress
-        self._read = 0
+        self._read = start
 
     def read(self, size: int) -> bytes:
         """Return the next piece."""
@@ -139,7 +212,9 @@ def _failure(path: str, rc: int, text: str) -> TransferError:
         reason, what = "is_directory", "is a directory"
     elif "no space left" in words or "quota" in words:
         reason, what = "no_space", "no space left on device"
-    elif "permission denied" in words:
+    elif "read-only file system" in words:
+        reason, what = "permission", "read-only file system"
+    elif "permission denied" in words or "operation not permitted" in words:
         reason, what = "permission", "permission denied"
     elif "no such file" in words or "nonexistent" in words:
         reason, what = "missing", "no such file or directory"

@@ -217,6 +217,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Keep a file in memory."""
         self._require_open()
@@ -239,7 +240,13 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
             progress(len(content))
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Give a file that is kept in memory."""
         self._require_open()
@@ -251,7 +258,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
             raise errors.TransferError(
                 f"{path!r}: no such file", host=self.host, phase=Phase.TRANSFERRING, path=path, reason="missing"
             )
-        target.write(stored.content)
+        target.write(stored.content[offset:])
         if progress is not None:
             progress(len(stored.content))
 

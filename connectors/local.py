@@ -230,6 +230,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file by way of a temporary one beside it."""
         self._check_cancelled()
@@ -258,7 +259,13 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 raise
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a regular file."""
         self._check_cancelled()
@@ -286,7 +293,8 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 return reader.read(size)
 
         with os.fdopen(handle, "rb") as reader:
-            self._copy(read, target, deadline, progress)
+            reader.seek(offset)
+            self._copy(read, target, deadline, progress, offset)
 
     def cancel(self) -> None:
         """End the call in progress, or the next one, with CancelledError."""
@@ -314,8 +322,8 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         target: BinaryIO,
         deadline: Deadline,
         progress: Callable[[int], None] | None,
+        done: int = 0,
     ) -> None:
-        done = 0
         while piece := read(_PIECE):
             self._check_cancelled()
             if deadline.expired:

@@ -14,6 +14,13 @@ Source = bytes | Path | BinaryIO
 """What `Connector.put` sends: the content itself, a local file, or an open binary file read in pieces."""
 
 
+RESUMABLE = 4 * 2**20
+"""Bytes from which on a transfer can be resumed: of less, the questions would cost as much as they save."""
+
+SMALL = 256 * 1024
+"""Bytes up to which a file is sent or read together with others."""
+
+
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
     """Open what is to be sent.
@@ -32,3 +39,11 @@ def opened(source: Source) -> Iterator[BinaryIO]:
             yield file
     else:
         yield source
+
+
+def is_small(source: Source) -> bool:
+    """Return whether a source is worth being sent together with others."""
+    if isinstance(source, bytes):
+        return len(source) <= SMALL
+    # What can't be read is told by the way of a single file.
+    return isinstance(source, Path) and source.is_file() and source.stat().st_size <= SMALL

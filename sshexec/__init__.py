@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sshexec.connectors.base import Timeouts
     from sshexec.connectors.prompts import Question
     from sshexec.engine import Engine
-    from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished
+    from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
     from sshexec.inventory.members import Host
     from sshexec.inventory.model import Inventory
     from sshexec.results import HostResult, RunResult
@@ -44,6 +44,7 @@ __all__ = [
     "RunResult",
     "Secret",
     "Timeouts",
+    "TransferProgress",
     "__version__",
     "errors",
 ]
@@ -63,6 +64,7 @@ _HOMES = {
     "RunResult": "sshexec.results",
     "Secret": "sshexec.secret",
     "Timeouts": "sshexec.connectors.base",
+    "TransferProgress": "sshexec.events",
 }
 
 

@@ -52,6 +52,8 @@ class RunOptions(TypedDict, total=False):
     become_user: str | None
     become_method: str | None
     become_flags: str | None
+    output_dir: str | None
+    binary: bool
 
 
 class Engine:
@@ -137,6 +139,8 @@ class Engine:
         become_user: str | None = None,
         become_method: str | None = None,
         become_flags: str | None = None,
+        output_dir: str | None = None,
+        binary: bool = False,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -162,6 +166,9 @@ class Engine:
             become_user: as whom; None is root.
             become_method: ``sudo``, ``su`` or ``doas``; None is sudo.
             become_flags: options of the method; None for its own default (``-H -S -n`` for sudo).
+            output_dir: directory for the whole streams of every host, as exact bytes in ``HOST/stdout`` and
+                ``HOST/stderr``; files of an earlier run are replaced.
+            binary: whether results (``stdout_bytes``, ``stderr_bytes``) and Output events (``data``) hold exact bytes.
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -174,14 +181,16 @@ class Engine:
         expect.mapping("environment", environment)
         expect.mapping("variables", variables)
         expect.count("output_limit", output_limit, "bytes")
-        if args is not None and not isinstance(args, (str, Mapping)):
-            raise ArgumentError(
-                f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
-            )
-        if spill is not None and not (isinstance(spill, str) and os.path.isdir(spill)):
-            raise ArgumentError(f"spill: {spill!r} is not a directory")
+        _check_texts(pattern, args)
+        _check_directories(spill=spill, output_dir=output_dir)
         who = BecomeKeywords(become, become_user, become_method, become_flags)
-        task = Task(module, args, check, diff, dict(environment or {}), timeout, output_limit, spill=spill, become=who)
+        kept: dict[str, Any] = {
+            "output_limit": output_limit,
+            "spill": spill,
+            "output_dir": output_dir,
+            "binary": binary,
+        }
+        task = Task(module, args, check, diff, dict(environment or {}), timeout, become=who, **kept)
         targets = self._targets(pattern, variables or {})
         job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
@@ -385,6 +394,22 @@ class _Stream(Iterator[Event]):
         """Cancel the run, if it still goes on."""
         self._run.drop_events()
         self._cancel()
+
+
+def _check_texts(pattern: object, args: object) -> None:
+    if args is not None and not isinstance(args, (str, Mapping)):
+        raise ArgumentError(
+            f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
+        )
+    texts = [pattern] if isinstance(pattern, str) else pattern
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
+
+
+def _check_directories(**folders: object) -> None:
+    for name, folder in folders.items():
+        if folder is not None and not (isinstance(folder, str) and os.path.isdir(folder)):
+            raise ArgumentError(f"{name}: {folder!r} is not a directory")
 
 
 def _cancel_started(starting: asyncio.Future[Run]) -> None:

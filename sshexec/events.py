@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from sshexec.results import HostResult, RunResult
+from sshexec.results import HostResult, RunResult, base64_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class Output:
         stream: stdout or stderr.
         text: whole characters, decoded as they come; bytes that are not UTF-8 become U+FFFD.
         time: seconds since the epoch.
+        data: the bytes themselves, where they were asked for (``binary``).
     """
 
     event: ClassVar[str] = "output"
@@ -62,10 +63,49 @@ class Output:
     stream: Literal["stdout", "stderr"]
     text: str
     time: float
+    data: bytes | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the event as plain data."""
-        return {"event": self.event, "host": self.host, "stream": self.stream, "text": self.text, "time": self.time}
+        return {
+            "event": self.event,
+            "host": self.host,
+            "stream": self.stream,
+            "text": self.text,
+            "base64": base64_of(self.data),
+            "time": self.time,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class TransferProgress:
+    """A host has received or sent more of what is transferred; at most about four times a second, and at the end.
+
+    Args:
+        host: inventory name.
+        path: what is transferred, as the host calls it.
+        done: bytes so far.
+        total: bytes in all; None where that is not known.
+        time: seconds since the epoch.
+    """
+
+    event: ClassVar[str] = "transfer_progress"
+    host: str
+    path: str
+    done: int
+    total: int | None
+    time: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the event as plain data."""
+        return {
+            "event": self.event,
+            "host": self.host,
+            "path": self.path,
+            "done": self.done,
+            "total": self.total,
+            "time": self.time,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,4 +147,4 @@ class RunFinished:
         return {"event": self.event, **whole}
 
 
-Event = HostStarted | HostPhase | Output | HostFinished | RunFinished
+Event = HostStarted | HostPhase | Output | TransferProgress | HostFinished | RunFinished

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,6 +31,9 @@ class HostResult:
         finished: when its result was there, likewise.
         truncated: whether output was left out of the middle, see ``spilled``.
         spilled: files with the whole streams, by stream.
+        stdout_bytes: what the task printed, byte by byte, where that was asked for (``binary``); None where it was not,
+            or where some of it was left out.
+        stderr_bytes: likewise.
         killed: whether the death of the remote process group was confirmed after a time-out or cancel.
         notices: what the connection has to say beside the task's own result: ``notice`` is a stable word,
             ``message`` one line for people, the other keys depend on the word (docs/ssh.md).
@@ -46,6 +50,8 @@ class HostResult:
     spilled: Mapping[str, str] = field(default_factory=dict)
     killed: bool | None = None
     notices: tuple[Mapping[str, Any], ...] = ()
+    stdout_bytes: bytes | None = field(default=None, repr=False)
+    stderr_bytes: bytes | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         # One line, whatever the host printed.
@@ -105,8 +111,15 @@ class HostResult:
             "spilled": dict(self.spilled),
             "killed": self.killed,
             "notices": [dict(notice) for notice in self.notices],
+            "stdout_base64": base64_of(self.stdout_bytes),
+            "stderr_base64": base64_of(self.stderr_bytes),
             "result": dict(self.data),
         }
+
+
+def base64_of(data: bytes | None) -> str | None:
+    """Return bytes as JSON can hold them."""
+    return None if data is None else base64.b64encode(data).decode("ascii")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from sshexec.batches import Batches
-from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished
+from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
 from sshexec.results import HostResult, RunResult
 from sshexec.runtime.job import Executor, Job, Stop
 
@@ -36,12 +36,16 @@ class HostState:
         phase: what it is doing (`sshexec.connectors.base.Phase`).
         since: when it began that, seconds since the epoch.
         last_output: when it last printed something, likewise; None where it has not.
+        done: bytes transferred so far; None where nothing is being transferred.
+        total: bytes to transfer in all; None where that is not known.
     """
 
     host: str
     phase: str
     since: float
     last_output: float | None = None
+    done: int | None = None
+    total: int | None = None
 
 
 class Run:
@@ -80,6 +84,7 @@ class Run:
         self._states: dict[str, HostState] = {}
         self._queue: deque[Event] | None = deque() if events else None
         self._queued_output = 0
+        self._unread_progress: set[str] = set()
         self._keep_output = True
         self._read = False
         self._paused = False
@@ -183,8 +188,10 @@ class Run:
                 return None
             event = self._queue.popleft()
             resume = False
+            if isinstance(event, TransferProgress):
+                self._unread_progress.discard(event.host)
             if isinstance(event, Output):
-                self._queued_output -= len(event.text) + _OVERHEAD
+                self._queued_output -= _weight(event)
                 resume = self._paused and self._queued_output < QUEUED // 2
         if resume:
             self._pause(False)
@@ -243,13 +250,22 @@ class Run:
             state = self._states.get(event.host)
             if state is not None:
                 self._states[event.host] = HostState(state.host, state.phase, state.since, event.time)
+        elif isinstance(event, TransferProgress):
+            state = self._states.get(event.host)
+            if state is not None:
+                self._states[event.host] = replace(state, done=event.done, total=event.total)
 
     def _enqueue(self, event: Event) -> None:
         if self._queue is None or (isinstance(event, Output) and not self._keep_output):
             return
+        if isinstance(event, TransferProgress):
+            # A reader that is behind needs one for each host, and the last of each transfer.
+            if event.host in self._unread_progress and event.done != event.total:
+                return
+            self._unread_progress.add(event.host)
         self._queue.append(event)
         if isinstance(event, Output):
-            self._queued_output += len(event.text) + _OVERHEAD
+            self._queued_output += _weight(event)
 
     def _pause(self, paused: bool) -> None:
         # One at a time: a pause that overtook its end would hold the hosts for ever.
@@ -347,6 +363,10 @@ class Run:
                 return
             self._timers.append(timer)
         timer.start()
+
+
+def _weight(event: Output) -> int:
+    return len(event.text) + len(event.data or b"") + _OVERHEAD
 
 
 def _call(listeners: Sequence[Callable[[], None]]) -> None:

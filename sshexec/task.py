@@ -38,6 +38,8 @@ class Task:
         run_output_limit: bytes kept of all hosts together.
         spill: directory for streams over the limit.
         become: whom it runs as where a host's variables don't say it.
+        output_dir: directory for the whole streams of every host, as ``HOST/stdout`` and ``HOST/stderr``.
+        binary: whether results and events hold what hosts print byte by byte too.
     """
 
     module: str
@@ -50,3 +52,5 @@ class Task:
     run_output_limit: int = 512 * 2**20
     spill: str | None = None
     become: BecomeKeywords = field(default_factory=BecomeKeywords)
+    output_dir: str | None = None
+    binary: bool = False

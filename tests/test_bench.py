@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from bench.bars import Bar
+from bench.bars import BARS, Bar
 from bench.report import Report
 from bench.scenarios import SCENARIOS, UNITS, Case, cases
 from bench.tools import CLIENTS, TOOLS
 from tests.testbed import SSHD
 
 ROOT = Path(__file__).parents[1]
+PROXY = ROOT / "bench" / "proxy.py"
 LAUNCHER = ROOT / "bench" / "launcher.py"
 
 
@@ -100,7 +103,7 @@ def test_the_launcher_ends_a_client_that_hangs():
 
 
 def test_every_tool_has_a_client_and_every_scenario_a_tool():
-    assert all((CLIENTS / tool.client).is_file() for tool in TOOLS)
+    assert all((CLIENTS / tool.script(scenario)).is_file() for tool in TOOLS for scenario in tool.scenarios)
     assert {name for tool in TOOLS for name in tool.scenarios} == set(SCENARIOS)
 
 
@@ -109,7 +112,11 @@ def test_the_cases_of_the_issue():
     assert keys == [
         *("fresh-100", "fresh-300", "fresh-1000", "open-200", "idle-200"),
         *("growth-300-300", "growth-1000-1000", "growth-1000-10000", "memory-1000", "local-1"),
+        *("get-1-200", "put-1-200", "stdout-1-100", "spread-200-1"),
+        *("latency-1", "latency-get-1-200", "latency-put-1-200", "dead-500"),
     ]
+    known = {*keys, "growth-300-300"}
+    assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
     assert [case.key for case in cases(["fresh", "memory"], [7, 5], quick=False)] == ["fresh-5", "fresh-7", "memory-7"]
 
 
@@ -119,6 +126,62 @@ def test_a_bar_against_another_tool(value, met):
     verdict = bar.judge({"fresh-300": {"sshexec": {"cpu_ms_host": value}, "parallel-ssh": {"cpu_ms_host": 1.0}}})
     assert verdict.met is met
     assert ("MISSED" in str(verdict)) is not met
+
+
+@pytest.mark.parametrize(("value", "met"), [(400.0, True), (399.0, False)])
+def test_a_bar_from_below(value, met):
+    bar = Bar("speed", "get-1-200", "sshexec", "mb_s", 1.0, ("get-1-200", "openssh"), least=True)
+    assert bar.judge({"get-1-200": {"sshexec": {"mb_s": value}, "openssh": {"mb_s": 400.0}}}).met is met
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_transfers_latency_and_dead_hosts_are_measured_too(tmp_path):
+    scenarios = "get,put,stdout,spread,latency,latency-get,dead"
+    case = ("--scenarios", scenarios, "--hosts", "4", "--quick")
+    done = bench(*case, "--tools", "sshexec,openssh", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    seen = json.loads(path.read_text())
+    assert (seen["skipped"], seen["errors"]) == ({}, {})
+    assert set(seen["samples"]) == {
+        *("get-1-10", "put-1-10", "stdout-1-5", "spread-4-1", "latency-1", "latency-get-1-10", "dead-2"),
+    }
+    assert set(seen["samples"]["stdout-1-5"]) == {"sshexec", "openssh"}
+    # Each of these can't be done in less: greetings and proposals, keys, login with all that follows.
+    assert seen["medians"]["latency-1"]["openssh"]["round_trips"] > 2.5
+    assert seen["medians"]["dead-2"]["sshexec"]["slowdown"] > 0
+
+
+def test_the_proxy_adds_the_round_trip_time():
+    listener = socket.create_server(("127.0.0.1", 0))
+    command = [sys.executable, "-I", "-S", str(PROXY), "127.0.0.1", str(listener.getsockname()[1]), "0", "0.1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as proxy:
+        try:
+            near, far = json.loads(proxy.stdout.readline())
+            took = {}
+            for port in (near, far):
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    server, _ = listener.accept()
+                    with server:
+                        begun = time.monotonic()
+                        client.sendall(b"ping")
+                        assert server.recv(10) == b"ping"
+                        server.sendall(b"x" * 5_000_000)
+                        server.shutdown(socket.SHUT_WR)
+                        size = 0
+                        while data := client.recv(1 << 20):
+                            size += len(data)
+                        took[port] = time.monotonic() - begun
+                        assert size == 5_000_000
+                        client.close()
+                        assert server.recv(10) == b""
+            assert took[far] >= 0.2
+            assert took[near] < took[far]
+        finally:
+            proxy.kill()
+            listener.close()
 
 
 def test_a_bar_whose_reference_is_missing_is_not_met():

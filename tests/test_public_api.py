@@ -27,6 +27,7 @@ NAMES = {
     "RunResult": "sshexec.results",
     "Secret": "sshexec.secret",
     "Timeouts": "sshexec.connectors.base",
+    "TransferProgress": "sshexec.events",
 }
 
 

@@ -10,7 +10,7 @@ import typing
 import pytest
 
 from sshexec.errors import HostsFailedError
-from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished
+from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
 from sshexec.results import GOOD, VERSION, HostResult, RunResult, Status
 
 STATUSES: tuple[Status, ...] = typing.get_args(Status)
@@ -168,6 +168,8 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "spilled",
         "killed",
         "notices",
+        "stdout_base64",
+        "stderr_base64",
         "result",
     ]
 
@@ -179,7 +181,8 @@ def test_results_come_through_a_pipe(mixed):
 EVENTS: list[Event] = [
     HostStarted("web1", 1.0),
     HostPhase("web1", "connecting", 1.5),
-    Output("web1", "stdout", "hello\n", 2.0),
+    Output("web1", "stdout", "hello\n", 2.0, b"hello\n"),
+    TransferProgress("web1", "/opt/app", 5, 10, 2.5),
     HostFinished(result("web1", stdout="hello")),
     RunFinished(run(result("web1"))),
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import statistics
 import sys
 import time
 
@@ -19,7 +21,13 @@ class Job:
     Args of the file: hosts (addresses), port, user, key, known_hosts, inventory and scratch (paths), concurrency,
     command, mode (``fresh``: connect, run once, close; ``session``: connect all, then ``repeat`` commands on every open
     connection, then ``idle`` seconds of nothing; ``local``: once on this machine), repeat, idle, processes, warm (hosts
-    that a session reaches before its first mark: what is loaded at the first connection is no connection's memory).
+    that a session reaches before its first mark: what is loaded at the first connection is no connection's memory);
+    for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt (seconds) with
+    near and far (ports of the first host without and with it); inventory_dead (the same hosts beside dead ones).
+
+    Modes of transfers: ``get``, ``put`` and ``stdout`` set the mark ``ready`` on an open connection and ``done`` behind
+    the transfer; ``spread`` puts the file to every host; ``latency`` and ``latency-get``, ``latency-put`` see
+    `latency`; ``dead`` runs the command on the hosts of both inventories.
     """
 
     hosts: list[str]
@@ -36,6 +44,13 @@ class Job:
     idle: float
     processes: int
     warm: int
+    file: str
+    target: str
+    size: int
+    rtt: float
+    near: int
+    far: int
+    inventory_dead: str
 
     def __init__(self) -> None:
         with open(sys.argv[1]) as file:
@@ -47,9 +62,9 @@ def mark(name: str) -> None:
     print(json.dumps({"mark": name}), flush=True)
 
 
-def answer(ok: int, failed: int, error: str = "") -> None:
-    """Say how many commands ended with status 0, how many did not, and why the first of them did not."""
-    print(json.dumps({"ok": ok, "failed": failed, "error": error}), flush=True)
+def answer(ok: int, failed: int, error: str = "", figures: dict[str, float] | None = None) -> None:
+    """Say how many commands ended with status 0, how many did not, why the first did not, and what was measured."""
+    print(json.dumps({"ok": ok, "failed": failed, "error": error, "figures": figures or {}}), flush=True)
 
 
 class Tally:
@@ -58,6 +73,7 @@ class Tally:
     def __init__(self) -> None:
         self.ok = self.failed = 0
         self.error = ""
+        self.figures: dict[str, float] = {}
 
     def add(self, good: bool, error: object = "") -> None:
         """Count one command."""
@@ -69,7 +85,12 @@ class Tally:
 
     def answer(self) -> None:
         """Print the counts."""
-        answer(self.ok, self.failed, self.error)
+        answer(self.ok, self.failed, self.error, self.figures)
+
+    def sized(self, path: str, size: int) -> None:
+        """Count a transfer by the size of the file that it made."""
+        have = os.path.getsize(path) if os.path.exists(path) else -1
+        self.add(have == size, f"{path} has {have} bytes instead of {size}")
 
 
 def session(job: Job, connect: Callable[[int | None], None], run: Callable[[], None]) -> None:
@@ -92,3 +113,40 @@ def session(job: Job, connect: Callable[[int | None], None], run: Callable[[], N
         mark("idle")
         time.sleep(job.idle)
         mark("end")
+
+
+def round_trips(job: Job, tally: Tally, fresh: Callable[[int], float]) -> None:
+    """Run the command on fresh connections without and with the delay, in turns, and say how many round trips it took.
+
+    Args:
+        job: the job.
+        tally: gets the figures.
+        fresh: connects to a port, runs the command, and returns the seconds from before the connection to the result.
+            It is called twice before anything counts.
+    """
+    for port in (job.near, job.far):
+        fresh(port)
+    tally.ok = tally.failed = 0
+    near: list[float] = []
+    far: list[float] = []
+    for _ in range(job.repeat):
+        near.append(fresh(job.near))
+        far.append(fresh(job.far))
+    without, delayed = statistics.median(near), statistics.median(far)
+    tally.figures = {
+        "round_trips": (delayed - without) / job.rtt,
+        "near_ms": without * 1000,
+        "far_ms": delayed * 1000,
+    }
+
+
+def speed_kept(job: Job, tally: Tally, transfer: Callable[[int], float]) -> None:
+    """Transfer the file without and with the delay and say which share of the speed is kept.
+
+    Args:
+        job: the job.
+        tally: gets the figures.
+        transfer: connects to a port, transfers, and returns the seconds of the transfer alone.
+    """
+    near, far = transfer(job.near), transfer(job.far)
+    tally.figures = {"near_mb_s": job.size / near / 1e6, "far_mb_s": job.size / far / 1e6, "kept": near / far}

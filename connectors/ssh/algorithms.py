@@ -50,12 +50,14 @@ def _choose(key: str, text: str) -> tuple[str, ...]:
 def _tables() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return for each option our own default and everything that can be used."""
     # Not at the top: without such an option, whoever only plans need not wait for Paramiko.
-    from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
+    from sshexec.connectors.ssh.transport import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, Link
 
-    host_keys = tuple(name for names in HOST_KEY_ALGORITHMS.values() for name in names)
+    # Those of certificates are proposed only where an authority of the host is known (see `Link`).
+    tables = (CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS)
+    host_keys = tuple(name for table in tables for names in table.values() for name in names)
     defaults = (Link._preferred_ciphers, Link._preferred_kex, Link._preferred_macs, host_keys)
-    tables = (*(getattr(Link, f"_{kind}_info") for kind in ("cipher", "kex", "mac")), host_keys)
+    known = (*(getattr(Link, f"_{kind}_info") for kind in ("cipher", "kex", "mac")), host_keys)
     return {
         key: (tuple(default), tuple(dict.fromkeys((*default, *table))))
-        for key, default, table in zip(LISTS, defaults, tables, strict=True)
+        for key, default, table in zip(LISTS, defaults, known, strict=True)
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import time
 from collections.abc import Callable
 
 from sshexec.connectors.base import Connector, Deadline, Phase
@@ -77,11 +78,15 @@ class Approach:
         self.link: Link | None = None
         """The connection, once it has begun."""
 
-    def arrive(self, deadline: Deadline) -> Link:
+    def arrive(self, deadline: Deadline, patience: float | None = None) -> Link:
         """Reach the host's SSH server up to its host key, again where it turns us away before its greeting.
 
         Neither the wait for a place among the connections to its address, nor for a jump host, nor before another
         attempt counts against the time that the host itself has to answer.
+
+        Args:
+            deadline: the caller's.
+            patience: seconds that the host may take nothing of a write; None for no limit.
         """
         options = self._options
         seconds = options.connect_timeout or self._connector.timeouts.connect
@@ -103,7 +108,7 @@ class Approach:
                 else:
                     self._wire = self._connect(limit)
                 self._connector.answered()
-                return self._negotiate(self._wire, limit)
+                return self._negotiate(self._wire, limit, patience)
             except TurnedAway as away:
                 ticket.leave(away)
                 self.close()
@@ -215,7 +220,7 @@ class Approach:
             return NoRouteError(f"no route to {where}: {error.strerror}")
         return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
-    def _negotiate(self, wire: Wire, limit: Deadline) -> Link:
+    def _negotiate(self, wire: Wire, limit: Deadline, patience: float | None) -> Link:
         options = self._options
         alive = (options.alive_interval, options.alive_count)
         try:
@@ -226,13 +231,16 @@ class Approach:
                 BannerError(f"{self._named} closed the connection at once: {error.strerror}", phase=self._phase.value)
             ) from None
         link.packetizer.hurried = self._hurried
+        link.packetizer.patience = patience
         link.begin()
         try:
             if not link.wait_until(lambda: link.greeted, limit, self._guard):
                 raise BannerError(f"{self._named} accepted the connection and sent no SSH greeting in time")
             self._enter(Phase.KEY_EXCHANGE)
+            begun = time.monotonic()
             if not link.wait_until(lambda: link.initial_kex_done, limit, self._guard):
                 raise ConnectTimeoutError(f"{self._named} did not finish the key exchange in time")
+            link.timed(time.monotonic() - begun)
         except LinkDownError as error:
             raise self._broken_off(link, error) from None
         return link

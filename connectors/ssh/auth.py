@@ -64,6 +64,7 @@ class Login:
         self._prompts_answered = False
         self._password_refused = False
         self._asked = ""
+        self._questions: Questions | None = None
         self._offered: list[str] = []
         self._handler_table: dict[int, Callable[[Any], None]] = {
             MSG_SERVICE_ACCEPT: self._service_accepted,
@@ -113,6 +114,40 @@ class Login:
         self._link.signal.set()
 
     # What the connection's caller does.
+
+    @property
+    def answered(self) -> bool | None:
+        """What the host said to the last request; None while it has not answered."""
+        return self._answered
+
+    @property
+    def partial(self) -> bool:
+        """Whether the host took the last credential, and wants one more."""
+        return self._partial
+
+    def begin(self, credential: SigningKey | Secret, deadline: Deadline, guard: Callable[[], None]) -> bool:
+        """Prepare the request for the only credential and wait for nothing; return False where it can't be made.
+
+        Raises:
+            LinkDownError: the connection is gone.
+        """
+        self._deadline, self._guard = deadline, guard
+        if isinstance(credential, Secret):
+            self._offered.append("password")
+            body = self._head("password") + b"\0" + strings(credential.reveal().encode("utf-8", "surrogateescape"))
+        else:
+            signed = self._signed(credential)
+            if signed is None:
+                return False
+            body = signed
+        self._answered = None
+        self._request_service()
+        self._link.send(Packet(body))
+        return True
+
+    def refusal(self) -> AuthenticationError:
+        """Return the error that says that the host refused what it was offered."""
+        return self._refusal("")
 
     def run(
         self,
@@ -179,6 +214,11 @@ class Login:
             self._request_service()
             self._link.flush()
             self._wait(lambda: self._accepted)
+        body = self._signed(key)
+        return body is not None and self._send(body)
+
+    def _signed(self, key: SigningKey) -> bytes | None:
+        """Return the request for a key with its signature; None where whoever holds the key does not sign."""
         extensions = self._link.server_extensions.get("server-sig-algs", b"")
         algorithm = key.algorithm(extensions.decode("ascii", "replace"))
         head = self._head("publickey") + b"\x01" + strings(algorithm.encode(), key.blob)
@@ -187,8 +227,8 @@ class Login:
             signature = key.sign(strings(self._link.session_id or b"") + head, algorithm, self._deadline, self._guard)
         except OSError as error:
             self._offered[-1] += f" ({error})"
-            return False
-        return self._send(head + strings(signature))
+            return None
+        return head + strings(signature)
 
     def _offer_secrets(self, password: Secret | None) -> bool:
         if password is not None:

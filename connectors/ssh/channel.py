@@ -7,6 +7,8 @@ one side only, so that no lock is needed: windows are differences of two counter
 from __future__ import annotations
 
 import struct
+import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -28,13 +30,26 @@ from sshexec.connectors.output import Stream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sshexec.connectors.ssh.packets import Payload
     from sshexec.connectors.ssh.transport import Link, Signal
 
 WINDOW = 2 * 2**20
 """Bytes the host may send before we return some of the window (OpenSSH's own client: 2 MiB)."""
 
+LARGEST_WINDOW = 16 * 2**20
+"""What the window of a channel grows to at most, where a long way to the host would leave it idle otherwise."""
+
+_ALL_GROWTH = 256 * 2**20
+"""Bytes that all windows of this process together may have grown."""
+
 _PACKET = 128 * 1024
-_RETURN_AT = WINDOW // 8
+_SHARE = 8
+"""Part of a window that has to be used up before it is returned: one eighth."""
+
+_LEAST_TURN = 0.005
+"""Seconds over which the speed of a stream is measured, at least."""
+_PACKETS = 8
+"""Packets of data that leave in one call at most."""
 
 
 # ICRNL, IXON, ISIG, ICANON, ECHO and OPOST off; end of the list.
@@ -51,6 +66,30 @@ class Packet(bytes):
         return self
 
 
+class _Growth:
+    """What all windows together may still grow."""
+
+    def __init__(self, left: int) -> None:
+        self._left = left
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes; return False where they are not left."""
+        with self._lock:
+            taken = size <= self._left
+            self._left -= size if taken else 0
+            return taken
+
+    def put(self, size: int) -> None:
+        """Give so many bytes back."""
+        if size:
+            with self._lock:
+                self._left += size
+
+
+_GROWTH = _Growth(_ALL_GROWTH)
+
+
 class Channel:
     """One session channel.
 
@@ -61,17 +100,19 @@ class Channel:
     """
 
     __slots__ = (
+        "_allowed",
         "_dropping",
         "_granted",
         "_link",
+        "_measured",
         "_packet",
         "_received",
         "_remote",
-        "_returned",
         "_sent",
         "_sent_close",
         "_sent_eof",
         "_used",
+        "_used_then",
         "accepted",
         "closed",
         "company",
@@ -85,6 +126,7 @@ class Channel:
         "reply",
         "room_signal",
         "signal",
+        "window",
     )
 
     def __init__(self, link: Link, number: int, signals: tuple[Signal, Signal] | None = None) -> None:
@@ -94,7 +136,11 @@ class Channel:
         self._remote = 0
         self._packet = 0
         self._granted = self._sent = 0
-        self._received = self._used = self._returned = 0
+        self._received = self._used = self._used_then = 0
+        self._allowed = WINDOW
+        self._measured = 0.0
+        self.window = WINDOW
+        """Bytes that may be on their way to us."""
         self._sent_eof = self._sent_close = self._dropping = False
         self.inbox: deque[tuple[Stream, bytes]] = deque()
         """What came in and was not taken yet."""
@@ -139,17 +185,34 @@ class Channel:
         self._link.send(Packet(body + struct.pack(">I", len(_RAW)) + _RAW))
 
     @property
+    def remote(self) -> int:
+        """The host's number for it; 0 before the host has told."""
+        return self._remote
+
+    @property
     def room(self) -> int:
         """Bytes that the host takes now."""
         return self._granted - self._sent
 
-    def send(self, data: memoryview) -> int:
-        """Send as much as one packet and the host's window take; return how much that was."""
-        size = min(len(data), self.room, self._packet)
-        if size > 0:
+    def send(self, *parts: memoryview) -> int:
+        """Send as much as some packets and the host's window take; return how much that was."""
+        left = size = min(sum(map(len, parts)), self.room, self._packet * _PACKETS)
+        payloads: list[Payload] = []
+        parts_left = iter(parts)
+        part = memoryview(b"")
+        while left > 0:
+            length = want = min(left, self._packet)
+            payload: list[bytes | memoryview] = [struct.pack(">BII", MSG_CHANNEL_DATA, self._remote, length)]
+            while want:
+                part = part or next(parts_left)
+                payload.append(part[:want])
+                want -= len(payload[-1])
+                part = part[len(payload[-1]) :]
+            payloads.append(payload)
+            left -= length
+        if payloads:
             self._sent += size
-            head = struct.pack(">BII", MSG_CHANNEL_DATA, self._remote, size)
-            self._link.send(Packet(b"".join((head, data[:size]))))
+            self._link.send_payloads(payloads)
         return max(0, size)
 
     def send_eof(self) -> None:
@@ -164,16 +227,45 @@ class Channel:
             return None
         piece = self.inbox.popleft()
         self._used += len(piece[1])
-        if self._used - self._returned >= _RETURN_AT and not self.eof and not self.closed:
-            size = self._used - self._returned
-            self._returned = self._used
-            self._link.send(Packet(struct.pack(">BII", MSG_CHANNEL_WINDOW_ADJUST, self._remote, size)))
+        if self._used + self.window - self._allowed >= self.window // _SHARE and not (self.eof or self.closed):
+            self._adapt()
+            size = self._used + self.window - self._allowed
+            if size > 0:
+                self._allowed += size
+                self._link.send(Packet(struct.pack(">BII", MSG_CHANNEL_WINDOW_ADJUST, self._remote, size)))
         return piece
+
+    def _adapt(self) -> None:
+        """Enlarge the window where the stream is held up by it, and take back what a slow consumer does not need.
+
+        It is held up where what is used in the time of one round trip is most of a window; Linux grows TCP's so
+        (tcp_rcv_space_adjust). A stream that is used slowly never gets there.
+        """
+        now = time.monotonic()
+        used, elapsed = self._used - self._used_then, now - self._measured
+        if elapsed < max(self._link.round_trip, _LEAST_TURN):
+            return
+        begun, self._used_then, self._measured = bool(self._measured), self._used, now
+        if not begun:
+            return
+        if self._received - self._used > self.window // 2:
+            less = self.window - max(WINDOW, self.window // 2)
+            self.window -= less
+            _GROWTH.put(less)
+            return
+        more = min(self.window, LARGEST_WINDOW - self.window)
+        if more > 0 and 2 * used * self._link.round_trip >= self.window * elapsed and _GROWTH.take(more):
+            self.window += more
+
+    def _shrink(self) -> None:
+        _GROWTH.put(self.window - WINDOW)
+        self.window = WINDOW
 
     def close(self) -> None:
         """Close our side; what still comes in is dropped."""
         self._dropping = True
         self.inbox.clear()
+        self._shrink()
         if self.accepted and not self._sent_close:
             self._sent_close = True
             if self.closed and self._link.packetizer.backlog is None:
@@ -195,6 +287,10 @@ class Channel:
             self._sent_close = True
             self._link.answer(Packet(struct.pack(">BI", MSG_CHANNEL_CLOSE, remote)))
 
+    def feed(self, data: bytes) -> None:
+        """Take what the host sent."""
+        self._keep("stdout", data)
+
     def _feed(self, m: Any) -> None:
         self._keep("stdout", m.get_binary())
 
@@ -204,7 +300,7 @@ class Channel:
 
     def _keep(self, stream: Stream, data: bytes) -> None:
         self._received += len(data)
-        if self._received - self._returned > WINDOW:
+        if self._received > self._allowed:
             raise SSHException("the host sent more than the channel's window")
         if not self._dropping:
             self.inbox.append((stream, data))

@@ -18,7 +18,7 @@ class Conduit(ABC):
 
     @abstractmethod
     def sendmsg(self, buffers: Sequence[bytes | memoryview], ancillary: object = (), flags: int = 0) -> int:
-        """Send what can be sent without waiting; return how many bytes of the first buffer that was.
+        """Send what can be sent without waiting; return how many bytes that was.
 
         Raises:
             BlockingIOError: nothing can be sent now.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
@@ -18,6 +19,7 @@ from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.questions import Questions
 from sshexec.connectors.ssh.transport import Link, LinkDownError
@@ -29,6 +31,7 @@ from sshexec.errors import (
     HostError,
     OptionError,
 )
+from sshexec.secret import Secret
 
 _CONNECTIONS = 4
 """Connections that one login may take: a person may need longer for an answer than the host waits for one."""
@@ -46,6 +49,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
         super().__init__(host, options, context, timeouts)
         self._phase = Phase.WAITING
         self._approach = Approach(self, self._guard, self._hurried, self._kinds, self._hop_connector)
+        self._start: Start | None = None
+        """A login that waits for the first command."""
+        self._group: Group | None = None
+        self._opened_by = Deadline()
         self._files: Files | None = None
         self._way: Escalation | None = None
         self._cancelled = False
@@ -80,34 +87,46 @@ class SshConnector(Connector[SshOptions, SshContext]):
     @property
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
-        return self._link is not None and self._link.active and self._link.authenticated
+        link = self._link
+        return link is not None and link.active and (link.authenticated or self._start is not None)
 
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
+        self._opened_by = deadline
+        # Its limits are looked at between the steps, none of which sends more than a socket has room for.
+        with self._errors(Deadline()):
+            self._open(optimistic=self.options.optimistic)
+
+    def _open(self, *, optimistic: bool, refused: bool = False) -> None:
+        """Open, leaving out the credential where the host has refused it already."""
         self.close()
-        with self._errors(Deadline()), contextlib.ExitStack() as asked:
+        deadline = self._opened_by
+        with contextlib.ExitStack() as asked:
             # What a person is asked for outlives a connection that the host closes meanwhile.
             questions = None
             if self.context.asks(self.options):
                 questions = self._questions(deadline)
                 asked.callback(questions.close)
-            keys = self._keys(deadline)
+            keys = [] if refused else self._keys(deadline)
             for _ in range(_CONNECTIONS):
                 with contextlib.suppress(StaleLinkError):
-                    self._open(keys, questions, deadline)
+                    self._open_with(keys, None if refused else self.options.password, questions, optimistic)
                     return
             raise AuthenticationError(f"{self._where} closed every connection while an answer was waited for")
 
-    def _open(self, keys: Sequence[SigningKey], questions: Questions | None, deadline: Deadline) -> None:
+    def _open_with(
+        self, keys: Sequence[SigningKey], password: Secret | None, questions: Questions | None, optimistic: bool
+    ) -> None:
+        deadline = self._opened_by
         try:
-            # Its limits are looked at between the steps, none of which sends more than a socket has room for.
-            link = self._approach.arrive(deadline)
+            link = self._approach.arrive(deadline, self._patience)
             if not self._check_host_key(link):
                 self.close()
-                link = self._approach.arrive(deadline)
+                link = self._approach.arrive(deadline, self._patience)
                 self._check_host_key(link, again=True)
-            self._log_in(link, keys, questions, deadline.sooner(self.timeouts.auth))
-            self._approach.logged_in()
+            self.enter(Phase.AUTHENTICATING)
+            if not (optimistic and self._log_in_later(link, keys)):
+                self._log_in(link, keys, password, questions, deadline.sooner(self.timeouts.auth))
         except BaseException:
             self.close()
             raise
@@ -116,8 +135,31 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Run a command (see `Connector.execute`)."""
         with self._errors(deadline):
             self._ready()
+            if self._start is not None and self.become is None:
+                return self._run_early(command, output, deadline)
+            self._logged_in()
             self.enter(Phase.RUNNING)
             return self._run(command, output, deadline)
+
+    def _run_early(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        """Send the login together with the command; where that does not work out, go the patient way, once."""
+        link = self._ready()
+        start, self._start = self._start, None
+        run = Execution(link, command, output, deadline, idle=self.timeouts.idle, guard=self._guard, start=start)
+        try:
+            return run.run()
+        except (OptimismError, AuthenticationError) as error:
+            refused = isinstance(error, AuthenticationError)
+            if refused and not self.context.asks(self.options):
+                raise
+            if not refused and self._group is not None:
+                self.context.starts.failed(self._group, self._known_as)
+            self._open(optimistic=False, refused=refused)
+            self.enter(Phase.RUNNING)
+            return self._run(command, output, deadline)
+        finally:
+            if not link.authenticated:
+                link.close()
 
     def _run(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         if self.become is None:
@@ -147,6 +189,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
@@ -154,17 +197,37 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 with opened(source) as file:
                     self._cat().put(file, path, deadline, mode=mode, progress=progress)
                 return
-            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress)
+            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
             if self.become is not None:
-                self._cat().get(path, target, deadline, progress=progress)
+                self._cat().get(path, target, deadline, progress=progress, offset=offset)
                 return
-            self._transfer(deadline).get(path, target, deadline, progress=progress)
+            self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files, the small ones together (see `Connector.put_all`)."""
+        with self._errors(deadline):
+            way = self._cat() if self.become is not None else self._transfer(deadline)
+            way.put_all(uploads, deadline, progress=progress)
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files together (see `Connector.get_all`)."""
+        with self._errors(deadline):
+            way = self._cat() if self.become is not None else self._transfer(deadline)
+            way.get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
@@ -173,7 +236,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
 
     def close(self) -> None:
         """Close the connection; safe to call twice and after a failed `open`."""
-        self._files = None
+        self._files = self._start = None
         self._approach.close()
 
     def _guard(self) -> None:
@@ -185,6 +248,12 @@ class SshConnector(Connector[SshOptions, SshContext]):
     def _hurried(self) -> bool:
         return self._cancelled or self._ending or self._deadline.expired
 
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that the host may take nothing: until it counts as idle, or as one without a sign of life."""
+        limits = [self.timeouts.idle, self.options.alive_interval * self.options.alive_count or None]
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _ready(self) -> Link:
         self._guard()
         link = self._link
@@ -193,16 +262,20 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise ConnectionLostError(f"the connection is gone ({why}); nothing was run", started=False)
         return link
 
-    def _transfer(self, deadline: Deadline) -> Files:
+    def _logged_in(self) -> Link:
         link = self._ready()
+        return link if self._start is None else self._log_in_now(link)
+
+    def _transfer(self, deadline: Deadline) -> Files:
+        link = self._logged_in()
         self.enter(Phase.TRANSFERRING)
         if self._files is None:
-            self._files = Files(link, self._guard, self._run)
+            self._files = Files(link, self._guard, self._run, self.timeouts.idle)
         return self._files
 
     def _cat(self) -> CatFiles:
         """Return what reads and writes files as the other user: SFTP is the login user's."""
-        self._ready()
+        self._logged_in()
         self.enter(Phase.TRANSFERRING)
         return CatFiles(self._run)
 
@@ -216,16 +289,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
                 yield
             except ConnectionLostError as error:
                 link = self._link
-                if link is None or not link.packetizer.gave_up or not self._hurried():
+                if link is None or not link.packetizer.gave_up:
                     raise
                 # The end of the connection was our own doing: what matters is why.
                 killed = False if error.started and self._phase is Phase.RUNNING else None
                 if self._cancelled:
                     self._cancelled = False
                     raise CancelledError("cancelled", killed=killed) from None
-                raise CommandTimeoutError(
-                    "the host takes no data any more, and the deadline passed", killed=killed
-                ) from None
+                if self._hurried():
+                    raise CommandTimeoutError(
+                        "the host takes no data any more, and the deadline passed", killed=killed
+                    ) from None
+                if self._patience is not None and self._patience == self.timeouts.idle:
+                    raise CommandTimeoutError(
+                        f"the host took no data for {self._patience:g} s", killed=killed, silence=self._patience
+                    ) from None
+                raise
         except HostError as error:
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
@@ -234,6 +313,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
     # Opening, step by step.
 
     def _hop_connector(self, name: str, options: SshOptions) -> SshConnector:
+        # Those who wait for a hop need it logged in.
+        options = dataclasses.replace(options, optimistic=False)
         return SshConnector(name, options, self.context, self.timeouts)
 
     def _kinds(self) -> list[str]:
@@ -286,11 +367,42 @@ class SshConnector(Connector[SshOptions, SshContext]):
             passwords=self.options.ask_password is not False,
         )
 
-    def _log_in(self, link: Link, keys: Sequence[SigningKey], questions: Questions | None, limit: Deadline) -> None:
-        self.enter(Phase.AUTHENTICATING)
+    def _log_in_later(self, link: Link, keys: Sequence[SigningKey]) -> bool:
+        """Leave the login for the first command, where that is promising; return whether it is."""
+        group = self._group = group_of(self.options.user, keys, self.options.password)
+        if group is None or not self.context.starts.allowed(group, self._known_as) or not tolerated(link, keys):
+            return False
+        credential = keys[0] if keys else self.options.password
+        if credential is not None:
+            login = Login(link, self.options.user, self._where)
+            self._start = Start(link, login, credential, self._where, self.timeouts.auth, self._entered)
+        return credential is not None
+
+    def _entered(self) -> None:
+        self._approach.logged_in()
+        self.enter(Phase.RUNNING)
+
+    def _log_in_now(self, link: Link) -> Link:
+        """Make up for a login that was left for a command; return the connection that it is on."""
+        self._start = None
+        if self.context.asks(self.options):
+            self._open(optimistic=False)  # a person may need longer than the host waits
+        else:
+            keys = self._keys(self._opened_by)
+            self._log_in(link, keys, self.options.password, None, Deadline.after(self.timeouts.auth))
+        return self._ready()
+
+    def _log_in(
+        self,
+        link: Link,
+        keys: Sequence[SigningKey],
+        password: Secret | None,
+        questions: Questions | None,
+        limit: Deadline,
+    ) -> None:
         login = Login(link, self.options.user, self._where)
         try:
-            login.run(keys, self.options.password, limit, self._guard, questions)
+            login.run(keys, password, limit, self._guard, questions)
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
         except AuthenticationError as error:
@@ -298,3 +410,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             if keys or self.options.password is not None or not trouble:
                 raise
             raise AuthenticationError(f"{error.message}; {trouble}") from None
+        self._approach.logged_in()
+        group = group_of(self.options.user, keys, password)
+        if group is not None and self.options.optimistic:
+            self.context.starts.worked(group)

@@ -17,6 +17,7 @@ from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.jump import Hops
 from sshexec.connectors.ssh.keyring import Keyring
 from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
+from sshexec.connectors.ssh.optimistic import Starts
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import ResolveError
 
@@ -135,9 +136,10 @@ class SshContext(Context):
         self.resolver = Resolver()
         self.admission = Admission()
         self.hops = Hops()
-        self.keyring = Keyring()
         self._lock = threading.Lock()
         self._named: set[str] = set()
+        self.starts = Starts()
+        self.keyring = Keyring()
 
     @property
     def agent(self) -> Agent:
@@ -156,12 +158,15 @@ class SshContext(Context):
         for one in (options, *options.jump):
             for ignored in one.ignored:
                 self._name(ignored)
-            if one.key_files or one.private_key is not None:
-                try:
-                    self.signing_keys(one)
-                except LockedKeyError:
-                    if not self.asks(one):
-                        raise
+            self._check_keys(one)
+
+    def _check_keys(self, options: SshOptions) -> None:
+        if options.key_files or options.private_key is not None:
+            try:
+                self.signing_keys(options)
+            except LockedKeyError:
+                if not self.asks(options):
+                    raise
 
     def _name(self, ignored: str) -> None:
         """Name an option of ssh_config that is not honoured, once."""
@@ -199,3 +204,4 @@ class SshContext(Context):
         """Close the connections to jump hosts and to the agents, and forget the keys."""
         self.hops.close()
         self.keyring.close()
+        self.starts.clear()

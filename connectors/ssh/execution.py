@@ -12,6 +12,7 @@ from sshexec.connectors.escalation import Dialogue
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, Pumped, quote
 from sshexec.connectors.ssh.channel import WINDOW, Channel
+from sshexec.connectors.ssh.optimistic import Start
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
     BecomeError,
@@ -36,8 +37,8 @@ _QUIET_ANSWERS = 2
 """So many questions in a row have to be answered with no more than a trickle before the answer."""
 
 _DRAIN_LIMIT = 30.0
-_DRAIN_BYTES = WINDOW + 1024 * 1024
-"""What a command may have written before its end and is still on its way: pipes, buffers, the channel's window."""
+_DRAIN_BYTES = 1024 * 1024
+"""What a command may have written before its end and is still on its way, beside a window full: pipes, buffers."""
 
 _ASK_AGAIN = (0.0, 0.02, 0.1, 0.3)
 """Seconds between the requests for a session that is refused."""
@@ -50,6 +51,8 @@ _KILLER_START = 5.0
 """Seconds that a host has to open the killer's session: one that has frozen never does."""
 _LAST_WORDS = 0.5
 _STILL_ALIVE = 1
+_FROZEN = -1
+"""The killer's status where the host did not even answer."""
 
 # Kills the process group $1; without it, those of the other commands of this connection (the children of its sshd),
 # but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
@@ -107,9 +110,11 @@ def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> C
 
 def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
     channel = link.add_channel()
+    asked = time.monotonic()
     try:
         if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):
             raise CommandTimeoutError("the host opened no session in time", killed=None)
+        link.timed(time.monotonic() - asked)
     except BaseException:
         close_channel(channel)
         raise
@@ -135,6 +140,7 @@ class Execution:
         idle: how many seconds it may be silent; None for no limit.
         guard: raises CancelledError where the caller has cancelled.
         dialogue: how it is run as another user; None runs it as the login user.
+        start: a login that goes out together with the command.
     """
 
     def __init__(
@@ -147,12 +153,14 @@ class Execution:
         idle: float | None,
         guard: Callable[[], None],
         dialogue: Dialogue | None = None,
+        start: Start | None = None,
     ) -> None:
         self._link = link
         self._output = output
         self._deadline = deadline
         self._idle = idle
         self._guard = guard
+        self._start = start
         self._dialogue = dialogue
         self._frame = Frame(command, output, dialogue)
         self._line = self._frame.line()
@@ -161,6 +169,8 @@ class Execution:
             self._stdin = Pumped(command.stdin)
         self._unsent = memoryview(b"")
         self._channel: Channel | None = None
+        self._fed = 0.0
+        """When the host last took something of standard input, on the monotonic clock."""
 
     def run(self) -> Completed:
         """Run the command to its end.
@@ -172,7 +182,7 @@ class Execution:
             BecomeError: the host did not let it run as another user.
         """
         try:
-            channel = self._channel = open_channel(self._link, self._deadline, self._guard)
+            channel = self._channel = self._open_channel()
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection is gone ({error}); nothing was run", started=False) from None
         try:
@@ -184,6 +194,8 @@ class Execution:
             killed = self._stop(channel)
             text = f"no output for {self._idle:g} s{_fate(killed)}"
             raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
+        except UnreachableError:
+            raise  # the login that went out with the command came to nothing, or its session did
         except TimeoutError:
             killed = self._stop(channel)
             raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
@@ -198,6 +210,11 @@ class Execution:
         finally:
             close_channel(channel)
 
+    def _open_channel(self) -> Channel:
+        if self._start is not None:
+            return self._start.open_channel(self._guard)
+        return open_channel(self._link, self._deadline, self._guard)
+
     def _follow(self, channel: Channel) -> int:
         link = self._link
         dialogue = self._dialogue
@@ -208,6 +225,8 @@ class Execution:
         if self._stdin is None and dialogue is None:
             channel.send_eof()
         link.flush()
+        if self._start is not None:
+            self._start.settle(self._deadline, self._guard)
         begun = Deadline.after(0).at or 0.0
         self._output.last = begun
         while not channel.closed and channel.exit_status is None and channel.exit_signal is None:
@@ -281,6 +300,8 @@ class Execution:
                 return True
         sent = channel.send(self._unsent)
         self._unsent = self._unsent[sent:]
+        if self._idle is not None:
+            self._fed = time.monotonic()  # a command that reads is not idle, such as the `cat` of an upload
         return sent > 0
 
     def _wait(self, channel: Channel) -> None:
@@ -299,9 +320,11 @@ class Execution:
         if self._dialogue is not None and not self._dialogue.begun:
             limit = Deadline(min(limit.at or _FOREVER, self._dialogue.limit.at or _FOREVER))
             self._output.last = Deadline.after(0).at or 0.0  # nothing runs yet that could be silent
+        silence = None
         if self._idle is not None:
-            limit = Deadline(min(limit.at or _FOREVER, self._output.last + self._idle))
-        if not link.pause(limit) and self._idle is not None and Deadline(self._output.last + self._idle).expired:
+            silence = Deadline(max(self._output.last, self._fed) + self._idle)
+            limit = Deadline(min(limit.at or _FOREVER, silence.at or _FOREVER))
+        if not link.pause(limit) and silence is not None and silence.expired:
             raise Silence
 
     def _drain(self, channel: Channel) -> None:
@@ -323,7 +346,7 @@ class Execution:
             size = self._receive(channel)
             seen += size
             since += size
-            if (done and not size) or seen > _DRAIN_BYTES or limit.expired:
+            if (done and not size) or seen > channel.window + _DRAIN_BYTES or limit.expired:
                 return
             silent = not size and not link.signal.wait(limit.remaining(_DRAIN))
             if not silent and not trickle.expired:
@@ -356,11 +379,14 @@ class Execution:
         """
         if self._dialogue is not None and self._frame.pid is None:
             return self._abandon(channel)
+        if self._start is not None and (nothing := self._start.came_to_nothing()) is not None:
+            return nothing
         try:
             status = self._kill()
             if status != 0 and not channel.closed:
                 channel.request(b"signal", b"TERM", reply=False)
-                self._await_end(channel, _GRACE)
+                # A host that has not answered for so long gets no grace on top: the caller waits.
+                self._await_end(channel, _LAST_WORDS if status == _FROZEN else _GRACE)
                 channel.request(b"signal", b"KILL", reply=False)
             self._await_end(channel, _LAST_WORDS)
         except LinkDownError:
@@ -396,8 +422,10 @@ class Execution:
         try:
             channel = open_channel(self._link, Deadline.after(_KILLER_START), _never)
             return killer._follow(channel)
-        except (TimeoutError, UnreachableError, BecomeError):
+        except (UnreachableError, BecomeError):
             return None
+        except TimeoutError:
+            return _FROZEN if channel is None else None
         finally:
             if channel is not None:
                 close_channel(channel)

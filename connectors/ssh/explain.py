@@ -39,7 +39,7 @@ _POLICIES = {"strict": "yes", "off": "no"}
 _DEFAULTS = {"connect_timeout": Timeouts().connect, "identity_agent": "SSH_AUTH_SOCK"}
 """What holds where a field says nothing."""
 
-_ELSEWHERE = frozenset({*(field for _, field, _ in _SHOWN), "key_file", "host_key_checking"})
+_ELSEWHERE = frozenset({*(field for _, field, _ in _SHOWN), "key_file", "private_key", "host_key_checking"})
 """Fields that stand in a row of their own making."""
 
 _INHERITED = "as for the destination"
@@ -147,7 +147,10 @@ def _files(options: SshOptions, resolved: Resolved, variables: Mapping[str, Any]
         if group and source[1] == _INHERITED and options.key_file:
             source = ("sshexec_jump_private_key_file", "")
         yield Explained("IdentityFile", file, *source, note=_presence(file), group=group)
-    if not options.key_files:
+    if options.private_key is not None:
+        variable = setting_variable(SshOptions, "private_key", variables)
+        yield Explained("private key", options.private_key, variable, "" if variable else _INHERITED, group=group)
+    elif not options.key_files:
         text = {"never": "the agent's keys"}.get(options.default_keys, "the agent's keys and the default ones")
         given = next(iter(resolved.query.files), None)
         if not options.public_keys or options.password is not None:

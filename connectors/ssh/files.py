@@ -6,20 +6,30 @@ import contextlib
 import os
 import secrets
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import BinaryIO
 
-from sshexec.connectors.base import Deadline
-from sshexec.connectors.catfiles import CatFiles, Execute
+from sshexec.connectors.base import Deadline, Upload
+from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.resume import (
+    CantAskError,
+    Execute,
+    PartialGoneError,
+    PartialThereError,
+    arrived,
+    content_of,
+    temporary_name,
+)
 from sshexec.connectors.source import Source, opened
-from sshexec.connectors.ssh import sftp
+from sshexec.connectors.ssh import flights, sftp
 from sshexec.connectors.ssh.keys import strings
+from sshexec.connectors.ssh.lanes import Lanes
+from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.connectors.together import put_all
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
-
-_FLIGHT = 2 * 2**20
-"""Bytes of requests under way: what the channel's window holds."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -41,11 +51,13 @@ class Files:
         link: the connection.
         guard: raises CancelledError where the caller has cancelled.
         execute: what runs a command where the host has no SFTP.
+        idle: seconds that a transfer may stand still; None for no limit.
     """
 
-    def __init__(self, link: Link, guard: Callable[[], None], execute: Execute) -> None:
+    def __init__(self, link: Link, guard: Callable[[], None], execute: Execute, idle: float | None = None) -> None:
         self._link = link
         self._guard = guard
+        self._idle = idle
         self._sftp: Sftp | None = None
         self._cat: CatFiles | None = None
         self._execute = execute
@@ -58,23 +70,87 @@ class Files:
         *,
         mode: int | None = None,
         progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
     ) -> None:
         """Write a file (see `Connector.put`)."""
-        with opened(source) as file, self._session(path, deadline) as session:
-            if session is None:
-                self._fallback().put(file, path, deadline, mode=mode, progress=progress)
-            else:
-                _Upload(session, path).run(file, mode, progress)
+        with opened(source) as file:
+            content = content_of(source, file, sha1)
+            start: int | None = None
+            while True:
+                try:
+                    with self._session(path, deadline) as session:
+                        if session is None:
+                            self._fallback().put(file, path, deadline, mode=mode, progress=progress, content=content)
+                        else:
+                            _Upload(session, path, content, start).run(file, mode, progress)
+                    return
+                except PartialThereError as there:
+                    # It may have been looked at before; then somebody else was faster, or makes it anew.
+                    start = None if start is not None else self._arrived(path, there.temporary, file, deadline)
+                except PartialGoneError:
+                    if content is None:
+                        raise TransferError(f"{path}: its temporary file was removed", path=path) from None
+                    start = None
+                # What can't be used, or is used by somebody else, is left alone.
+                if start is None:
+                    content = None
+                file.seek(0)
 
     def get(
-        self, path: str, target: BinaryIO, deadline: Deadline, *, progress: Callable[[int], None] | None = None
+        self,
+        path: str,
+        target: BinaryIO,
+        deadline: Deadline,
+        *,
+        progress: Callable[[int], None] | None = None,
+        offset: int = 0,
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._session(path, deadline) as session:
             if session is None:
-                self._fallback().get(path, target, deadline, progress=progress)
+                self._fallback().get(path, target, deadline, progress=progress, offset=offset)
             else:
-                _download(session, path, target, progress)
+                _download(session, path, target, progress, offset)
+
+    def put_all(
+        self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
+    ) -> None:
+        """Write several files (see `Connector.put_all`)."""
+
+        def together(small: Sequence[Upload], sent: Callable[[Upload, int], None]) -> None:
+            with self._session(small[0].path, deadline) as session:
+                if session is not None:
+                    flights.send(session, small, sent)
+                else:
+                    self._fallback().send(small, sent, deadline)
+
+        def put(upload: Upload, told: Callable[[int], None]) -> None:
+            self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
+
+        put_all(uploads, together, put, progress)
+
+    def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+        """Read several small files (see `Connector.get_all`)."""
+        if paths:
+            with self._session(paths[0], deadline) as session:
+                if session is not None:
+                    flights.receive(session, paths, take)
+                else:
+                    self._fallback().get_all(paths, take, deadline)
+
+    def _arrived(self, path: str, temporary: bytes, file: BinaryIO, deadline: Deadline) -> int | None:
+        """Return how many bytes of an upload have arrived already; None where what is there can't be used."""
+        try:
+            return arrived(self._execute, temporary, file, deadline)
+        except CantAskError:
+            with self._session(path, deadline) as session:
+                if session is None:
+                    return None
+                fetch = partial(_download, session, os.fsdecode(temporary))
+                try:
+                    return read_back(session, temporary, file, lambda target: fetch(target, None))
+                except SftpError:
+                    return None
 
     def _fallback(self) -> CatFiles:
         if self._cat is None:
@@ -91,7 +167,7 @@ class Files:
         begun = False
         try:
             if session is None or not session.usable:
-                session = self._sftp = Sftp(self._link, self._guard)
+                session = self._sftp = Sftp(self._link, self._guard, self._idle)
                 session.deadline = deadline
                 try:
                     session.start()
@@ -114,7 +190,7 @@ class Files:
             self._forget()
             raise
         except BaseException as error:
-            if not isinstance(error, TransferError):
+            if not isinstance(error, (TransferError, PartialThereError, PartialGoneError)):
                 self._forget()
             raise
 
@@ -132,9 +208,18 @@ class Files:
 
 
 class _Upload:
-    """One file on its way to the host."""
+    """One file on its way to the host.
 
-    def __init__(self, session: Sftp, path: str) -> None:
+    Args:
+        session: the SFTP session.
+        path: where to.
+        content: its SHA-1, where it shall be resumable; None collects it under a name of chance.
+        start: bytes that have arrived before, 0 where nothing has; None where that is not known.
+    """
+
+    def __init__(self, session: Sftp, path: str, content: str | None = None, start: int | None = None) -> None:
+        self._content = content
+        self._start = start or 0
         self._sftp = session
         self._path = path
         self._name = os.fsencode(path)
@@ -148,20 +233,34 @@ class _Upload:
             mode = self._present_mode()
         # Without any mode to set, the host's umask decides, as for any new file.
         creation = sftp.permissions(None if mode is None else 0o600)
-        opening = strings(self._temporary) + struct.pack(">I", sftp.FOR_CREATING) + creation
+        if self._content is not None:
+            self._temporary = temporary_name(self._name, self._content, private=mode is not None)
+        how = sftp.FOR_GOING_ON if self._start else sftp.FOR_CREATING
+        opening = strings(self._temporary) + struct.pack(">I", how) + creation
         handle: bytes | None = None
         try:
-            handle = sftp.handle_of(session.wait(session.request(sftp.OPEN, opening)))
+            handle = self._open(opening)
             self._write(handle, file, progress)
             if mode is not None:
                 session.wait(session.request(sftp.FSETSTAT, strings(handle) + sftp.permissions(mode)))
             session.wait(session.request(sftp.CLOSE, strings(handle)))
             self._rename()
+        except (PartialThereError, PartialGoneError):
+            raise
         except BaseException as error:
             free = self._clean_up(handle)
             if isinstance(error, SftpError):
                 raise self._explain(error, free) from None
             raise
+
+    def _open(self, opening: bytes) -> bytes:
+        try:
+            return sftp.handle_of(self._sftp.wait(self._sftp.request(sftp.OPEN, opening)))
+        except SftpError:
+            if self._content is None:
+                raise
+            # Most likely it is there already. If it is not, the next attempt, under another name, tells what is wrong.
+            raise PartialThereError(self._temporary) from None
 
     def _present_mode(self) -> int | None:
         """Return the permission bits of the file that will be replaced, if there is one."""
@@ -175,45 +274,19 @@ class _Upload:
         return present.mode & 0o7777 if present.mode else None
 
     def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
-        session = self._sftp
-        failed: list[SftpError] = []
-        head = strings(handle)
-        offset = flight = 0
-        done = 0
-
-        def written(size: int) -> Callable[[bytes], None]:
-            def keep(answer: bytes) -> None:
-                nonlocal flight, done
-                flight -= size
-                try:
-                    sftp.checked(answer)
-                    done += size
-                except SftpError as error:
-                    failed.append(error)
-
-            return keep
-
-        while not failed and (data := file.read(session.chunk)):
-            session.guard()
-            body = b"".join((head, struct.pack(">QI", offset, len(data)), data))
-            flight += len(data)
-            session.request(sftp.WRITE, body, written(len(data)))
-            offset += len(data)
-            while flight > _FLIGHT:
-                session.take_answer()
-            if progress is not None and done:
-                progress(done)
-        while flight:
-            session.take_answer()
-        if failed:
-            raise failed[0]
-        if progress is not None:
-            progress(offset)
+        if self._start:
+            file.seek(self._start)
+        Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
 
     def _rename(self) -> None:
         session = self._sftp
         if session.has(b"posix-rename@openssh.com"):
-            session.wait(session.extended(b"posix-rename@openssh.com", self._temporary, self._name))
+            try:
+                session.wait(session.extended(b"posix-rename@openssh.com", self._temporary, self._name))
+            except SftpError as error:
+                if self._content is None or error.code != sftp.NO_FILE:
+                    raise
+                raise PartialGoneError from None
             return
         # Version 3 has no rename that replaces: a moment without the file can't be avoided on such a host.
         with contextlib.suppress(SftpError):
@@ -221,7 +294,7 @@ class _Upload:
         session.wait(session.request(sftp.RENAME, strings(self._temporary, self._name)))
 
     def _clean_up(self, handle: bytes | None) -> int | None:
-        """Remove the temporary file; return how much space the file system had left with it (None: unknown)."""
+        """Remove the temporary file; return the space that the file system had left (None: unknown; -1: read-only)."""
         session = self._sftp
         session.deadline = Deadline.after(_CLEANUP)
         guard, session.guard = session.guard, _never
@@ -235,6 +308,8 @@ class _Upload:
                     answer = session.wait(session.extended(b"statvfs@openssh.com", folder))
                     _size, fragment, _blocks, _free, available = struct.unpack_from(">QQQQQ", answer, 0)
                     free = fragment * available
+                    if struct.unpack_from(">Q", answer, 72)[0] & 1:  # ST_RDONLY
+                        free = -1
             session.wait(session.request(sftp.REMOVE, strings(self._temporary)))
         except (SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
             pass
@@ -245,6 +320,8 @@ class _Upload:
     def _explain(self, error: SftpError, free: int | None) -> TransferError:
         """Say more than SFTP's "Failure", where more is known."""
         if error.code == sftp.FAILURE:
+            if free == -1:
+                return TransferError(f"{self._path}: read-only file system", path=self._path, reason="permission")
             if free is not None and free < self._sftp.chunk:
                 return _error(self._path, "no_space")
             if self._is_directory():
@@ -259,7 +336,9 @@ class _Upload:
             return False
 
 
-def _download(session: Sftp, path: str, target: BinaryIO, progress: Callable[[int], None] | None) -> None:
+def _download(
+    session: Sftp, path: str, target: BinaryIO, progress: Callable[[int], None] | None, offset: int = 0
+) -> None:
     name = strings(os.fsencode(path))
     asked = session.request(sftp.STAT, name)
     opening = session.request(sftp.OPEN, name + struct.pack(">I", sftp.FOR_READING) + sftp.permissions(None))
@@ -271,18 +350,24 @@ def _download(session: Sftp, path: str, target: BinaryIO, progress: Callable[[in
     try:
         if present.is_directory:
             raise _error(path, "is_directory")
-        _read(session, handle, present.size, target, progress)
+        _read(session, handle, present.size, target, progress, offset)
     finally:
         with contextlib.suppress(SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
             session.request(sftp.CLOSE, handle, _drop)
 
 
-def _read(session: Sftp, handle: bytes, size: int, target: BinaryIO, progress: Callable[[int], None] | None) -> None:
+def _read(
+    session: Sftp,
+    handle: bytes,
+    size: int,
+    target: BinaryIO,
+    progress: Callable[[int], None] | None,
+    begin: int = 0,
+) -> None:
     """Read to the end of the file, which may be longer or shorter than its size said (as in /proc)."""
     chunk = session.chunk
-    most = max(2, _FLIGHT // chunk)
     answers: dict[int, bytes] = {}
-    written = asked = 0
+    written = asked = begin
     flight: dict[int, int] = {}
 
     def ask(offset: int, length: int) -> None:
@@ -296,6 +381,7 @@ def _read(session: Sftp, handle: bytes, size: int, target: BinaryIO, progress: C
     while True:
         session.guard()
         # Beyond the announced size one request at a time feels for the end.
+        most = max(2, session.window // chunk + 1)
         while len(flight) + len(answers) < most and (asked < size or (asked == written and not flight)):
             ask(asked, chunk)
             asked += chunk

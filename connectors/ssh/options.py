@@ -49,6 +49,11 @@ class SshOptions(ConnectorOptions):
     host_key_checking: bool = option(
         True, "ansible_host_key_checking", "ansible_ssh_host_key_checking", help="whether to check the host key"
     )
+    optimistic: bool = option(
+        True,
+        "sshexec_optimistic",
+        help="whether a login that has worked for other hosts of this run may be sent together with the first command",
+    )
     pinned: tuple[str, ...] = option(
         (), PIN_VARIABLE, help="the only host keys that count: `ssh-ed25519 AAAA...`, `SHA256:...`, or a list", read=pin
     )

@@ -56,12 +56,12 @@ class Inherited(NamedTuple):
     global_files: Setting | None
     policy: Policy | None
     key_files: tuple[str, ...]
+    private_key: Secret | None
     passphrase: Secret | None
     connect_timeout: float | None
     agent: str | None
     password: Secret | None
     own_key_file: str | None
-    private_key: Secret | None
 
 
 class Resolved(NamedTuple):
@@ -271,12 +271,12 @@ def _inherited(values: Mapping[str, Any], names: Names, arguments: Arguments, ti
         found.get("globalknownhostsfile"),
         "off" if values.get("host_key_checking") is False else None if policy is None else policy.value,
         values["key_files"] if values.get("key_file") else tuple(_path(each, each.value, names) for each in files),
+        values.get("private_key"),
         values.get("passphrase"),
         timeout or (found["connecttimeout"].value if "connecttimeout" in found else None),
         None if agent is None else _agent(agent, names),
         values.get("jump_password"),
         values.get("jump_key_file"),
-        values.get("private_key"),
     )
 
 
@@ -335,11 +335,11 @@ def _hop_values(query: Query, inherited: Inherited) -> dict[str, Any]:
         if setting is not None:
             query.found.setdefault(key, setting)
     _fill(values, query)
-    if "key_files" not in values and inherited.key_files:
+    if "key_files" not in values and inherited.private_key is not None:
+        values["private_key"] = inherited.private_key
+    elif "key_files" not in values and inherited.key_files:
         values["key_files"] = inherited.key_files
         values["default_keys"] = "also"
-    if not values.get("key_files"):
-        values["private_key"] = inherited.private_key
     if inherited.policy is not None and "stricthostkeychecking" not in query.found:
         values["policy"] = inherited.policy
     if inherited.agent is not None and "identityagent" not in query.found:

@@ -12,7 +12,6 @@ from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
-from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
@@ -59,7 +58,8 @@ class _Viewer(SshConnector):
     """
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts, kind: str) -> None:
-        super().__init__(host, options, context, timeouts)
+        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
+        super().__init__(host, replace(options, host_key_algorithms=()), context, timeouts)
         self._kind = kind
         self.kind = ""
         self.blob = b""
@@ -72,10 +72,11 @@ class _Viewer(SshConnector):
         self.kind, self.blob, self.offered = link.host_key.get_name(), link.host_key.asbytes(), link.offered
         return True
 
-    def _keys(self, deadline: Deadline) -> list[SigningKey]:
-        return []
+    def _open(self, *, optimistic: bool, refused: bool = False) -> None:
+        # Nobody is asked for anything, and no key is read.
+        self._open_with((), None, None, optimistic=False)
 
-    def _log_in(self, link: Link, keys: object, questions: object, limit: Deadline) -> None:
+    def _log_in(self, link: Link, *credentials: object) -> None:
         """Send no credential."""
 
 

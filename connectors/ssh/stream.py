@@ -192,7 +192,7 @@ class ChannelStream(Conduit):
 
     def sendmsg(self, buffers: Sequence[bytes | memoryview], ancillary: object = (), flags: int = 0) -> int:
         """Send what the channel's window has room for (see `Conduit.sendmsg`)."""
-        out, sent = memoryview(buffers[0]), 0
+        out, sent = memoryview(buffers[0] if len(buffers) == 1 else b"".join(buffers)), 0
         while sent < len(out):
             if self._ended or self.channel.closed:
                 raise BrokenPipeError(errno.EPIPE, "the stream is closed")

@@ -26,7 +26,7 @@ from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
 from sshexec.connectors.ssh.conduit import Conduit, Wire
 from sshexec.connectors.ssh.hostcertificates import SUFFIX
-from sshexec.connectors.ssh.packets import BufferedPacketizer
+from sshexec.connectors.ssh.packets import BufferedPacketizer, Payload
 
 _LONGEST_WAIT = 86_400.0
 _STALLED_WRITE_MS = 20_000
@@ -40,12 +40,12 @@ HOST_KEY_ALGORITHMS = {
 }
 """Types of host keys, as known_hosts names them, with the signature algorithms to ask for, the best first."""
 
-_CERTIFICATE_ALGORITHMS = {
+CERTIFICATE_ALGORITHMS = {
     kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in HOST_KEY_ALGORITHMS.items()
 }
 """The same for host certificates, which are asked for only where an authority of the host is known."""
 
-_ASKED = HOST_KEY_ALGORITHMS | _CERTIFICATE_ALGORITHMS
+_ASKED = HOST_KEY_ALGORITHMS | CERTIFICATE_ALGORITHMS
 
 
 class LinkDownError(Exception):
@@ -112,6 +112,7 @@ class Link(Transport):
     _handler_table: dict[int, Any]
     _send_message: Callable[[Any], None]
     _channels: Any
+    _expected_packet: tuple[int, ...]
 
     _active_check_timeout = None
     _kex_info: ClassVar[dict[str, Any]] = {**vars(Transport)["_kex_info"], "curve25519-sha256": KexCurve25519}
@@ -148,12 +149,16 @@ class Link(Transport):
         self.signal = Signal()
         self.completion_event = self.signal
         self._channels = Channels()
+        self.packetizer.on_data = self._data
         first = [name for kind in known for name in _ASKED.get(kind, ())]
         rest = [name for names in HOST_KEY_ALGORITHMS.values() for name in names if name not in first]
         self._host_key_algorithms = (*first, *rest)
         for kind, names in algorithms.items():
-            # As with OpenSSH, a list that was given is not put in another order for the keys that are known.
-            setattr(self, "_host_key_algorithms" if kind == "keys" else f"_preferred_{kind}", names)
+            if kind == "keys":
+                # As with OpenSSH, a list that was given is not put in another order for the keys that are known.
+                self._host_key_algorithms = tuple(n for n in names if not n.endswith(SUFFIX) or n in first)
+            else:
+                setattr(self, f"_preferred_{kind}", names)
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._alive_interval, self._alive_count = alive
         self._first_proposal = False
@@ -167,6 +172,8 @@ class Link(Transport):
         """Requests for a sign of life that were sent."""
         self.pongs = 0
         """Answers to them."""
+        self.round_trip = 0.0
+        """Seconds of the quickest answer seen so far: about one round trip; 0 before there was one."""
         self.exchanges = 0
         """Exchanges of keys that have begun."""
         self.farewell = ""
@@ -261,7 +268,7 @@ class Link(Transport):
         self.signal.set()
 
     def _send_user_message(self, data: Any) -> None:
-        """Send a packet that has to wait while keys are exchanged anew.
+        """Send a packet, or payloads, that have to wait while keys are exchanged anew.
 
         Raises:
             LinkDownError: the connection is gone.
@@ -273,13 +280,26 @@ class Link(Transport):
                     raise LinkDownError(self.why())
                 if self.clear_to_send.is_set():
                     try:
-                        self._send_message(data)
+                        if isinstance(data, list):
+                            self.packetizer.send_payloads(data)
+                        else:
+                            self._send_message(data)
                     except (EOFError, OSError) as error:
                         self.stop_thread()
                         raise LinkDownError(self.why()) from error
                     return
             if not self.clear_to_send.wait(max(0.0, give_up - time.monotonic())):
                 raise LinkDownError("the host does not finish the exchange of new keys")
+
+    def _data(self, number: int, data: bytes) -> bool:
+        """Hand data to its channel, unless Paramiko's reader has something to say against a packet of this kind."""
+        if self._expected_packet:
+            return False
+        channel = self._channels.get(number)
+        if channel is None:
+            return False
+        channel.feed(data)
+        return True
 
     def answer(self, packet: Packet) -> None:
         """Answer a request from within the reader; not while keys are exchanged (the host asks again)."""
@@ -295,6 +315,14 @@ class Link(Transport):
         """
         self._send_user_message(packet)
 
+    def send_payloads(self, payloads: list[Payload]) -> None:
+        """Send several packets in one call.
+
+        Raises:
+            LinkDownError: the connection is gone.
+        """
+        self._send_user_message(payloads)
+
     def flush(self) -> None:
         """Send the packets held back since ``packetizer.hold()``, and hold back no more.
 
@@ -307,6 +335,10 @@ class Link(Transport):
         except EOFError as error:
             self.stop_thread()
             raise LinkDownError(self.why()) from error
+
+    def timed(self, seconds: float) -> None:
+        """Take note of how long an answer took that costs the host next to nothing."""
+        self.round_trip = min(self.round_trip or seconds, seconds)
 
     def ping(self) -> None:
         """Ask the host for a sign of life; `pongs` counts the answers.
@@ -392,6 +424,11 @@ class Link(Transport):
     def trouble(self, silent: bool = False) -> str:
         """Return what is wrong with what carries the connection (see `Conduit.trouble`)."""
         return self._conduit.trouble(silent) if self._conduit is not None else ""
+
+    @property
+    def said_all(self) -> bool:
+        """Whether the connection has ended, and in good order: nothing that the host sent before can be missing."""
+        return not self.active and (bool(self.farewell) or isinstance(self.saved_exception, EOFError))
 
     def why(self) -> str:
         """Return why the connection ended, as far as it is known."""

@@ -259,6 +259,25 @@ def activity(state: HostState, now: float) -> str:
     """Return what a host is busy with: ``connecting for 3 s``, ``running for 12 s, idle for 5 s``."""
     text = f"{state.phase} for {max(0.0, now - state.since):.0f} s"
     silent = now - max(state.since, state.last_output or 0.0)
+    if state.done is not None:
+        text += f", {_transferred(state.done, state.total)}"
     if state.phase == "running" and silent >= _IDLE:
         text += f", idle for {silent:.0f} s"
     return text
+
+
+def _transferred(done: int, total: int | None) -> str:
+    """Return how far a transfer is: ``41 % of 190.7 MiB``."""
+    if not total:
+        return _size(done)
+    return f"{100 * done // total} % of {_size(total)}"
+
+
+def _size(count: float) -> str:
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1024:.1f} TiB"

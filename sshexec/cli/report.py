@@ -34,7 +34,7 @@ _LINE_COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 _REASONS = 3
 """Different reasons for one status and cause that the summary gives; of more it gives an example."""
 
-_PROBLEMS = {"host_key_learned": "new host key not saved"}
+_PROBLEMS = {"host_key_learned": "new host key not saved", "output_file": "output not in its file"}
 """What a notice's problem means, by the notice's word."""
 
 
@@ -141,6 +141,8 @@ class Text(Report):
         return "".join(f"{self._coloured(self.safe(line), _LINE_COLOURS.get(line[:1]))}\n" for line in lines)
 
     def _spilled(self, result: HostResult) -> str:
+        if not result.truncated:
+            return ""
         return "".join(f"(whole {stream}: {path})\n" for stream, path in result.spilled.items())
 
 

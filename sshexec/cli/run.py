@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
 _MISSING = {
-    "tree": ("-t/--tree", "not available; --json holds every result, and --spill keeps whole streams in files"),
+    "tree": ("-t/--tree", "not available; --json holds every result, and --output-dir keeps streams in files"),
     "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
     "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
     "module_path": ("-M/--module-path", "not available; modules of your own are entry points (sshexec.modules)"),
@@ -62,6 +62,7 @@ once."""
 @connection_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
+@click.option("--idle-timeout", type=seconds, help="Seconds that a command may be silent, or a transfer stand still.")
 @click.option("--run-timeout", type=seconds, help="Seconds for the whole run.")
 @click.option(
     "--serial", type=serial, metavar="SIZES", help="Batches of hosts, one after the other: 5, 20%, or 1,10,50%."
@@ -86,6 +87,10 @@ once."""
 @click.option(
     "--spill", type=click.Path(file_okay=False), metavar="DIR", help="Write streams over the limit here, in full."
 )
+@click.option(
+    "--output-dir", type=click.Path(file_okay=False), metavar="DIR", help="Write streams to DIR/HOST/stdout and stderr."
+)
+@click.option("--binary", is_flag=True, help="With --json and --jsonl, add output as exact bytes, in base64.")
 @click.option("--retry-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write who did not end well here.")
 @click.option("--list-hosts", is_flag=True, help="Print the hosts that would be contacted, and stop.")
 @click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor summary.")
@@ -115,10 +120,14 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
 
     from sshexec.cli.foreground import follow
     from sshexec.cli.questions import terminal_questions
+    from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
 
-    if options["spill"]:
-        _make_directory(options["spill"])
+    for flag in ("spill", "output_dir"):
+        if options[flag]:
+            _make_directory(f"--{flag.replace('_', '-')}", options[flag])
+    if options["binary"] and not (options["json"] or options["jsonl"]):
+        raise InputError("--binary goes with --json or --jsonl; --output-dir writes exact bytes to files")
     retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
     names = Names(inventory, variables)
@@ -130,6 +139,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         concurrency=options["forks"],
         processes=options["processes"],
         variables=variables,
+        timeouts=Timeouts(idle=options["idle_timeout"]),
         keep=0,
         ask=questions,
     ) as engine:
@@ -158,6 +168,8 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             become=options["become"],
             become_user=options["become_user"],
             become_method=options["become_method"],
+            output_dir=options["output_dir"],
+            binary=options["binary"],
             output=options["jsonl"],
         )
     except ArgumentError as error:
@@ -169,11 +181,11 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
         raise ArgumentError(message if options["arguments"] else f"{message} (give it with -a)") from None
 
 
-def _make_directory(path: str) -> None:
+def _make_directory(flag: str, path: str) -> None:
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
-        raise InputError(f"--spill: {path}: {error.strerror}") from None
+        raise InputError(f"{flag}: {path}: {error.strerror}") from None
 
 
 def _list_hosts(hosts: list[str]) -> int:
@@ -207,8 +219,6 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
         given |= dict.fromkeys(ways)
-    if options["private_key"]:
-        given |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
     return given | extra_variables(options["extra"])
 
 

@@ -68,7 +68,11 @@ def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
         # The first of OpenSSH's options wins, and this variable is the first that is read.
         "ansible_ssh_args": f"-o StrictHostKeyChecking={checking}" if checking in ("yes", "accept-new") else None,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    variables: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if options["private_key"]:
+        # It wins over a key that the inventory has under another name, too.
+        variables |= dict.fromkeys(("ansible_private_key", "ansible_ssh_private_key"))
+    return variables
 
 
 def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -78,7 +82,7 @@ def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
         InputError: as `extra_variables`.
     """
     given, extra = connection_variables(options), extra_variables(options["extra"])
-    flags = {name: _FLAGS[name] for name in given} | dict.fromkeys(extra, "-e")
+    flags = {name: _FLAGS[name] for name in given if name in _FLAGS} | dict.fromkeys(extra, "-e")
     return given | extra, {name: f"command line {flag}" for name, flag in flags.items()}
 
 

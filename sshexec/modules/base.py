@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ class Invocation:
         check: change nothing, say what would change (Ansible's check mode).
         diff: report differences (Ansible's diff mode).
         environment: variables for the commands that the task runs.
+        on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
     """
 
     host: str
@@ -35,6 +36,20 @@ class Invocation:
     check: bool = False
     diff: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
+    on_progress: Callable[[str, int, int | None], None] | None = None
+
+    def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
+        """Return what a connector tells the progress of a transfer; None where nobody listens.
+
+        Args:
+            path: what is transferred.
+            total: its bytes in all; None where that is not known.
+            before: bytes of it that were transferred by earlier calls.
+        """
+        listener = self.on_progress
+        if listener is None:
+            return None
+        return lambda done: listener(path, before + done, total)
 
 
 class Module(ABC):

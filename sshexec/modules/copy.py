@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-from sshexec.connectors.base import Capability, Connector
+from sshexec.connectors.base import Capability, Connector, Upload
 from sshexec.connectors.files import Found
 from sshexec.connectors.source import Source
 from sshexec.errors import ArgumentError, BecomeError, HostError, TransferError
@@ -257,11 +257,15 @@ class Copy(Module):
         """Send the content, and return what is left to set."""
         validate = self.arguments["validate"]
         if not validate:
-            connector.put(job.source, job.path, invocation.deadline, mode=wish.bits)
+            progress = invocation.progress(job.path, job.facts.size)
+            connector.put(
+                job.source, job.path, invocation.deadline, mode=wish.bits, progress=progress, sha1=job.facts.sha1
+            )
             return wish
         folder, slash, _ = job.path.rpartition("/")
         temporary = f"{folder}{slash}.sshexec-{secrets.token_hex(8)}"
-        connector.put(job.source, temporary, invocation.deadline, mode=wish.bits)
+        progress = invocation.progress(job.path, job.facts.size)
+        connector.put(job.source, temporary, invocation.deadline, mode=wish.bits, progress=progress)
         return Wish(wish.path, wish.owner, wish.group, wish.bits, wish.keep, temporary, validate)
 
     def _settled(self, connector: Connector[Any, Any], invocation: Invocation, wish: Wish) -> Found:
@@ -293,6 +297,8 @@ class Copy(Module):
         answer = ask(connector, invocation, question)
         result["dest"] = _folder(shown(answer.path))
         wishes: list[Wish] = []
+        size = 0
+        uploads: list[Upload] = []
         for entry, found in zip(entries, answer.founds, strict=True):
             if entry.file is None:
                 result["changed"] |= not found.exists
@@ -305,9 +311,14 @@ class Copy(Module):
             if not job.differs and not _sets(wish):
                 continue
             result["changed"] = True
-            if not invocation.check:
-                wishes.append(self._send(connector, invocation, job, wish) if job.differs else wish)
-        if wishes:
+            wishes.append(wish)
+            if job.differs:
+                uploads.append(Upload(job.source, job.path, wish.bits, job.facts.sha1))
+                size += job.facts.size
+        if wishes and not invocation.check:
+            if uploads:
+                progress = invocation.progress(answer.path, size)
+                connector.put_all(uploads, invocation.deadline, progress=progress)
             settle(connector, invocation, wishes)
         return result
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import posixpath
-import secrets
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.files import Found
@@ -16,6 +13,7 @@ from sshexec.errors import ArgumentError, BecomeError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.destination import Question, ask, shown
+from sshexec.modules.download import Download
 from sshexec.modules.local_file import LocalFile, located
 
 _MISSING = "the remote file does not exist, not transferring, ignored"
@@ -85,24 +83,18 @@ class Fetch(Module):
             if facts.sha1 == found.sha1:
                 return self._result(changed=False, checksum=facts.sha1, dest=dest, file=shown(path), md5sum=facts.md5)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.parent / f".sshexec-{secrets.token_hex(8)}"
-        try:
-            with temporary.open("xb") as opened:
-                digests = _Digests(opened)
-                connector.get(path, cast(BinaryIO, digests), invocation.deadline)
+        with Download(target, found) as download:
+            download.receive(connector, path, invocation.deadline, invocation.progress(path, found.size))
             sums = {
-                "checksum": digests.sha1.hexdigest(),
-                "md5sum": digests.md5.hexdigest(),
+                "checksum": download.sha1.hexdigest(),
+                "md5sum": download.md5.hexdigest(),
                 "remote_checksum": found.sha1 or None,
                 "remote_md5sum": None,
             }
             if self.arguments["validate_checksum"] and found.sha1 and found.sha1 != sums["checksum"]:
                 return self._failed("checksum mismatch", file=shown(path), dest=dest, **sums)
-            os.replace(temporary, target)
+            download.place()
             return self._result(changed=True, dest=dest, **sums)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                temporary.unlink()
 
     def _target(self, host: str, path: str) -> Path:
         """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
@@ -112,26 +104,3 @@ class Fetch(Module):
             return Path(dest, parts[-1]) if self.arguments["dest"].endswith("/") else Path(dest)
         safe = host.replace("/", "_").replace("\0", "_")
         return Path(dest, "_" if safe in ("", ".", "..") else safe, *parts)
-
-
-class _Digests:
-    """A file that is hashed while it is written.
-
-    Args:
-        target: where the bytes go.
-    """
-
-    def __init__(self, target: BinaryIO) -> None:
-        self._target = target
-        self.sha1 = hashlib.new("sha1", usedforsecurity=False)
-        self.md5 = hashlib.new("md5", usedforsecurity=False)
-
-    def write(self, data: bytes) -> int:
-        """Take the next piece."""
-        self.sha1.update(data)
-        self.md5.update(data)
-        return self._target.write(data)
-
-    def flush(self) -> None:
-        """Hand everything to the system."""
-        self._target.flush()

@@ -14,7 +14,7 @@ from sshexec.connectors.base import Connector, Phase
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Budget, Output, Stream
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, InputError
-from sshexec.events import HostFinished, HostPhase, HostStarted
+from sshexec.events import HostFinished, HostPhase, HostStarted, TransferProgress
 from sshexec.events import Output as OutputEvent
 from sshexec.modules.base import Invocation
 from sshexec.results import HostResult, Status
@@ -25,6 +25,9 @@ from sshexec.runtime.slots import NoSlotError, Slots
 from sshexec.secret import hide
 
 log = logging.getLogger(__name__)
+
+_PROGRESS_INTERVAL = 0.25
+"""Seconds between two tellings of how far a host's transfer is."""
 
 _UNANSWERED = (Phase.RESOLVING, Phase.CONNECTING)
 """What a host that is switched off never gets beyond."""
@@ -49,6 +52,7 @@ class Turn:
         "_notices",
         "_owner",
         "_phase",
+        "_progress_told",
         "_slots",
         "_started",
         "_stop",
@@ -78,6 +82,7 @@ class Turn:
         self._stop: Stop | None = None
         self._started: float | None = None
         self._owner = os.getpid()
+        self._progress_told: float | None = None
         self._slots = slots
         self.waiting_since: float | None = None
         self.answered = False
@@ -103,7 +108,8 @@ class Turn:
             if job.watch:
                 self.emit((HostStarted(host, self._started),))
         task = job.task
-        output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None)
+        folder = None if task.output_dir is None else os.path.join(task.output_dir, _folder(host))
+        output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None, folder)
         try:
             result = self._attempt(connections, contexts, output)
         except NoSlotError:
@@ -157,7 +163,13 @@ class Turn:
             self._enter(Phase.RUNNING)
             self._deadline = Deadline.after(self._limit)
             invocation = Invocation(
-                self.plan.host, output, self._deadline, task.check, task.diff, self.plan.environment
+                self.plan.host,
+                output,
+                self._deadline,
+                task.check,
+                task.diff,
+                self.plan.environment,
+                self._progress if self.job.watch else None,
             )
             data = self.plan.module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
@@ -196,14 +208,26 @@ class Turn:
         self.waiting_since, self.answered = time.monotonic(), True
         self._slots.claim(self)
 
+    def _progress(self, path: str, done: int, total: int | None) -> None:
+        now = time.time()
+        told = self._progress_told
+        if told is None:
+            self._progress_told = told = now
+        if done != total and 0 <= now - told < _PROGRESS_INTERVAL:
+            return
+        self._progress_told = now
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        self.emit((TransferProgress(self.plan.host, shown, done, total, now),))
+
     def _tee(self, stream: Stream, data: bytes) -> None:
         self.flowing.wait(self._deadline.remaining())
         decoder = self._decoders.get(stream)
         if decoder is None:
             decoder = self._decoders[stream] = codecs.getincrementaldecoder("utf-8")("replace")
         text = decoder.decode(data)
-        if text:
-            self.emit((OutputEvent(self.plan.host, stream, text, time.time()),))
+        exact = data if self.job.task.binary else None
+        if text or exact:
+            self.emit((OutputEvent(self.plan.host, stream, text, time.time(), exact),))
 
     def _flush(self) -> None:
         streams: tuple[Stream, ...] = ("stdout", "stderr")
@@ -254,6 +278,13 @@ class Turn:
     ) -> HostResult:
         if cause is None and status == "failed":
             cause = "nonzero" if data.get("rc") else "failed"
+        exact = output is not None and self.job.task.binary
+        if output is not None:
+            output.close()  # what can't be written any more is known only then
+            self._notices += [
+                {"notice": "output_file", "message": f"output is not in its file: {problem}", "problem": problem}
+                for problem in output.problems
+            ]
         return HostResult(
             self.plan.host,
             status,
@@ -266,7 +297,15 @@ class Turn:
             spilled=output.spilled if output else {},
             killed=killed,
             notices=tuple(self._notices),
+            stdout_bytes=output.exact("stdout") if exact and output else None,
+            stderr_bytes=output.exact("stderr") if exact and output else None,
         )
+
+
+def _folder(host: str) -> str:
+    """Return the name of a host's directory; no name leads out of the one above."""
+    name = host.replace("/", "%2F").replace("\0", "%00")
+    return name.replace(".", "%2E") if name in ("", ".", "..") else name
 
 
 def _status(data: Mapping[str, Any]) -> Status:

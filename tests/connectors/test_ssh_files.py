@@ -316,3 +316,33 @@ def test_a_host_that_grants_one_session_at_a_time(tmp_path: Path) -> None:
         one.close()
         context.close()
         server.stop()
+
+
+def test_a_read_only_file_system_is_named(ssh: SshConnector, small_disk: Path) -> None:
+    (small_disk / "file").write_bytes(b"old")
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(TransferError, match="read-only file system") as error:
+        put(ssh, small_disk / "file", b"new", 0o600)
+    assert error.value.reason == "permission"
+    assert (os.listdir(small_disk), (small_disk / "file").read_bytes()) == (["file"], b"old")
+
+
+def test_a_directory_that_takes_nothing_keeps_what_is_in_it(ssh: SshConnector, tmp_path: Path) -> None:
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    (folder / "file").write_bytes(b"old")
+    if os.geteuid() == 0:
+        if subprocess.run(["chattr", "+i", str(folder)], check=False, capture_output=True).returncode:
+            pytest.skip("root may write everywhere here")
+    else:
+        folder.chmod(0o555)
+    try:
+        with pytest.raises(TransferError, match="permission denied") as error:
+            put(ssh, folder / "file", b"new")
+        assert error.value.reason == "permission"
+        assert (os.listdir(folder), (folder / "file").read_bytes()) == (["file"], b"old")
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["chattr", "-i", str(folder)], check=True)
+        else:
+            folder.chmod(0o755)
