@@ -314,6 +314,7 @@ class Relay:
         self.what = what
         self.seen = seen
         self.connections = 0
+        self.sockets: list[socket.socket] = []
         kind, blob = Path(f"{sshd.host_key}.pub").read_text().split()[:2]
         self.known_hosts = sshd.folder / f"known_hosts.{self.port}"
         self.known_hosts.write_text(f"[127.*]:{self.port} {kind} {blob}\n")
@@ -332,6 +333,7 @@ class Relay:
                 client, _ = self.listener.accept()
                 self.connections += 1
                 server = socket.create_connection(("127.0.0.1", self.sshd.port))
+                self.sockets += [client, server]
                 what = self.what if self.connections == 1 else "forward"
                 threading.Thread(target=self.answers, args=(client, server, what), daemon=True).start()
                 threading.Thread(target=self.requests, args=(client, server, what), daemon=True).start()
@@ -375,7 +377,10 @@ class Relay:
         server.close() if what == "close" else None
 
     def close(self) -> None:
-        self.listener.close()
+        for each in (self.listener, *self.sockets):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
 
 
 @pytest.fixture
