@@ -26,7 +26,8 @@ def children() -> list[str]:
     """Return the names of this process's children, zombies too."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):  # a thread, or a child, has ended meanwhile
+        # A thread that ends meanwhile hands its children on to another one.
+        with contextlib.suppress(OSError):
             for pid in (task / "children").read_text().split():
                 found.append(Path(f"/proc/{pid}/stat").read_text().split()[1])
     return found
