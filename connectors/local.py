@@ -272,7 +272,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         self.enter(Phase.TRANSFERRING)
         if self.become is not None:
             with self._named():
-                CatFiles(self._run).get(path, target, deadline, progress=progress)
+                CatFiles(self._run).get(path, target, deadline, progress=progress, offset=offset)
             return
         with self._translated(path):
             # Opening a FIFO must not wait for a writer.

@@ -31,10 +31,11 @@ _TOO_LONG = 4 * SMALL
 
 
 class _File(Protocol):
-    """One of the files: how large it is, whether it is done, and its first step."""
+    """One of the files: how large it is, whether it is done or given up, and its first step."""
 
     size: int
     finished: bool
+    aborted: bool
 
     def begin(self) -> None:
         """Send the first request; the answers lead on from there."""
@@ -62,6 +63,8 @@ def _fly(session: Sftp, files: deque[Callable[[], _File]], landed: Callable[[_Fi
                 flying.remove(file)
                 landed(file)
     except BaseException:
+        for file in flying:
+            file.aborted = True
         _clear(session, [file for file in flying if isinstance(file, _Sent)])
         raise
 
@@ -70,8 +73,6 @@ def _clear(session: Sftp, files: Sequence[_Sent]) -> None:
     """Remove the temporary files of what was broken off."""
     guard, session.guard = session.guard, _never
     session.deadline = Deadline.after(_CLEANUP)
-    for file in files:
-        file.aborted = True
     try:
         numbers = [session.request(sftp.REMOVE, strings(file.temporary)) for file in files]
         for number in numbers:
@@ -254,7 +255,7 @@ class _Received:
     def __init__(self, session: Sftp, number: int, path: str) -> None:
         self.number = number
         self.data = bytearray()
-        self.finished = False
+        self.finished = self.aborted = False
         self.error: Exception | None = None
         self._session = session
         self._path = path
@@ -269,11 +270,14 @@ class _Received:
         try:
             self._handle = strings(sftp.handle_of(sftp.checked(answer)))
         except SftpError as error:
-            self._fail(error)
+            self._end(error)
         else:
             self._read()
 
     def _read(self) -> None:
+        if self.aborted:
+            self._end()
+            return
         body = self._handle + struct.pack(">QI", len(self.data), self._session.chunk)
         self._session.request(sftp.READ, body, self._got)
 
@@ -281,17 +285,17 @@ class _Received:
         try:
             self.data += sftp.data_of(sftp.checked(answer))
         except SftpError as error:
-            if error.code != sftp.END:
-                self._fail(error)
-            self._session.request(sftp.CLOSE, self._handle, _drop)
-            self.finished = True
+            self._end(None if error.code == sftp.END else error)
             return
         if len(self.data) > _TOO_LONG:
-            self._fail(TransferError(f"{self._path}: it grows while it is read", path=self._path))
+            self._end(TransferError(f"{self._path}: it grows while it is read", path=self._path))
         else:
             self._read()
 
-    def _fail(self, error: Exception) -> None:
+    def _end(self, error: Exception | None = None) -> None:
+        """Close it, and say what was wrong, if anything was."""
+        if self._handle:
+            self._session.request(sftp.CLOSE, self._handle, _drop)
         if isinstance(error, SftpError):
             reason = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}.get(error.code, "failed")
             error = TransferError(f"{self._path}: {error}", path=self._path, reason=reason)

@@ -38,8 +38,8 @@ _MOMENT = 1.0
 
 _MOST_HOSTS = 10_000
 
-Group = tuple[str, object]
-"""A user and a credential."""
+Group = tuple[str, bytes | Secret]
+"""A user and a credential: the public key, or the password."""
 
 
 class OptimismError(UnreachableError):
@@ -76,6 +76,8 @@ class Starts:
         """Forget everything, the credentials above all."""
         with self._lock:
             self._proven.clear()
+            self._mishaps.clear()
+            self._hosts.clear()
 
 
 def group_of(user: str, keys: Sequence[SigningKey], password: Secret | None) -> Group | None:
@@ -83,7 +85,7 @@ def group_of(user: str, keys: Sequence[SigningKey], password: Secret | None) -> 
     if len(keys) == 1 and password is None:
         return user, keys[0].blob
     if not keys and password is not None:
-        return user, password.reveal()
+        return user, password
     return None
 
 

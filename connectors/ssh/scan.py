@@ -58,8 +58,7 @@ class _Viewer(SshConnector):
     """
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts, kind: str) -> None:
-        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
-        super().__init__(host, replace(options, host_key_algorithms=()), context, timeouts)
+        super().__init__(host, options, context, timeouts)
         self._kind = kind
         self.kind = ""
         self.blob = b""
@@ -92,7 +91,7 @@ class HostScan:
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
         self.host = host
-        # Which of its keys to ask for is what a scan chooses.
+        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
         options = replace(options, host_key_algorithms=())
         self._options = options
         self._context = context

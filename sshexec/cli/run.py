@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -134,7 +135,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     questions = terminal_questions(
         user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
     )
-    with Engine(
+    with contextlib.closing(questions) if questions else contextlib.nullcontext(), Engine(
         inventory,
         concurrency=options["forks"],
         processes=options["processes"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -395,6 +396,9 @@ def test_files_are_the_other_users_too(double: Double, tty: str, tmp_path: Path)
         connector.get(str(file), target, Deadline.after(20))
     assert (tmp_path / "back").read_bytes() == content
     assert len(double.answers) == 3
+    rest = io.BytesIO()
+    connector.get(str(file), rest, Deadline.after(20), offset=150_000)
+    assert rest.getvalue() == content[150_000:]
 
 
 def test_without_become_a_frame_is_what_it_was() -> None:
