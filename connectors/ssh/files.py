@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from sshexec.connectors.base import Deadline, Upload
+from sshexec.connectors.base import Upload
 from sshexec.connectors.catfiles import CatFiles
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.resume import (
     CantAskError,
     Execute,
@@ -297,11 +298,11 @@ class _Upload:
         """Remove the temporary file; return the space that the file system had left (None: unknown; -1: read-only)."""
         session = self._sftp
         session.deadline = Deadline.after(_CLEANUP)
-        guard, session.guard = session.guard, _never
+        guard, session.guard = session.guard, unguarded
         free: int | None = None
         try:
             if handle is not None:
-                session.request(sftp.CLOSE, strings(handle), _drop)
+                session.request(sftp.CLOSE, strings(handle), sftp.ignore)
             if session.has(b"statvfs@openssh.com"):
                 with contextlib.suppress(SftpError):
                     folder = os.path.dirname(self._name) or b"."
@@ -353,7 +354,7 @@ def _download(
         _read(session, handle, present.size, target, progress, offset)
     finally:
         with contextlib.suppress(SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
-            session.request(sftp.CLOSE, handle, _drop)
+            session.request(sftp.CLOSE, handle, sftp.ignore)
 
 
 def _read(
@@ -407,14 +408,6 @@ def _read(
             # A short answer before the end: the rest is asked for again.
             answers.clear()
             asked = written
-
-
-def _drop(answer: bytes) -> None:
-    """Take no notice of an answer."""
-
-
-def _never() -> None:
-    """Let nothing interrupt the removal of a temporary file."""
 
 
 def _error(path: str, reason: str) -> TransferError:

@@ -13,7 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sshexec.connectors.base import Deadline, Upload
+from sshexec.connectors.base import Upload
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.source import SMALL, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.keys import strings
@@ -71,7 +72,7 @@ def _fly(session: Sftp, files: deque[Callable[[], _File]], landed: Callable[[_Fi
 
 def _clear(session: Sftp, files: Sequence[_Sent]) -> None:
     """Remove the temporary files of what was broken off."""
-    guard, session.guard = session.guard, _never
+    guard, session.guard = session.guard, unguarded
     session.deadline = Deadline.after(_CLEANUP)
     try:
         numbers = [session.request(sftp.REMOVE, strings(file.temporary)) for file in files]
@@ -198,7 +199,7 @@ class _Sent:
             self._ask(sftp.EXTENDED, names, self._renamed)
         else:
             # Version 3 has no rename that replaces; the host takes one request after the other.
-            self._ask(sftp.REMOVE, strings(self._name), _drop)
+            self._ask(sftp.REMOVE, strings(self._name), sftp.ignore)
             self._ask(sftp.RENAME, strings(self.temporary, self._name), self._renamed)
 
     def _renamed(self, answer: bytes) -> None:
@@ -295,17 +296,9 @@ class _Received:
     def _end(self, error: Exception | None = None) -> None:
         """Close it, and say what was wrong, if anything was."""
         if self._handle:
-            self._session.request(sftp.CLOSE, self._handle, _drop)
+            self._session.request(sftp.CLOSE, self._handle, sftp.ignore)
         if isinstance(error, SftpError):
             reason = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}.get(error.code, "failed")
             error = TransferError(f"{self._path}: {error}", path=self._path, reason=reason)
         self.error = error
         self.finished = True
-
-
-def _drop(answer: bytes) -> None:
-    """Take no notice of an answer."""
-
-
-def _never() -> None:
-    """Let nothing interrupt the removal of temporary files."""

@@ -123,8 +123,7 @@ class Keyring:
                 if self._opens(known.label, options, answer.secret):
                     answer.accept()
         finally:
-            with answer:
-                pass
+            answer.release()
 
     def _opens(self, label: str, options: SshOptions, secret: Secret) -> bool:
         """Try a passphrase, and remember it if it is right."""

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CommandTimeoutError, ConnectTimeoutError, UnreachableError
@@ -178,7 +178,7 @@ class Start:
         What is under way is given a moment: a command that is being started can only be ended once it is there.
         """
         with contextlib.suppress(LinkDownError):
-            self._link.wait_until(lambda: self._login.answered is not None, Deadline.after(_MOMENT), _never)
+            self._link.wait_until(lambda: self._login.answered is not None, Deadline.after(_MOMENT), unguarded)
         return None if self._login.answered else self._login.answered is False
 
     def check(self) -> None:
@@ -203,7 +203,3 @@ class Start:
         elif not self._link.authenticated and self._link.said_all:
             # Its end came behind all that it had to say, and the login's success was not among it.
             raise OptimismError("the host closed the connection during the login")
-
-
-def _never() -> None:
-    """Let nothing interrupt the end of a command."""

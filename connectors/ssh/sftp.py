@@ -343,6 +343,10 @@ class Sftp:
         return self._channel
 
 
+def ignore(answer: bytes) -> None:
+    """Take no notice of an answer."""
+
+
 def checked(answer: bytes) -> memoryview:
     """Return an answer that is not an error.
 
