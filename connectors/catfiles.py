@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Deadline, Upload
-from sshexec.connectors.catmany import get_together, put_together
+from sshexec.connectors.bundles import get_together, put_all, put_together
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
-from sshexec.connectors.posix import quote
-from sshexec.connectors.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
+from sshexec.connectors.partial import CantAskError, Execute, PartialGoneError, arrived, chance_name, temporary_name
+from sshexec.connectors.posix import operand, with_arguments
 from sshexec.connectors.source import opened
-from sshexec.connectors.together import put_all
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
@@ -86,9 +84,8 @@ class CatFiles:
         Raises:
             PartialGoneError: another upload of the same content came in between.
         """
-        path = _no_option(path)
-        folder, base = os.path.split(path)
-        temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
+        path = operand(path)
+        temporary = os.fsdecode(chance_name(os.fsencode(path)))
         start = 0
         if content is not None:
             name = temporary_name(os.fsencode(path), content, private=True)
@@ -97,15 +94,15 @@ class CatFiles:
                 start = arrived(self._execute, name, file, deadline) or 0
             file.seek(start)
         bits = "" if mode is None else f"{mode & 0o7777:o}"
-        command = _command(_PUT, path, temporary, bits, str(start or ""))
+        command = with_arguments(_PUT, path, temporary, bits, str(start or ""))
         source = file if progress is None else _Counted(file, progress, start)
         self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
         try:
-            move = Command(_command(_MOVE, temporary, path, content or ""), verbatim=True)
+            move = Command(with_arguments(_MOVE, temporary, path, content or ""), verbatim=True)
             self._run(move, Output(4096), path, deadline)
         except BaseException:
             with contextlib.suppress(HostError):
-                remove = Command(_command(_REMOVE, temporary), verbatim=True)
+                remove = Command(with_arguments(_REMOVE, temporary), verbatim=True)
                 self._execute(remove, Output(4096), Deadline.after(_CLEANUP))
             raise
 
@@ -130,7 +127,7 @@ class CatFiles:
                     progress(read)
 
         # `tail` counts from 1.
-        command = Command(_command(_GET, _no_option(path), str(offset + 1) if offset else ""), verbatim=True)
+        command = Command(with_arguments(_GET, operand(path), str(offset + 1) if offset else ""), verbatim=True)
         self._run(command, Output(4096, tee=keep), path, deadline)
 
     def put_all(
@@ -194,16 +191,6 @@ class _Counted:
             self._read += len(data)
             self._progress(self._read)
         return data
-
-
-def _command(script: str, *arguments: str) -> str:
-    """Return the command line that runs a script in a POSIX shell, whatever the login shell is."""
-    return " ".join(["exec /bin/sh -c", *map(quote, (script, "sh", *arguments))])
-
-
-def _no_option(path: str) -> str:
-    """Return a path that no program takes for an option."""
-    return f"./{path}" if path.startswith("-") else path
 
 
 def _failure(path: str, rc: int, text: str) -> TransferError:

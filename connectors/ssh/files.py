@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
 from sshexec.connectors.base import Upload
+from sshexec.connectors.bundles import put_all
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.deadline import Deadline, unguarded
-from sshexec.connectors.resume import (
+from sshexec.connectors.partial import (
     CantAskError,
     Execute,
     PartialGoneError,
     PartialThereError,
     arrived,
+    chance_name,
     content_of,
     temporary_name,
 )
@@ -29,13 +30,11 @@ from sshexec.connectors.ssh.lanes import Lanes
 from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
-from sshexec.connectors.together import put_all
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
 
-_LONGEST_NAME = 180
 _REASONS = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}
 _WORDS = {
     "missing": "no such file or directory",
@@ -224,9 +223,7 @@ class _Upload:
         self._sftp = session
         self._path = path
         self._name = os.fsencode(path)
-        folder, base = os.path.split(self._name)
-        token = secrets.token_hex(6).encode()
-        self._temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
+        self._temporary = chance_name(self._name)
 
     def run(self, file: BinaryIO, mode: int | None, progress: Callable[[int], None] | None) -> None:
         session = self._sftp

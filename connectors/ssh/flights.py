@@ -7,7 +7,6 @@ file is renamed only once its whole content is known to be there.
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import Protocol
 
 from sshexec.connectors.base import Upload
 from sshexec.connectors.deadline import Deadline, unguarded
+from sshexec.connectors.partial import chance_name
 from sshexec.connectors.source import SMALL, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.keys import strings
@@ -27,7 +27,6 @@ _FILES = 64
 
 _BYTES = 2 * 2**20
 _CLEANUP = 3.0
-_LONGEST_NAME = 180
 _TOO_LONG = 4 * SMALL
 
 
@@ -125,9 +124,7 @@ class _Sent:
         self._session = session
         self._mode = upload.mode
         self._name = os.fsencode(upload.path)
-        folder, base = os.path.split(self._name)
-        token = secrets.token_hex(6).encode()
-        self.temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
+        self.temporary = chance_name(self._name)
         self._unanswered = 0
 
     def begin(self) -> None:
