@@ -12,9 +12,17 @@ from sshexec.connectors.base import Command, Deadline, Upload
 from sshexec.connectors.bundles import get_together, put_all, put_together
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
-from sshexec.connectors.partial import CantAskError, Execute, PartialGoneError, arrived, chance_name, temporary_name
+from sshexec.connectors.partial import (
+    CantAskError,
+    Execute,
+    PartialGoneError,
+    arrived,
+    chance_name,
+    content_of,
+    temporary_name,
+)
 from sshexec.connectors.posix import operand, with_arguments
-from sshexec.connectors.source import opened
+from sshexec.connectors.source import Source, opened
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
@@ -31,7 +39,7 @@ _CLEANUP = 3.0
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
-[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] && exit 22; exit 1; }
+[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] || [ -L "$t" ] || exit 1; exit 22; }
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
 # Without a mode to set, the umask decides, as for any new file.
 cat >>"$t" && { [ -e "$t" ] || exit 23; } && chmod -- "${m:-=rw}" "$t" && trap - EXIT
@@ -63,6 +71,29 @@ class CatFiles:
 
     def put(
         self,
+        source: Source,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
+    ) -> None:
+        """Write a file (see `Connector.put`)."""
+        with opened(source) as file:
+            content = content_of(source, file, sha1)
+            while True:
+                try:
+                    self.write(file, path, deadline, mode=mode, progress=progress, content=content)
+                    return
+                except PartialGoneError:
+                    if content is None:
+                        raise TransferError(f"{path}: its temporary file was removed", path=path) from None
+                content = None
+                file.seek(0)
+
+    def write(
+        self,
         file: BinaryIO,
         path: str,
         deadline: Deadline,
@@ -71,7 +102,7 @@ class CatFiles:
         progress: Callable[[int], None] | None = None,
         content: str | None = None,
     ) -> None:
-        """Write a file (see `Connector.put`).
+        """Write a file from one that is open.
 
         Args:
             file: what to send.
@@ -82,7 +113,7 @@ class CatFiles:
             content: SHA-1, where the upload shall be resumable; `file` can be sought in then.
 
         Raises:
-            PartialGoneError: another upload of the same content came in between.
+            PartialGoneError: another upload of the same content came in between, or the temporary file was removed.
         """
         path = operand(path)
         temporary = os.fsdecode(chance_name(os.fsencode(path)))
@@ -136,8 +167,7 @@ class CatFiles:
         """Write several files (see `Connector.put_all`)."""
 
         def put(upload: Upload, told: Callable[[int], None]) -> None:
-            with opened(upload.source) as file:
-                self.put(file, upload.path, deadline, mode=upload.mode, progress=told)
+            self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
 
         put_all(uploads, lambda small, sent: self.send(small, sent, deadline), put, progress)
 

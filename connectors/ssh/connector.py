@@ -11,14 +11,15 @@ from sshexec.connectors.base import Capability, Command, Completed, Connector, D
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
-from sshexec.connectors.source import Source, opened
+from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.approach import Approach
 from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
+from sshexec.connectors.ssh.hostkeys import OtherKindsError
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.knownhosts import known_name
 from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.questions import Questions
@@ -194,8 +195,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
             if self.become is not None:
-                with opened(source) as file:
-                    self._cat().put(file, path, deadline, mode=mode, progress=progress)
+                self._cat().put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
                 return
             self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 

@@ -80,7 +80,7 @@ class Files:
                 try:
                     with self._session(path, deadline) as session:
                         if session is None:
-                            self._fallback().put(file, path, deadline, mode=mode, progress=progress, content=content)
+                            self._fallback().write(file, path, deadline, mode=mode, progress=progress, content=content)
                         else:
                             _Upload(session, path, content, start).run(file, mode, progress)
                     return

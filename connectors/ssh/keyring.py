@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable
 
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.prompts import Answer, Prompts, Question
-from sshexec.connectors.ssh import certificates, keys
+from sshexec.connectors.ssh import keys, usercertificates
 from sshexec.connectors.ssh.agent import Agent, user_agent
-from sshexec.connectors.ssh.certificates import SUFFIX
 from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
+from sshexec.connectors.ssh.keytypes import SUFFIX
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError
 from sshexec.secret import Secret
@@ -29,7 +29,7 @@ class Keyring:
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
         self._keys: dict[tuple[object, ...], tuple[object, list[SigningKey] | OptionError]] = {}
-        self._certificates: dict[str, tuple[tuple[int, int], certificates.Certificate]] = {}
+        self._certificates: dict[str, tuple[tuple[int, int], usercertificates.Certificate]] = {}
         self._phrases: dict[str, str] = {}
         """Passphrases that a person gave, by what the key is known by."""
 
@@ -154,7 +154,7 @@ class Keyring:
                 found = agent.find(keys.public_part(file))
                 if not found:
                     raise
-            return self._certified(found, (), certificates.beside(file.removesuffix(".pub")))
+            return self._certified(found, (), usercertificates.beside(file.removesuffix(".pub")))
 
         return self._cached((file, passphrase, agent), keys.state(file), load)
 
@@ -215,7 +215,7 @@ class Keyring:
         return found
 
     def _certified(
-        self, found: list[SigningKey], files: Iterable[str], more: Iterable[certificates.Certificate] = ()
+        self, found: list[SigningKey], files: Iterable[str], more: Iterable[usercertificates.Certificate] = ()
     ) -> list[SigningKey]:
         """Return the keys, each behind itself with its certificates.
 
@@ -225,12 +225,12 @@ class Keyring:
         given = [*more, *filter(None, map(self._certificate, files))]
         offered: dict[bytes, SigningKey] = {}
         for key in found:
-            for certificate in certificates.matching(key.blob, given):
+            for certificate in usercertificates.matching(key.blob, given):
                 offered.setdefault(certificate.blob, key.certified(certificate))
             offered.setdefault(key.blob, key)
         return list(offered.values())
 
-    def _certificate(self, path: str) -> certificates.Certificate | None:
+    def _certificate(self, path: str) -> usercertificates.Certificate | None:
         try:
             found = os.stat(path)
         except OSError:
@@ -238,7 +238,7 @@ class Keyring:
         state = (found.st_mtime_ns, found.st_size)
         before, known = self._certificates.get(path, (None, None))
         if known is None or before != state:
-            known = certificates.read(path)
+            known = usercertificates.read(path)
             self._certificates[path] = (state, known)
         return known
 

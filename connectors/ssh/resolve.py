@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sshexec.connectors.ssh import algorithms, jumps
+from sshexec.connectors.ssh import algorithms, proxyjump
 from sshexec.connectors.ssh.arguments import Arguments, given
 from sshexec.connectors.ssh.config import SshConfig, load
 from sshexec.connectors.ssh.hostkeys import Policy
@@ -299,7 +299,7 @@ def _chain(
         OptionError: a hop is not written as it must be, or the way to it leads through itself.
     """
     try:
-        hops = jumps.read(text)
+        hops = proxyjump.read(text)
     except ValueError as error:
         raise proxy.wrong(str(error)) from None
     chain: tuple[Resolved, ...] = ()

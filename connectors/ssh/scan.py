@@ -11,10 +11,11 @@ from typing import Literal
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
-from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
+from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, is_pinned
+from sshexec.connectors.ssh.keytypes import HOST_KEY_ALGORITHMS, fingerprint
 from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
+from sshexec.connectors.ssh.transport import Link
 
 Standing = Literal["new", "known", "CHANGED", "REVOKED"]
 
