@@ -26,8 +26,13 @@ _FILES = 64
 """Files under way at once: as many as fit into the host's limit of open files with room to spare."""
 
 _BYTES = 2 * 2**20
+"""Bytes of them: a host takes no more of a session before it has answered."""
+
 _CLEANUP = 3.0
+"""Seconds for removing temporary files after a failure."""
+
 _TOO_LONG = 4 * SMALL
+"""Bytes of a file read into memory, which was small when it was looked at."""
 
 
 class _File(Protocol):

@@ -18,6 +18,8 @@ from sshexec.secret import Secret
 
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _INLINE = "ansible_private_key"
+_MOST_KEYS = 10_000
+"""Keys that are remembered before all are forgotten: an engine that lives for long may be given fresh ones each day."""
 
 
 class Keyring:
@@ -183,6 +185,8 @@ class Keyring:
                     known = load()
                 except OptionError as error:
                     known = error
+                if len(self._keys) >= _MOST_KEYS:
+                    self._keys.clear()
                 self._keys[name] = (state, known)
         if isinstance(known, LockedKeyError):
             raise LockedKeyError(known.message, label=known.label)
