@@ -162,6 +162,10 @@ class Broker(Prompts):
     def forgive(self) -> None:
         """A new run begins: what had no answer may be asked again, and what was right is tried on one host first."""
         with self._lock:
+            # A host that puts another text before each of its codes would have a group for each of them.
+            over = [key for key, group in self._groups.items() if self._over(group)]
+            for key in over:
+                del self._groups[key]
             for group in self._groups.values():
                 group.attempt, group.reason, group.wrong_on = 1, "", ""
                 if group.state == "failed":
@@ -276,6 +280,11 @@ class Broker(Prompts):
             # Servers that take a code once only: each of these hosts tries a fresh one, before anybody else does.
             group.forget_answer()
             self._advance(group)
+
+    def _over(self, group: _Group) -> bool:
+        """Return whether nothing of a code's group is worth being remembered."""
+        unused = group.canary is None and not group.waiting and group.state != "asked"
+        return group.question.kind == "code" and unused and (group.state in ("open", "failed") or self._stale(group))
 
     def _stale(self, group: _Group) -> bool:
         old = group.question.kind == "code" and time.monotonic() - group.at > self._code_window

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sshexec.connectors.base import Completed, Connector, Phase
 from sshexec.connectors.become import Become
-from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.prompts import Answer, Prompts, Question
+from sshexec.connectors.deadline import Deadline, unguarded
+from sshexec.connectors.prompts import PATIENCE, Answer, Prompts, Question
 from sshexec.errors import BecomeError
 from sshexec.secret import HIDDEN, Secret
 
 _ANSWERS = 3
 """How often a person is asked for one host where the answer proves wrong."""
-
-_PERSON = 600.0
-"""Seconds that a person has for an answer."""
 
 _NO_PROGRAM = (126, 127)
 _MISSING = re.compile(
@@ -76,10 +74,9 @@ class Escalation:
         """Whether the method is known to need a terminal."""
 
     @property
-    def _lonely(self) -> bool:
+    def lonely(self) -> bool:
         """Whether there is no password, and nobody to ask for one."""
-        asks = getattr(self.prompts, "available", type(self.prompts) is not Prompts)
-        return self.password is None and not asks
+        return self.password is None and not self.prompts.available
 
     def run(self, attempt: Attempt, guard: Callable[[], None]) -> Completed:
         """Run a command: without a terminal first, and with one where that fails before the command has begun.
@@ -95,7 +92,7 @@ class Escalation:
         asked = 0
         while True:
             # doas asks on a terminal only. sudo must not ask where nobody answers: that counts as a failed login.
-            quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self._lonely))
+            quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self.lonely))
             dialogue = Dialogue(self, guard, tty=tty, quiet=quiet)
             try:
                 return attempt(dialogue)
@@ -111,7 +108,7 @@ class Escalation:
 
     def killer(self) -> Dialogue:
         """Return the dialogue of a command that ends another one: it asks nobody."""
-        return Dialogue(self, _never, tty=self.tty, quiet=not self.tty and self.password is None, ask=False)
+        return Dialogue(self, unguarded, tty=self.tty, quiet=not self.tty and self.password is None, ask=False)
 
 
 class Dialogue:
@@ -199,16 +196,16 @@ class Dialogue:
         way, become = self._way, self._way.become
         text = f"{become.method} password of {way.login if become.method != 'su' else become.user}"
         question = Question("become", f"{become.method}:{become.user}:{way.login}", text, way.host)
-        before = Deadline.after(0).at or 0.0
-        self._answer = way.prompts.ask(question, Deadline.after(_PERSON), self._guard)
-        self.waited = (Deadline.after(0).at or 0.0) - before
+        before = time.monotonic()
+        self._answer = way.prompts.ask(question, Deadline.after(PATIENCE), self._guard)
+        self.waited = time.monotonic() - before
         self.limit = Deadline.after(way.limit)
         return self._answer.secret
 
     def excused(self, deadline: Deadline) -> Deadline:
         """Return a deadline without the time that a person took, which is not the host's fault; told once."""
         waited, self.waited = self.waited, 0.0
-        return deadline if deadline.at is None else Deadline(deadline.at + waited)
+        return deadline.later(waited)
 
     def _wrong(self) -> BecomeError:
         """Return the error for a password that is wrong; one that a person gave may be given again."""
@@ -233,7 +230,7 @@ class Dialogue:
                 return self._wrong()
         elif rc not in _NO_PROGRAM and not _FINAL.search(words):
             missing = _MISSING.search(words) is not None
-            if self._quiet and missing and self._way._lonely:
+            if self._quiet and missing and self._way.lonely:
                 return self._error(f"Missing {method} password")
             if not self.tty:
                 return AgainError(words, phase=Phase.AUTHENTICATING)
@@ -255,7 +252,7 @@ class Dialogue:
         """Let the next host try an answer that has no verdict."""
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.__exit__(None, None, None)
+            answer.release()
 
 
 def escalation(connector: Connector[Any, Any], become: Become, login: str, known: Escalation | None) -> Escalation:
@@ -270,7 +267,3 @@ def escalation(connector: Connector[Any, Any], become: Become, login: str, known
     if known is not None and (known.become is become or known.become == become):
         return known
     return Escalation(become, connector.host, login, connector.context.prompts, connector.timeouts.auth)
-
-
-def _never() -> None:
-    """Let nothing interrupt the end of a command."""

@@ -17,6 +17,9 @@ from sshexec.secret import Secret
 
 Kind = Literal["password", "passphrase", "code", "become"]
 
+PATIENCE = 900.0
+"""Seconds that a host waits for an answer at most; the limits of whoever asks the person end its waiting sooner."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -71,6 +74,10 @@ class Answer:
         """Say that the answer is wrong: nobody else tries it, and the question may be asked again."""
         self._say(False)
 
+    def release(self) -> None:
+        """Say nothing, unless it was said already: the next host of the group may try the answer."""
+        self._say(None)
+
     def _say(self, right: bool | None) -> None:
         verdict, self._verdict = self._verdict, None
         if verdict is not None:
@@ -82,7 +89,7 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._say(None)
+        self.release()
 
 
 class Prompts:

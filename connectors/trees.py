@@ -21,7 +21,7 @@ from typing import Any
 from sshexec.connectors.base import Command, Connector, Deadline, Upload
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import quote
+from sshexec.connectors.posix import all_or_nothing, operand, quote
 from sshexec.connectors.source import SMALL
 from sshexec.errors import HostError, TransferError
 
@@ -111,7 +111,7 @@ def put_tree(
     """
     members = list(_local(source))
     carried = Carried(left_out=[member.name for member in members if member.kind == "other"])
-    top = _no_option(path)
+    top = _top(path)
     founds = _prepare(connector, top, members, deadline)
     uploads, modes = [], []
     for member, found in founds:
@@ -169,7 +169,7 @@ def get_tree(
                 place.mkdir(mode=0o700)
     received = _Received(target, members, carried, times, progress)
     small = [member for member in received.wanted if member.size <= SMALL]
-    top = _no_option(path)
+    top = _top(path)
     for at in range(0, len(small), _BATCH):
         batch = small[at : at + _BATCH]
 
@@ -307,7 +307,7 @@ def _remote(connector: Connector[Any, Any], path: str, deadline: Deadline) -> It
         TransferError: it can't be listed, or a name in it leads out of it.
     """
     output = Output(2 * _LISTING)
-    command = Command(f"set -- {quote(_no_option(path))}\n{_LIST}", about=("list", path))
+    command = Command(f"set -- {quote(_top(path))}\n{_LIST}", about=("list", path))
     done = connector.execute(command, output, deadline)
     if done.rc or output.truncated:
         why = output.text("stderr").strip().splitlines()[-1:] or ["the listing is too long" if done.rc == 0 else ""]
@@ -377,9 +377,8 @@ def _shell(connector: Connector[Any, Any], path: str, script: str, deadline: Dea
         TransferError: it ended with another status than 0.
     """
     output = Output(_LISTING)
-    # A shell reads to the closing brace before it does anything: none of it where not all of it arrives.
-    whole = f"{{\n{script}\n}}\n".encode("utf-8", "surrogateescape")
-    done = connector.execute(Command("exec /bin/sh", stdin=whole, about=("tree", path)), output, deadline)
+    command = Command("exec /bin/sh", stdin=all_or_nothing(script), about=("tree", path))
+    done = connector.execute(command, output, deadline)
     if done.rc:
         said = output.text("stderr").strip().splitlines()[-1:] or [f"exit status {done.rc}"]
         raise TransferError(f"{path}: {said[0]}", path=path)
@@ -401,7 +400,6 @@ def _below(top: str, name: str) -> str:
     return f"{top}/{name}" if name else top
 
 
-def _no_option(path: str) -> str:
-    """Return a path that no program takes for an option."""
-    path = path.rstrip("/") or "/."
-    return f"./{path}" if path.startswith("-") else path
+def _top(path: str) -> str:
+    """Return a directory's path such that names can be put behind it."""
+    return operand(path.rstrip("/") or "/.")

@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.ssh.certificates import key_of
-from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
+from sshexec.connectors.ssh.keytypes import fingerprint
 from sshexec.connectors.ssh.severed import keep_from_children
+from sshexec.connectors.ssh.usercertificates import key_of
 
 _LIMIT = 20.0
 """Seconds that the agent may take for a signature (it may ask its user)."""

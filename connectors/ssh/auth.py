@@ -18,7 +18,7 @@ from paramiko.common import (
     MSG_USERAUTH_SUCCESS,
 )
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.ssh.channel import Packet
 from sshexec.connectors.ssh.conversation import Conversation, Inquiry
 from sshexec.connectors.ssh.keys import SigningKey, strings
@@ -63,9 +63,11 @@ class Login:
         self._conversation: Conversation | None = None
         self._prompts_answered = False
         self._password_refused = False
-        self._asked = ""
+        self._unanswered = ""
         self._questions: Questions | None = None
         self._offered: list[str] = []
+        self._deadline = Deadline()
+        self._guard: Callable[[], None] = unguarded
         self._handler_table: dict[int, Callable[[Any], None]] = {
             MSG_SERVICE_ACCEPT: self._service_accepted,
             MSG_USERAUTH_SUCCESS: self._succeeded,
@@ -109,7 +111,7 @@ class Login:
         if self._conversation is not None:
             self._inquiry = Inquiry.read(m)
         else:
-            self._asked = "the host wants the password changed"
+            self._unanswered = "the host wants the password changed"
             self._answered = False
         self._link.signal.set()
 
@@ -262,7 +264,7 @@ class Login:
                     return bool(self._answered) or self._partial
                 answers = self._from_person(functools.partial(talk.answers, inquiry))
                 if answers is None:
-                    self._asked = talk.unanswered
+                    self._unanswered = talk.unanswered
                     if self._questions is not None:
                         self._questions.undecided()
                     return False
@@ -331,7 +333,7 @@ class Login:
         notes = [offered]
         if self._advanced:
             notes.append("the host wants one more credential")
-        notes += filter(None, (self._asked, reason))
+        notes += filter(None, (self._unanswered, reason))
         if self._questions is not None:
             notes += self._questions.reasons
         return AuthenticationError(f"{self._user}@{self._where}: Permission denied{methods}. " + "; ".join(notes))

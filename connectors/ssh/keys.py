@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.ssh.certificates import SUFFIX, Certificate
-from sshexec.connectors.ssh.hostkeys import fingerprint
+from sshexec.connectors.ssh.keytypes import SUFFIX, fingerprint
+from sshexec.connectors.ssh.usercertificates import Certificate
 from sshexec.errors import OptionError
 
 Sign = Callable[[bytes, str, Deadline, Callable[[], None]], bytes]

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.prompts import Answer, Prompts, Question
+from sshexec.connectors.prompts import PATIENCE, Answer, Prompts, Question
 from sshexec.secret import Secret
-
-PATIENCE = 900.0
-"""Seconds that a host waits for an answer at most; the broker's own limits end its waiting sooner."""
 
 _LONGEST = 4096
 _ABOUT_CODES = re.compile(
@@ -166,7 +163,6 @@ class Questions:
         for answer in self._wrong.values():
             answer.reject()
         for answer in self._answers.values():
-            with answer:
-                pass
+            answer.release()
         self._wrong.clear()
         self._answers.clear()

@@ -66,8 +66,13 @@ class TerminalQuestions:
         """Ask nothing any more."""
         self._cancelled = True
 
+    def close(self) -> None:
+        """Ask nothing any more and put the terminal back: a question that nobody has answered in time still stands."""
+        self.cancel()
+        self.restore()
+
     def restore(self) -> None:
-        """Put the terminal back, from a signal handler, when the process is about to end."""
+        """Put the terminal back, from a signal handler too, when the process is about to end."""
         if self._attributes is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)

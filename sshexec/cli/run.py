@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -134,15 +135,18 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     questions = terminal_questions(
         user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
     )
-    with Engine(
-        inventory,
-        concurrency=options["forks"],
-        processes=options["processes"],
-        variables=variables,
-        timeouts=Timeouts(idle=options["idle_timeout"]),
-        keep=0,
-        ask=questions,
-    ) as engine:
+    with (
+        contextlib.closing(questions) if questions else contextlib.nullcontext(),
+        Engine(
+            inventory,
+            concurrency=options["forks"],
+            processes=options["processes"],
+            variables=variables,
+            timeouts=Timeouts(idle=options["idle_timeout"]),
+            keep=0,
+            ask=questions,
+        ) as engine,
+    ):
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = _report(options, stdout, names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import termios
 import time
@@ -92,6 +93,18 @@ def test_interrupting_a_question_stops_the_run_and_restores_the_terminal(codes: 
     terminal.until("CANCELLED")
     assert termios.tcgetattr(terminal.descriptor)[3] & termios.ECHO
     assert terminal.end() == 130
+
+
+def test_a_run_that_ends_before_a_question_is_answered_restores_the_terminal(codes: Sshd, inventory: Write) -> None:
+    terminal = Terminal("run", "all", "-i", inventory(codes.hosts(2)), "-a", "true", "-o", "--run-timeout", "3")
+    kept = os.dup(terminal.descriptor)
+    try:
+        terminal.until(": Code: ")
+        assert not termios.tcgetattr(kept)[3] & termios.ECHO
+        assert terminal.end() == 2, terminal.seen
+        assert termios.tcgetattr(kept)[3] & termios.ECHO
+    finally:
+        os.close(kept)
 
 
 def test_without_a_terminal_nobody_is_asked(codes: Sshd, inventory: Write) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output
-from sshexec.connectors.resume import SCATTERED
+from sshexec.connectors.partial import SCATTERED
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
