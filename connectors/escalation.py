@@ -192,6 +192,9 @@ class Dialogue:
             password = self._ask()
         if password is None:
             raise self._error(f"Missing {method} password")
+        if any(mark in password.reveal() for mark in "\0\r\n"):
+            # What stands behind it would be the command's input.
+            raise self._error(f"The {method} password that was answered holds a line break or NUL")
         self._given = password
         return password.reveal().encode("utf-8", "surrogateescape") + b"\n"
 
@@ -229,7 +232,8 @@ class Dialogue:
         method = self._way.become.method
         words = self._words(b"\n".join(said))
         if self._given is not None:
-            if _INCORRECT.search(words):
+            # In what was said itself: a short password may be part of any word of it.
+            if _INCORRECT.search(b"\n".join(said).decode("utf-8", "replace")):
                 return self._wrong()
         elif rc not in _NO_PROGRAM and not _FINAL.search(words):
             missing = _MISSING.search(words) is not None
@@ -245,7 +249,7 @@ class Dialogue:
     def _words(self, said: bytes) -> str:
         """Return the method's own words on one line, without prompt and password."""
         text = said.decode("utf-8", "replace").replace(self._token, "").replace(self._token.rstrip(), "")
-        if self._given is not None:
+        if self._given:
             text = text.replace(self._given.reveal(), HIDDEN)
         text = re.sub(r"(?s)(execute|run) '.*' as ", r"\1 the command as ", text)  # sudo quotes all of the frame
         lines = (line.strip() for line in re.split(r"[\r\n]+", text))

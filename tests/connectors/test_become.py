@@ -312,6 +312,26 @@ def test_a_person_who_never_knows_it_is_asked_three_times(double: Double) -> Non
     assert people.verdicts == [False] * 3
 
 
+@pytest.mark.parametrize("answer", ["", "a", "su"])
+def test_a_wrong_answer_is_known_as_such_however_short_it_is(double: Double, answer: str) -> None:
+    people = double.context.prompts = People(answer, "b", "c")
+    connector = double.open(None)
+    double.program.write_text(
+        "#!/bin/sh\nprintf 'Password: ' >&2; read x; echo 'su: Authentication failure' >&2; exit 1\n"
+    )
+    connector.become = Become("su", "root", str(double.program))
+    with pytest.raises(BecomeError, match=r"^Incorrect su password$"):
+        execute(connector, "true")
+    assert people.verdicts == [False] * 3
+
+
+def test_an_answer_of_several_lines_is_not_the_commands_input(double: Double) -> None:
+    people = double.context.prompts = People(f"{PASSWORD}\n")
+    with pytest.raises(BecomeError, match=r"^The sudo password that was answered holds a line break or NUL$"):
+        execute(double.open(None), "cat", b"in")
+    assert (double.answers, people.verdicts) == ([], [None])
+
+
 def test_nobody_answers(double: Double) -> None:
     people = double.context.prompts = People(None)
     with pytest.raises(BecomeError, match=r"^Missing sudo password$"):
