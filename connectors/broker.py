@@ -111,6 +111,8 @@ class Broker(Prompts):
         self._code_window = code_window
         self._lock = threading.Lock()
         self._groups: dict[tuple[str, str], _Group] = {}
+        self._denied: set[str] = set()
+        """Hosts that got no answer to some question in this run."""
         self._queue: deque[_Group] = deque()
         self._asker: object | None = None
         self._replies: deque[tuple[Ticket, Answer]] = deque()
@@ -162,6 +164,7 @@ class Broker(Prompts):
     def forgive(self) -> None:
         """A new run begins: what had no answer may be asked again, and what was right is tried on one host first."""
         with self._lock:
+            self._denied.clear()
             for group in self._groups.values():
                 group.attempt, group.reason, group.wrong_on = 1, "", ""
                 if group.state == "failed":
@@ -207,6 +210,10 @@ class Broker(Prompts):
             return
         group.unsettled += right is None
         if right is None and group.unsettled < _UNSETTLED:
+            return
+        if right is None and host in self._denied:
+            # Nobody said that it is wrong, so that it is not asked for again.
+            self._fail(group, f"nobody knows whether the answer is right: {host} asks more than was answered")
             return
         group.wrong_on = host
         group.forget_answer()
@@ -291,6 +298,8 @@ class Broker(Prompts):
 
     def _give(self, ticket: Ticket, answer: Answer) -> None:
         ticket.serial = ticket.group.serial
+        if answer.secret is None:
+            self._denied.add(ticket.question.host)
         self._replies.append((ticket, answer))
 
     def _deliver(self) -> None:
