@@ -340,8 +340,9 @@ class Broker(Prompts):
     def _answer_of(self, question: Question) -> Secret | None:
         try:
             answer: object = self._ask(question)
-        except Exception as error:  # noqa: BLE001 - the caller's own code
-            # Its text is not logged: it may hold the answer.
+        except BaseException as error:  # noqa: BLE001 - the caller's own code
+            # SystemExit and the like too: who waits must hear that there is no answer. The error's text is not logged:
+            # it may hold the answer.
             log.warning("nobody could be asked for %s: %s", question.kind, type(error).__name__)
             return None
         if answer is None or isinstance(answer, Secret):

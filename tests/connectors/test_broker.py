@@ -33,7 +33,7 @@ class Person:
         self.asked.append(question)
         assert self.ready.wait(20)
         answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -164,7 +164,7 @@ def test_a_password_is_not_asked_for_again_where_a_code_was_not_answered() -> No
     assert set(map(tuple, again.got.values())) == {("again",)}, "the next run asks again"
 
 
-@pytest.mark.parametrize("answer", [None, RuntimeError("canary-text"), 5])
+@pytest.mark.parametrize("answer", [None, RuntimeError("canary-text"), SystemExit("canary-text"), 5])
 def test_no_answer_is_told_to_all(answer: object, caplog: pytest.LogCaptureFixture) -> None:
     person = Person(answer)
     hosts = Hosts(Broker(person), NAMES, lambda name, answer: True).join()
