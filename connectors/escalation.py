@@ -93,17 +93,20 @@ class Escalation:
         """
         tty = self.tty
         asked = 0
+        wrong: Answer | None = None
         while True:
             # doas asks on a terminal only. sudo must not ask where nobody answers: that counts as a failed login.
             quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self._lonely))
-            dialogue = Dialogue(self, guard, tty=tty, quiet=quiet)
+            dialogue, wrong = Dialogue(self, guard, tty=tty, quiet=quiet, wrong=wrong), None
             try:
                 return attempt(dialogue)
             except AgainError as error:
-                if dialogue.rejected:
+                if dialogue.wrong is not None:
                     asked += 1
                     if asked == _ANSWERS:
                         raise BecomeError(error.message, phase=Phase.AUTHENTICATING) from None
+                    # It is rejected by the next question, so that this host tries the next answer, and no other one.
+                    wrong, dialogue.wrong = dialogue.wrong, None
                 else:
                     tty = True
             finally:
@@ -123,9 +126,19 @@ class Dialogue:
         tty: whether the attempt has a terminal.
         quiet: whether the method shall fail where it would ask.
         ask: whether a person may be asked.
+        wrong: a person's answer that proved wrong in the attempt before.
     """
 
-    def __init__(self, way: Escalation, guard: Callable[[], None], *, tty: bool, quiet: bool, ask: bool = True) -> None:
+    def __init__(
+        self,
+        way: Escalation,
+        guard: Callable[[], None],
+        *,
+        tty: bool,
+        quiet: bool,
+        ask: bool = True,
+        wrong: Answer | None = None,
+    ) -> None:
         self._way = way
         self._may_ask = ask
         self._guard = guard
@@ -141,8 +154,8 @@ class Dialogue:
         self.waited = 0.0
         """Seconds that a person took."""
         self.begun = False
-        self.rejected = False
-        """Whether a person's answer proved wrong."""
+        self.wrong = wrong
+        """A person's answer that proved wrong, until it is rejected."""
 
     @property
     def way(self) -> Escalation:
@@ -191,7 +204,8 @@ class Dialogue:
         if password is None and self._may_ask:
             password = self._ask()
         if password is None:
-            raise self._error(f"Missing {method} password")
+            reason = f" ({self._answer.reason})" if self._answer is not None and self._answer.reason else ""
+            raise self._error(f"Missing {method} password{reason}")
         if any(mark in password.reveal() for mark in "\0\r\n"):
             # What stands behind it would be the command's input.
             raise self._error(f"The {method} password that was answered holds a line break or NUL")
@@ -203,7 +217,8 @@ class Dialogue:
         text = f"{become.method} password of {way.login if become.method != 'su' else become.user}"
         question = Question("become", f"{become.method}:{become.user}:{way.login}", text, way.host)
         before = Deadline.after(0).at or 0.0
-        self._answer = way.prompts.ask(question, Deadline.after(_PERSON), self._guard)
+        wrong, self.wrong = self.wrong, None
+        self._answer = way.prompts.ask(question, Deadline.after(_PERSON), self._guard, instead_of=wrong)
         self.waited = (Deadline.after(0).at or 0.0) - before
         self.limit = Deadline.after(way.limit)
         return self._answer.secret
@@ -218,8 +233,7 @@ class Dialogue:
         message = f"Incorrect {self._way.become.method} password"
         if self._answer is None:
             return self._error(message)
-        self._answer.reject()
-        self.rejected = True
+        self.wrong, self._answer = self._answer, None
         return AgainError(message, phase=Phase.AUTHENTICATING)
 
     def refusal(self, rc: int, *said: bytes) -> BecomeError:
@@ -256,7 +270,10 @@ class Dialogue:
         return "; ".join(line for line in lines if line)[-_LONGEST_WORDS:]
 
     def close(self) -> None:
-        """Let the next host try an answer that has no verdict."""
+        """Reject an answer that was wrong, and let the next host try one that has no verdict."""
+        wrong, self.wrong = self.wrong, None
+        if wrong is not None:
+            wrong.reject()
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.__exit__(None, None, None)
