@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
-from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import quote
 from sshexec.connectors.source import RESUMABLE, Source
@@ -26,14 +25,16 @@ SCATTERED = 16 * 2**20
 """Bytes at the end of what has arrived that may have holes: a file may come over several sessions at once."""
 
 _LONGEST_NAME = 180
-_LOOK_AT_PARTIAL = f"""{LOOK}
-echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && wc -c <"$1" && sum "$1"
-"""
+_ORDERED = 4 * 2**20
+"""Bytes at its beginning that came over one session, in order."""
 
-
+# What is hashed is what was counted: somebody else may be writing to it.
 _BEGINNING = """
 head -c "$2" "$1" | { sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null
 """
+_LOOK_AT_PARTIAL = f"""
+echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && n=$(wc -c <"$1") && echo $n && set -- "$1" $n || exit
+{_BEGINNING}"""
 
 
 class PartialThereError(Exception):
@@ -110,11 +111,12 @@ def arrived(execute: Execute, temporary: bytes, file: BinaryIO, deadline: Deadli
         size = int(answer[0])
         if begins_with(file, size, answer[1]):
             return size
-        if size > SCATTERED:
+        ordered = max(size - SCATTERED, _ORDERED)
+        if size > ordered:
             beginning = Output(4096)
-            execute(_command(_BEGINNING, path, str(size - SCATTERED)), beginning, deadline)
-            if begins_with(file, size - SCATTERED, (beginning.text("stdout").split() or [""])[0]):
-                return size - SCATTERED
+            execute(_command(_BEGINNING, path, str(ordered)), beginning, deadline)
+            if begins_with(file, ordered, (beginning.text("stdout").split() or [""])[0]):
+                return ordered
         return 0 if execute(_command('rm -f -- "$1"', path), Output(4096), deadline).rc == 0 else None
     except ValueError:
         raise CantAskError from None
