@@ -21,6 +21,10 @@ PATIENCE = 900.0
 """Seconds that a host waits for an answer at most; the limits of whoever asks the person end its waiting sooner."""
 
 
+class NoAnswerError(Exception):
+    """Raised by what asks a person, in place of returning None, to say why there is no answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What somebody is to answer.
@@ -32,6 +36,7 @@ class Question:
         text: the question as a person sees it, one line.
         host: inventory name of the host that raised it first.
         echo: whether the answer may be shown while it is typed.
+        wanted: whether the host's own settings say that a person is asked (``sshexec_ask_password: yes``).
         attempt: 1 at first; more where that many answers less one have proved wrong, the last one on this host.
     """
 
@@ -40,6 +45,7 @@ class Question:
     text: str
     host: str
     echo: bool = False
+    wanted: bool = False
     attempt: int = 1
 
 

@@ -65,6 +65,13 @@ class Agent:
                     return []
             return self._keys
 
+    @property
+    def lacks(self) -> str:
+        """Say that it does not hold a key, or why nobody knows."""
+        if not self._path:
+            return "there is no agent that could hold its key (SSH_AUTH_SOCK is not set)"
+        return self.trouble or "the agent does not hold its key (ssh-add -l lists those that it does)"
+
     def find(self, blob: bytes | None) -> list[SigningKey]:
         """Return the key with this public part, if the agent holds it, behind its certificates there."""
         if not blob:

@@ -65,6 +65,7 @@ class Login:
         self._password_refused = False
         self._unanswered = ""
         self._questions: Questions | None = None
+        self._has_password = False
         self._offered: list[str] = []
         self._deadline = Deadline()
         self._guard: Callable[[], None] = unguarded
@@ -175,6 +176,7 @@ class Login:
             StaleLinkError: an answer is there, and the connection is not any more.
         """
         self._deadline, self._guard, self._questions = deadline, guard, questions
+        self._has_password = password is not None or (questions is not None and questions.wants_password)
         untried = list(keys)
         try:
             for _ in range(_STEPS):
@@ -330,11 +332,14 @@ class Login:
 
     def _refusal(self, reason: str) -> AuthenticationError:
         methods = f" ({','.join(self._methods)})" if self._methods else ""
-        offered = f"offered: {', '.join(self._offered)}" if self._offered else "there was no credential to offer"
-        notes = [offered]
+        reasons = self._questions.reasons if self._questions is not None else []
+        notes = [f"offered: {', '.join(self._offered)}"] if self._offered else []
+        if not notes and not reasons:
+            notes.append("there was no credential to offer")
+        if self._has_password and self._methods and not {"password", "keyboard-interactive"} & {*self._methods}:
+            notes.append("the host takes no password")
         if self._advanced:
             notes.append("the host wants one more credential")
         notes += filter(None, (self._unanswered, reason))
-        if self._questions is not None:
-            notes += self._questions.reasons
+        notes += reasons
         return AuthenticationError(f"{self._user}@{self._where}: Permission denied{methods}. " + "; ".join(notes))

@@ -358,7 +358,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self.options.credential_group,
             deadline,
             self._guard,
-            passwords=self.options.ask_password is not False,
+            passwords=self.options.ask_password,
         )
 
     def _log_in_later(self, link: Link, keys: Sequence[SigningKey]) -> bool:
@@ -400,10 +400,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
         except AuthenticationError as error:
-            trouble = self.context.keyring.agent_of(self.options).trouble
-            if keys or self.options.password is not None or not trouble:
+            if keys or self.options.password is not None:
                 raise
-            raise AuthenticationError(f"{error.message}; {trouble}") from None
+            raise AuthenticationError("; ".join((error.message, *self.context.keyring.unused(self.options)))) from None
         self._approach.logged_in()
         group = group_of(self.options.user, keys, password)
         if group is not None and self.options.optimistic:

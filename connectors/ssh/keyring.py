@@ -94,6 +94,23 @@ class Keyring:
                     passed_over = passed_over or error
         return found, passed_over
 
+    def unused(self, options: SshOptions) -> list[str]:
+        """Return why there is no key to offer, for the words of a refusal: which were looked at, and what is wrong."""
+        if not options.public_keys:
+            return ["ssh_config says that no keys are used (PubkeyAuthentication, PreferredAuthentications)"]
+        agent = self.agent_of(options)
+        reasons = [agent.trouble] if agent.trouble else []
+        secret = options.passphrase.reveal() if options.passphrase is not None else None
+        for file in options.key_files or map(os.path.expanduser, _DEFAULT_KEYS):
+            try:
+                self._load(file, secret, agent)
+            except OptionError as error:
+                if options.key_files or os.path.exists(file):
+                    reasons.append(error.message)
+        if not reasons and not options.ask_password:
+            reasons.append("neither an agent nor ~/.ssh holds a key: give ansible_private_key_file or a password")
+        return reasons
+
     def unlock(
         self, options: SshOptions, prompts: Prompts, host: str, deadline: Deadline, guard: Callable[[], None]
     ) -> list[SigningKey]:
@@ -119,6 +136,7 @@ class Keyring:
                 question = Question("passphrase", known.label, f"Passphrase of {known.label}", host)
                 answer = prompts.ask(question, deadline, guard, instead_of=answer)
                 if answer.secret is None:
+                    guard()  # a run that is cancelled has no answer either
                     if options.key_files or options.private_key is not None:
                         raise OptionError("; ".join(filter(None, (known.message, answer.reason))))
                     return self.signing_keys(options)
@@ -154,6 +172,8 @@ class Keyring:
                 found = [keys.load(file, passphrase)]
             except OptionError:
                 found = agent.find(keys.public_part(file))
+                if not found and file.endswith(".pub"):
+                    raise OptionError(f"{file}: {agent.lacks}") from None
                 if not found:
                     raise
             return self._certified(found, (), usercertificates.beside(file.removesuffix(".pub")))

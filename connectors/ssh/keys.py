@@ -116,9 +116,12 @@ def load(path: str, passphrase: str | None = None) -> SigningKey:
         OptionError: the file is missing, unreadable, no private key, or needs another passphrase.
     """
     try:
-        data = keyfiles.read(path, _LONGEST)
+        data, mode = keyfiles.read(path, _LONGEST), keyfiles.open_to_others(path)
     except OSError as error:
         raise OptionError(f"private key file {path}: {error.strerror or error}") from None
+    if mode is not None and b"PRIVATE KEY" in data:
+        # As OpenSSH (sshkey_perm_ok): who can read it has it.
+        raise OptionError(f"private key file {path}: others may read it (mode {mode:04o}): chmod 600 it")
     return _key(path, f"private key file {path}", data, passphrase)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import ask_password
-from sshexec.connectors.prompts import Question
+from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
 
 if TYPE_CHECKING:
@@ -44,9 +44,9 @@ class TerminalQuestions:
         """Answer a question; see `sshexec.connectors.broker.Ask`."""
         kind = question.kind
         if kind in ("password", "become"):
-            if kind not in self._given:
-                return None  # -k or -K was not given
-            if (kind, question.group) not in self._used:
+            if kind not in self._given and not question.wanted:
+                raise NoAnswerError(f"{'-k' if kind == 'password' else '-K'} asks for it")
+            if kind in self._given and (kind, question.group) not in self._used:
                 self._used.add((kind, question.group))
                 first = self._given[kind]
                 # As Ansible has it: just Enter for the BECOME password means the SSH password.
@@ -88,7 +88,8 @@ class TerminalQuestions:
             if not question.echo:
                 asking.enter_context(self._without_echo())
             if question.attempt > 1:
-                self._print(f"{harmless(question.host)}: that was wrong, please try again\n")
+                where = "" if question.kind == "passphrase" else f"{harmless(question.host)}: "
+                self._print(f"{where}that was wrong, please try again\n")
             host = f"{question.host}: " if question.kind == "code" else ""
             self._print(f"{harmless(host + question.text.rstrip(': '))}: ")
             return self._read()

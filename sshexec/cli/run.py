@@ -216,9 +216,10 @@ def _arguments(text: str | None) -> str | dict[str, Any] | None:
 
 def _variables(options: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that the command line sets; ``-e`` wins over the options."""
-    given = connection_variables(options) | {"sshexec_ask_password": bool(options["ask_pass"])}
+    given = connection_variables(options)
     # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
+        given["sshexec_ask_password"] = True
         given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]

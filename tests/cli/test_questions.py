@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from sshexec.cli.questions import TerminalQuestions
-from sshexec.connectors.prompts import Question
+from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
 from tests.cli.command import Terminal, sshexec
 from tests.pam import asking_sshd, failures
@@ -66,8 +66,27 @@ def test_a_mistyped_password_is_asked_for_again(passwords: Sshd, inventory: Writ
 def test_a_password_is_asked_for_with_k_only(passwords: Sshd, inventory: Write) -> None:
     terminal = Terminal("run", "all", "-i", inventory(without_keys(passwords, 2)), "-a", "true", "-o")
     assert terminal.end() == 4
-    assert "password of" not in terminal.seen
+    assert "SSH password of root: \r\n" not in terminal.seen
+    assert "SSH password of root: -k asks for it" in terminal.seen
     assert "Permission denied" in terminal.seen
+
+
+def test_a_host_that_wants_its_password_asked_for_needs_no_k(passwords: Sshd, inventory: Write) -> None:
+    hosts = without_keys(passwords, 2)
+    terminal = Terminal("run", "all", "-i", inventory(hosts), "-a", "true", "-o", "-e", "sshexec_ask_password=yes")
+    terminal.until("SSH password of root: ")
+    terminal.type("wrong\n")
+    terminal.until("please try again")
+    terminal.type("\x04")
+    assert terminal.end() == 4
+
+
+def test_a_password_that_a_host_takes_none_of_is_told(sshd: Sshd, inventory: Write) -> None:
+    terminal = Terminal("run", "all", "-i", inventory(without_keys(sshd, 1)), "-a", "true", "-o", "-k")
+    terminal.until("SSH password: ")
+    terminal.type("any\n")
+    assert terminal.end() == 4
+    assert "no credential to offer; the host takes no password" in terminal.seen
 
 
 def test_a_code_is_asked_for_once_and_nothing_is_drawn_meanwhile(codes: Sshd, inventory: Write) -> None:
@@ -160,5 +179,7 @@ def test_the_become_password_is_the_ssh_password_where_it_is_left_empty() -> Non
     assert ask(question("become")) == Secret("own")
     assert ask(question("password")) == Secret("login")
     ask = TerminalQuestions(-1, {})
-    assert ask(question("become")) is None
-    assert ask(question("password")) is None
+    with pytest.raises(NoAnswerError, match="-K asks for it"):
+        ask(question("become"))
+    with pytest.raises(NoAnswerError, match="-k asks for it"):
+        ask(question("password"))
