@@ -111,6 +111,8 @@ class Broker(Prompts):
         self._code_window = code_window
         self._lock = threading.Lock()
         self._groups: dict[tuple[str, str], _Group] = {}
+        self._denied: set[str] = set()
+        """Hosts that got no answer to some question in this run."""
         self._queue: deque[_Group] = deque()
         self._asker: object | None = None
         self._replies: deque[tuple[Ticket, Answer]] = deque()
@@ -166,6 +168,7 @@ class Broker(Prompts):
             over = [key for key, group in self._groups.items() if self._over(group)]
             for key in over:
                 del self._groups[key]
+            self._denied.clear()
             for group in self._groups.values():
                 group.attempt, group.reason, group.wrong_on = 1, "", ""
                 if group.state == "failed":
@@ -211,6 +214,10 @@ class Broker(Prompts):
             return
         group.unsettled += right is None
         if right is None and group.unsettled < _UNSETTLED:
+            return
+        if right is None and host in self._denied:
+            # Nobody said that it is wrong, so that it is not asked for again.
+            self._fail(group, f"nobody knows whether the answer is right: {host} asks more than was answered")
             return
         group.wrong_on = host
         group.forget_answer()
@@ -300,6 +307,8 @@ class Broker(Prompts):
 
     def _give(self, ticket: Ticket, answer: Answer) -> None:
         ticket.serial = ticket.group.serial
+        if answer.secret is None:
+            self._denied.add(ticket.question.host)
         self._replies.append((ticket, answer))
 
     def _deliver(self) -> None:
@@ -340,8 +349,9 @@ class Broker(Prompts):
     def _answer_of(self, question: Question) -> Secret | None:
         try:
             answer: object = self._ask(question)
-        except Exception as error:  # noqa: BLE001 - the caller's own code
-            # Its text is not logged: it may hold the answer.
+        except BaseException as error:  # noqa: BLE001 - the caller's own code
+            # SystemExit and the like too: who waits must hear that there is no answer. The error's text is not logged:
+            # it may hold the answer.
             log.warning("nobody could be asked for %s: %s", question.kind, type(error).__name__)
             return None
         if answer is None or isinstance(answer, Secret):

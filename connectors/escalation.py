@@ -90,17 +90,20 @@ class Escalation:
         """
         tty = self.tty
         asked = 0
+        wrong: Answer | None = None
         while True:
             # doas asks on a terminal only. sudo must not ask where nobody answers: that counts as a failed login.
             quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self.lonely))
-            dialogue = Dialogue(self, guard, tty=tty, quiet=quiet)
+            dialogue, wrong = Dialogue(self, guard, tty=tty, quiet=quiet, wrong=wrong), None
             try:
                 return attempt(dialogue)
             except AgainError as error:
-                if dialogue.rejected:
+                if dialogue.wrong is not None:
                     asked += 1
                     if asked == _ANSWERS:
                         raise BecomeError(error.message, phase=Phase.AUTHENTICATING) from None
+                    # It is rejected by the next question, so that this host tries the next answer, and no other one.
+                    wrong, dialogue.wrong = dialogue.wrong, None
                 else:
                     tty = True
             finally:
@@ -120,9 +123,19 @@ class Dialogue:
         tty: whether the attempt has a terminal.
         quiet: whether the method shall fail where it would ask.
         ask: whether a person may be asked.
+        wrong: a person's answer that proved wrong in the attempt before.
     """
 
-    def __init__(self, way: Escalation, guard: Callable[[], None], *, tty: bool, quiet: bool, ask: bool = True) -> None:
+    def __init__(
+        self,
+        way: Escalation,
+        guard: Callable[[], None],
+        *,
+        tty: bool,
+        quiet: bool,
+        ask: bool = True,
+        wrong: Answer | None = None,
+    ) -> None:
         self._way = way
         self._may_ask = ask
         self._guard = guard
@@ -138,8 +151,8 @@ class Dialogue:
         self.waited = 0.0
         """Seconds that a person took."""
         self.begun = False
-        self.rejected = False
-        """Whether a person's answer proved wrong."""
+        self.wrong = wrong
+        """A person's answer that proved wrong, until it is rejected."""
 
     @property
     def way(self) -> Escalation:
@@ -188,7 +201,11 @@ class Dialogue:
         if password is None and self._may_ask:
             password = self._ask()
         if password is None:
-            raise self._error(f"Missing {method} password")
+            reason = f" ({self._answer.reason})" if self._answer is not None and self._answer.reason else ""
+            raise self._error(f"Missing {method} password{reason}")
+        if any(mark in password.reveal() for mark in "\0\r\n"):
+            # What stands behind it would be the command's input.
+            raise self._error(f"The {method} password that was answered holds a line break or NUL")
         self._given = password
         return password.reveal().encode("utf-8", "surrogateescape") + b"\n"
 
@@ -197,7 +214,8 @@ class Dialogue:
         text = f"{become.method} password of {way.login if become.method != 'su' else become.user}"
         question = Question("become", f"{become.method}:{become.user}:{way.login}", text, way.host)
         before = time.monotonic()
-        self._answer = way.prompts.ask(question, Deadline.after(PATIENCE), self._guard)
+        wrong, self.wrong = self.wrong, None
+        self._answer = way.prompts.ask(question, Deadline.after(PATIENCE), self._guard, instead_of=wrong)
         self.waited = time.monotonic() - before
         self.limit = Deadline.after(way.limit)
         return self._answer.secret
@@ -212,8 +230,7 @@ class Dialogue:
         message = f"Incorrect {self._way.become.method} password"
         if self._answer is None:
             return self._error(message)
-        self._answer.reject()
-        self.rejected = True
+        self.wrong, self._answer = self._answer, None
         return AgainError(message, phase=Phase.AUTHENTICATING)
 
     def refusal(self, rc: int, *said: bytes) -> BecomeError:
@@ -226,7 +243,8 @@ class Dialogue:
         method = self._way.become.method
         words = self._words(b"\n".join(said))
         if self._given is not None:
-            if _INCORRECT.search(words):
+            # In what was said itself: a short password may be part of any word of it.
+            if _INCORRECT.search(b"\n".join(said).decode("utf-8", "replace")):
                 return self._wrong()
         elif rc not in _NO_PROGRAM and not _FINAL.search(words):
             missing = _MISSING.search(words) is not None
@@ -242,14 +260,17 @@ class Dialogue:
     def _words(self, said: bytes) -> str:
         """Return the method's own words on one line, without prompt and password."""
         text = said.decode("utf-8", "replace").replace(self._token, "").replace(self._token.rstrip(), "")
-        if self._given is not None:
+        if self._given:
             text = text.replace(self._given.reveal(), HIDDEN)
         text = re.sub(r"(?s)(execute|run) '.*' as ", r"\1 the command as ", text)  # sudo quotes all of the frame
         lines = (line.strip() for line in re.split(r"[\r\n]+", text))
         return "; ".join(line for line in lines if line)[-_LONGEST_WORDS:]
 
     def close(self) -> None:
-        """Let the next host try an answer that has no verdict."""
+        """Reject an answer that was wrong, and let the next host try one that has no verdict."""
+        wrong, self.wrong = self.wrong, None
+        if wrong is not None:
+            wrong.reject()
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.release()

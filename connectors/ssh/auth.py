@@ -183,10 +183,11 @@ class Login:
                 if self._answered:
                     return
         except LinkDownError:
-            # A host that ends the connection with a word for it has refused what it was sent last.
+            # A host that ends the connection with a word for it has refused what it was sent last; one that is cut off
+            # by its jump host has not.
             if self._link.farewell and questions is not None and questions.wrong() and questions.renew():
                 raise StaleLinkError from None
-            if self._link.farewell or self._offered:
+            if self._link.farewell or (self._offered and not self._link.trouble()):
                 raise self._refusal(self._link.why()) from None
             raise
         raise self._refusal("")

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.ssh import keyfiles
 from sshexec.connectors.ssh.keytypes import SUFFIX, fingerprint
 from sshexec.connectors.ssh.usercertificates import Certificate
 from sshexec.errors import OptionError
@@ -115,8 +116,7 @@ def load(path: str, passphrase: str | None = None) -> SigningKey:
         OptionError: the file is missing, unreadable, no private key, or needs another passphrase.
     """
     try:
-        with open(path, "rb") as file:
-            data = file.read(_LONGEST)
+        data = keyfiles.read(path, _LONGEST)
     except OSError as error:
         raise OptionError(f"private key file {path}: {error.strerror or error}") from None
     return _key(path, f"private key file {path}", data, passphrase)
@@ -164,8 +164,7 @@ def public_part(path: str) -> bytes | None:
     """
     for name in (path, f"{path}.pub"):
         try:
-            with open(name, "rb") as file:
-                data = file.read(_LONGEST)
+            data = keyfiles.read(name, _LONGEST)
         except OSError:
             continue
         blob = openssh_public(data) if b"PRIVATE KEY" in data else _public_line(data)

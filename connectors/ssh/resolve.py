@@ -44,6 +44,9 @@ _KEYS_ALLOWED: dict[str, Callable[[Any], bool]] = {
 
 _MOST_CHAINS = 1000
 
+_MOST_HOPS = 32
+"""Jump hosts on the way to one host; each costs a look into ssh_config and a connection through all before it."""
+
 
 class Inherited(NamedTuple):
     """What a jump host takes over from the variables of its destination, where ssh_config says nothing for it.
@@ -311,7 +314,9 @@ def _chain(
         resolved = Resolved(_hop_values(query, inherited), query, name=str(hop))
         own = query.found.get("proxy")
         if any(_identity(other.values) == _identity(resolved.values) for other in behind):
-            raise proxy.wrong(f"jump host loop: {_way([*reversed(behind), resolved], '')}")
+            raise proxy.wrong(f"jump host loop: {_way([resolved, *reversed(behind)], '')}")
+        if len(hops) + len(behind) > _MOST_HOPS:
+            raise proxy.wrong(f"the way leads over more than {_MOST_HOPS} jump hosts")
         if number == 0 and own is not None and own.value is not None:
             names = query.names(resolved.values["address"])
             try:

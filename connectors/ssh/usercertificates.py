@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sshexec.connectors.ssh import keyfiles
 from sshexec.connectors.ssh.keytypes import SUFFIX
 from sshexec.errors import OptionError
 
@@ -49,12 +50,11 @@ def read(path: str) -> Certificate:
         OptionError: it is missing, unreadable, or no certificate.
     """
     try:
-        with open(path, "rb") as file:
-            kind, encoded = file.read(_LONGEST).split()[:2]
+        kind, encoded = keyfiles.read(path, _LONGEST).split()[:2]
         blob = base64.b64decode(encoded, validate=True)
         name = kind.decode("ascii")
     except (OSError, ValueError) as error:
-        what = error.strerror if isinstance(error, OSError) else "it holds no certificate"
+        what = error.strerror or error if isinstance(error, OSError) else "it holds no certificate"
         raise OptionError(f"certificate file {path} is unreadable: {what}") from None
     key = key_of(name, blob)
     if key is None:

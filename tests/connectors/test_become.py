@@ -8,7 +8,9 @@ import os
 import re
 import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ import pytest
 from sshexec import Engine, Host, Inventory, Secret
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Timeouts
 from sshexec.connectors.become import Become, BecomeKeywords
+from sshexec.connectors.broker import Broker
 from sshexec.connectors.escalation import Dialogue, Escalation
 from sshexec.connectors.fake import FakeConnector, FakeOptions
 from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
@@ -64,7 +67,11 @@ class People(Prompts):
         self.questions: list[Question] = []
         self.verdicts: list[bool | None] = []
 
-    def ask(self, question: Question, deadline: Deadline, guard: Callable[[], None]) -> Answer:
+    def ask(
+        self, question: Question, deadline: Deadline, guard: Callable[[], None], *, instead_of: Answer | None = None
+    ) -> Answer:
+        if instead_of is not None:
+            instead_of.reject()
         self.questions.append(question)
         answer = self.answers.pop(0)
         return Answer(None if answer is None else Secret(answer), self.verdicts.append)
@@ -81,11 +88,13 @@ class Double:
         self.context = LocalContext()
         self.connector: LocalConnector | None = None
 
-    def open(self, password: str | None = PASSWORD, timeouts: Timeouts | None = None, **says: str) -> LocalConnector:
+    def open(
+        self, password: str | None = PASSWORD, timeouts: Timeouts | None = None, host: str = "web1", **says: str
+    ) -> LocalConnector:
         says = {"WANTED": PASSWORD, "HEARD": str(self.heard), **SUDO, **says}
         words = " ".join(["env", *(quote(f"{name}={value}") for name, value in says.items()), str(self.program)])
         options = LocalOptions.from_vars({})
-        self.connector = LocalConnector("web1", options, self.context, timeouts or Timeouts())
+        self.connector = LocalConnector(host, options, self.context, timeouts or Timeouts())
         variables = {"ansible_become": True, "ansible_become_exe": words, "ansible_become_pass": password}
         self.connector.become = Become.from_vars(variables)
         self.connector.open(Deadline.after(10))
@@ -315,6 +324,56 @@ def test_a_person_who_never_knows_it_is_asked_three_times(double: Double) -> Non
     assert people.verdicts == [False] * 3
 
 
+@pytest.mark.parametrize("answer", ["", "a", "su"])
+def test_a_wrong_answer_is_known_as_such_however_short_it_is(double: Double, answer: str) -> None:
+    people = double.context.prompts = People(answer, "b", "c")
+    connector = double.open(None)
+    double.program.write_text(
+        "#!/bin/sh\nprintf 'Password: ' >&2; read x; echo 'su: Authentication failure' >&2; exit 1\n"
+    )
+    connector.become = Become("su", "root", str(double.program))
+    with pytest.raises(BecomeError, match=r"^Incorrect su password$"):
+        execute(connector, "true")
+    assert people.verdicts == [False] * 3
+
+
+@pytest.mark.parametrize("answers", [["typo", PASSWORD], ["a", "b", "c"]])
+def test_a_host_that_tried_a_wrong_answer_tries_the_next_one_too(double: Double, answers: list[str]) -> None:
+    asked: list[Question] = []
+    left = answers.copy()
+    hosts = {host: double.open(None, host=host) for host in ("web1", "web2", "web3")}
+
+    def person(question: Question) -> str:
+        asked.append(question)
+        while sum(len(group.waiting) for group in broker._groups.values()) < len(hosts):
+            time.sleep(0.01)
+        return left.pop(0)
+
+    broker = double.context.prompts = Broker(person)
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        runs = {host: pool.submit(execute, connector, "true") for host, connector in hosts.items()}
+        errors = {host: run.exception(20) for host, run in runs.items()}
+    first = asked[0].host
+    assert [(question.host, question.attempt) for question in asked] == [(first, n + 1) for n in range(len(answers))]
+    if PASSWORD in answers:
+        assert set(errors.values()) == {None}
+        assert sorted(double.answers) == sorted(["typo", *[PASSWORD] * 3])
+    else:
+        assert double.answers == answers
+        assert str(errors.pop(first)) == "Incorrect sudo password"
+        why = f"the answer was wrong on {first} and was not tried here"
+        assert {str(error) for error in errors.values()} == {f"Missing sudo password ({asked[0].text}: {why})"}
+    for connector in hosts.values():
+        connector.close()
+
+
+def test_an_answer_of_several_lines_is_not_the_commands_input(double: Double) -> None:
+    people = double.context.prompts = People(f"{PASSWORD}\n")
+    with pytest.raises(BecomeError, match=r"^The sudo password that was answered holds a line break or NUL$"):
+        execute(double.open(None), "cat", b"in")
+    assert (double.answers, people.verdicts) == ([], [None])
+
+
 def test_nobody_answers(double: Double) -> None:
     people = double.context.prompts = People(None)
     with pytest.raises(BecomeError, match=r"^Missing sudo password$"):
@@ -335,9 +394,11 @@ def test_an_answer_that_was_neither_right_nor_wrong_is_left_to_the_next_host(dou
 
 def test_the_time_a_person_takes_is_not_the_hosts(double: Double) -> None:
     class Slow(People):
-        def ask(self, question: Question, deadline: Deadline, guard: Callable[[], None]) -> Answer:
+        def ask(
+            self, question: Question, deadline: Deadline, guard: Callable[[], None], *, instead_of: Answer | None = None
+        ) -> Answer:
             subprocess.run(["sleep", "1.2"], check=True)
-            return super().ask(question, deadline, guard)
+            return super().ask(question, deadline, guard, instead_of=instead_of)
 
     double.context.prompts = Slow(PASSWORD)
     connector = double.open(None, Timeouts(idle=1))

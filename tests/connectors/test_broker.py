@@ -33,7 +33,7 @@ class Person:
         self.asked.append(question)
         assert self.ready.wait(20)
         answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
@@ -145,7 +145,26 @@ def test_who_breaks_off_hands_the_answer_on_but_not_for_ever() -> None:
     assert len(person.asked) == 2
 
 
-@pytest.mark.parametrize("answer", [None, RuntimeError("canary-text"), 5])
+def test_a_password_is_not_asked_for_again_where_a_code_was_not_answered() -> None:
+    person = Person("right", None, "again", "123456")
+    broker = Broker(person)
+
+    def judge(name: str, answer: Answer) -> bool | None:
+        with ask(broker, name, "code") as code:
+            code.accept()
+        return None if code.secret is None else True
+
+    hosts = Hosts(broker, NAMES, judge).join()
+    assert [(question.kind, question.attempt) for question in person.asked] == [("password", 1), ("code", 1)]
+    tried = [name for name, got in hosts.got.items() if got == ["right"]]
+    assert len(tried) == 3
+    assert "nobody knows whether the answer is right" in hosts.reasons[(set(NAMES) - set(tried)).pop()]
+    broker.forgive()
+    again = Hosts(broker, NAMES, judge).join()
+    assert set(map(tuple, again.got.values())) == {("again",)}, "the next run asks again"
+
+
+@pytest.mark.parametrize("answer", [None, RuntimeError("canary-text"), SystemExit("canary-text"), 5])
 def test_no_answer_is_told_to_all(answer: object, caplog: pytest.LogCaptureFixture) -> None:
     person = Person(answer)
     hosts = Hosts(Broker(person), NAMES, lambda name, answer: True).join()

@@ -530,6 +530,35 @@ def test_a_hop_that_dies_ends_its_hosts_and_is_opened_again(context: SshContext,
         bastion.stop()
 
 
+def test_a_hop_that_dies_during_a_login_is_no_refusal(context: SshContext, tmp_path: Path) -> None:
+    bastion = Sshd(tmp_path / "b", STOCK).start()
+    slow = Sshd(
+        tmp_path / "s",
+        f"AuthorizedKeysFile none\nAuthorizedKeysCommand /bin/sleep 60\nAuthorizedKeysCommandUser {bastion.user}",
+    ).start()
+
+    def checks_the_key() -> bool:
+        return any(Path(f"/proc/{pid}/comm").read_text() == "sleep\n" for pid in sessions(slow))
+
+    try:
+        one = connector(context, slow, "127.0.3.1", options(bastion, "127.0.9.1"))
+        with ThreadPoolExecutor(1) as pool:
+            opened = pool.submit(one.open, Deadline.after(50))
+            settle(checks_the_key)
+            for pid in sessions(bastion):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            error = opened.exception(20)
+        assert type(error) is ConnectionLostError
+        assert f"jump host 127.0.9.1:{bastion.port}: " in str(error)
+    finally:
+        for pid in sessions(slow):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        bastion.stop()
+        slow.stop()
+
+
 @contextlib.contextmanager
 def frozen(server: Sshd) -> Iterator[None]:
     """Freeze the connections of a server."""

@@ -115,6 +115,36 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Sshd, 
     server.stop()
 
 
+@pytest.mark.parametrize("text", ["ansible_private_key_file", "CertificateFile"])
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(sshd: Sshd, tmp_path: Path, text: str) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    if text == "CertificateFile":
+        options = dataclasses.replace(options_of(sshd, sshd.key), certificate_files=(str(pipe),))
+    else:
+        options = options_of(sshd, pipe)
+    # What waited for a writer would wait in a system call, whatever the deadline.
+    rescue = threading.Timer(20, lambda: os.close(os.open(pipe, os.O_RDWR)))
+    rescue.start()
+    try:
+        with pytest.raises((OptionError, AuthenticationError), match=r"holds no (private key|certificate)"):
+            enter(options)
+        assert rescue.is_alive(), "it was waited for"
+    finally:
+        rescue.cancel()
+        rescue.join()
+
+
+def test_a_key_comes_from_a_pipe(sshd: Sshd, tmp_path: Path) -> None:
+    ours, theirs = os.pipe()
+    try:
+        os.write(theirs, sshd.key.read_bytes())
+        os.close(theirs)
+        enter(options_of(sshd, Path(f"/dev/fd/{ours}")))
+    finally:
+        os.close(ours)
+
+
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa -b 2048"])
 def test_a_certificate_from_elsewhere_goes_with_its_key(
     authority: tuple[Sshd, Path], kind: str, tmp_path: Path

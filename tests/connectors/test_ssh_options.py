@@ -331,7 +331,7 @@ def test_what_ssh_config_says_for_the_host_is_not_the_jump_host_s(home: Home) ->
     ("text", "way"),
     [
         ("ProxyJump bastion\n", "bastion -> bastion"),
-        ("Host web1\n ProxyJump a\nHost a\n ProxyJump b\nHost b\n ProxyJump a\n", "b -> a"),
+        ("Host web1\n ProxyJump a\nHost a\n ProxyJump b\nHost b\n ProxyJump a\n", "loop: a -> b -> a"),
         ("Host web1\n ProxyJump web1\n", "web1 -> web1"),
         ("Host web1\n ProxyJump a,b,a\n", "a -> b -> a"),
         ("Host web1\n ProxyJump a\nHost a\n ProxyJump web1\n", "web1 -> a"),
@@ -342,6 +342,19 @@ def test_a_way_that_leads_in_a_circle_is_refused(home: Home, text: str, way: str
     with pytest.raises(OptionError, match="jump host loop") as error:
         read()
     assert way in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Host web1\n ProxyJump " + ",".join(f"j{n}" for n in range(33)) + "\n",
+        "Host web1\n ProxyJump j0\n" + "".join(f"Host j{n}\n ProxyJump j{n + 1}\n" for n in range(1200)),
+    ],
+)
+def test_a_way_over_very_many_jump_hosts_is_refused(home: Home, text: str) -> None:
+    home(text)
+    with pytest.raises(OptionError, match="ProxyJump: the way leads over more than 32 jump hosts"):
+        read()
 
 
 def test_lists_of_algorithms_are_relative_to_our_own_default() -> None:
