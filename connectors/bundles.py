@@ -15,11 +15,15 @@ from sshexec.connectors.output import Output, Stream
 from sshexec.connectors.partial import Execute, chance_name
 from sshexec.connectors.posix import all_or_nothing, operand, quote
 from sshexec.connectors.source import SMALL, is_small, opened
+from sshexec.errors import TransferError
 
 _TOGETHER = 2**20
 """Bytes of files in one script."""
 
 _FILES = 256
+
+_LONGEST = 6 * SMALL
+"""Bytes in base64 that a file may come to: it may have grown since it was found to be small."""
 
 _CODEC = """LC_ALL=C; export LC_ALL
 if command -v base64 >/dev/null; then d() { base64 -d; }; e() { base64; }
@@ -127,7 +131,7 @@ def get_together(execute: Execute, paths: Sequence[str], take: Callable[[int, by
         take: called with the number and content of each.
         deadline: by when.
     """
-    received = _Lines(take)
+    received = _Lines(paths, take)
     for at in range(0, len(paths), _FILES):
         batch = paths[at : at + _FILES]
         script = "".join((_CODEC, _GET, *(f"get {quote(operand(path))}\n" for path in batch)))
@@ -153,9 +157,10 @@ class _Count:
 
 
 class _Lines:
-    """Takes files out of the lines that they come in."""
+    """Takes files out of the lines that they come in, and no more than was asked for, whatever the host says."""
 
-    def __init__(self, take: Callable[[int, bytes], None]) -> None:
+    def __init__(self, paths: Sequence[str], take: Callable[[int, bytes], None]) -> None:
+        self._paths = paths
         self._take = take
         self._line = b""
         self._content = bytearray()
@@ -166,12 +171,28 @@ class _Lines:
             return
         *lines, self._line = (self._line + data).split(b"\n")
         for line in lines:
+            if self.count == len(self._paths):
+                raise TransferError("the host sends more files than it was asked for")
             if line == b".":
                 content, self._content = bytes(self._content), bytearray()
-                self._take(self.count, base64.b64decode(content))
+                self._take(self.count, self._decoded(content))
                 self.count += 1
             else:
                 self._content += line
+        if len(self._content) + len(self._line) > _LONGEST:
+            path = self._path
+            raise TransferError(f"{path}: it grows while it is read", path=path)
+
+    def _decoded(self, content: bytes) -> bytes:
+        try:
+            return base64.b64decode(content, validate=True)
+        except ValueError:
+            path = self._path
+            raise TransferError(f"{path}: what the host sends is not base64", path=path) from None
+
+    @property
+    def _path(self) -> str:
+        return self._paths[min(self.count, len(self._paths) - 1)]
 
 
 def _batches(uploads: Sequence[Upload]) -> Iterator[list[Upload]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
-from sshexec.connectors.files import LOOK, SUM
+from sshexec.connectors.files import SUM
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import operand, with_arguments
 from sshexec.connectors.source import RESUMABLE, Source
@@ -29,14 +29,16 @@ SCATTERED = 16 * 2**20
 _LONGEST_NAME = 180
 """Bytes of a file's own name in that of its temporary file; a name has 255 at most."""
 
-_LOOK_AT_PARTIAL = f"""{LOOK}
-echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && wc -c <"$1" && sum "$1"
-"""
+_ORDERED = 4 * 2**20
+"""Bytes at its beginning that came over one session, in order."""
 
-
+# What is hashed is what was counted: somebody else may be writing to it.
 _BEGINNING = f"""
 head -c "$2" "$1" | {SUM}
 """
+_LOOK_AT_PARTIAL = f"""
+echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && n=$(wc -c <"$1") && echo $n && set -- "$1" $n || exit
+{_BEGINNING}"""
 
 
 class PartialThereError(Exception):
@@ -122,11 +124,12 @@ def arrived(execute: Execute, temporary: bytes, file: BinaryIO, deadline: Deadli
         size = int(answer[0])
         if begins_with(file, size, answer[1]):
             return size
-        if size > SCATTERED:
+        ordered = max(size - SCATTERED, _ORDERED)
+        if size > ordered:
             beginning = Output(4096)
-            execute(_command(_BEGINNING, path, str(size - SCATTERED)), beginning, deadline)
-            if begins_with(file, size - SCATTERED, (beginning.text("stdout").split() or [""])[0]):
-                return size - SCATTERED
+            execute(_command(_BEGINNING, path, str(ordered)), beginning, deadline)
+            if begins_with(file, ordered, (beginning.text("stdout").split() or [""])[0]):
+                return ordered
         return 0 if execute(_command('rm -f -- "$1"', path), Output(4096), deadline).rc == 0 else None
     except ValueError:
         raise CantAskError from None

@@ -27,6 +27,9 @@ from sshexec.errors import HostError, TransferError
 
 _PIECE = 2**20
 _BATCH = 512
+_LATEST = 2**40
+"""Seconds since the epoch that a time may come to: systems don't take any number."""
+
 _LISTING = 64 * 2**20
 """Bytes of a listing that are read at most: some hundred thousand files."""
 
@@ -314,7 +317,6 @@ def _remote(connector: Connector[Any, Any], path: str, deadline: Deadline) -> It
         raise TransferError(f"{path}: can't be listed: {why[0]}", path=path)
     fields = output.stdout.decode("utf-8", "surrogateescape").split("\0")
     folders: set[str] = set()
-    kinds = {"d": "directory", "f": "file", "l": "link"}
     for at in range(0, len(fields) - 3, 4):
         kind, numbers, name, link = fields[at : at + 4]
         name = "" if name == "." else name.removeprefix("./")
@@ -322,10 +324,23 @@ def _remote(connector: Connector[Any, Any], path: str, deadline: Deadline) -> It
         folder, _, last = name.rpartition("/")
         if name and (name.startswith("/") or folder not in folders or last in ("", ".", "..")):
             raise TransferError(f"{path}: the host names {name!r} in it", path=path)
+        if not name and kind != "d":
+            raise TransferError(f"{path}: it is not a directory", path=path)
         if kind == "d":
             folders.add(name)
+        yield _member(path, kind, numbers, name, link)
+
+
+def _member(path: str, kind: str, numbers: str, name: str, link: str) -> Member:
+    kinds = {"d": "directory", "f": "file", "l": "link"}
+    try:
         mode, modified, size = numbers.split(":") if numbers else ("0", "0", "0")
-        yield Member(name, kinds.get(kind, "other"), int(mode, 8), int(modified), int(size), link)
+        member = Member(name, kinds.get(kind, "other"), int(mode, 8), int(modified), int(size), link)
+        if not 0 <= member.mode <= 0o7777 or abs(member.modified) > _LATEST:
+            raise ValueError
+    except ValueError:
+        raise TransferError(f"{path}: the host says {numbers!r} of {name!r}", path=path) from None
+    return member
 
 
 def _prepare(

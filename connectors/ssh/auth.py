@@ -149,7 +149,7 @@ class Login:
 
     def refusal(self) -> AuthenticationError:
         """Return the error that says that the host refused what it was offered."""
-        return self._refusal("")
+        return self._refusal(self._link.why() if self._link.farewell else "")
 
     def run(
         self,

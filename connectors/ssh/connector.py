@@ -91,6 +91,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         link = self._link
         return link is not None and link.active and (link.authenticated or self._start is not None)
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether it is logged in; else the host, and our admission, count it as one that waits for its login."""
+        return self.alive and self._start is None
+
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
         self._opened_by = deadline

@@ -238,10 +238,13 @@ class _Upload:
         handle: bytes | None = None
         try:
             handle = self._open(opening)
-            self._write(handle, file, progress)
+            size = self._write(handle, file, progress)
             if mode is not None:
                 session.wait(session.request(sftp.FSETSTAT, strings(handle) + sftp.permissions(mode)))
-            session.wait(session.request(sftp.CLOSE, strings(handle)))
+            closed = session.request(sftp.CLOSE, strings(handle))
+            if self._content is not None:
+                self._check_name(size)
+            session.wait(closed)
             self._rename()
         except (PartialThereError, PartialGoneError):
             raise
@@ -271,10 +274,24 @@ class _Upload:
             raise _error(self._path, "is_directory")
         return present.mode & 0o7777 if present.mode else None
 
-    def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
+    def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> int:
         if self._start:
             file.seek(self._start)
-        Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
+        return Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
+
+    def _check_name(self, size: int) -> None:
+        """See to it that the name is still that of what was written: others may have begun anew under it.
+
+        Raises:
+            PartialGoneError: it is not.
+        """
+        session = self._sftp
+        try:
+            if sftp.attributes_of(session.wait(session.request(sftp.LSTAT, strings(self._temporary)))).size == size:
+                return
+        except SftpError:
+            pass
+        raise PartialGoneError
 
     def _rename(self) -> None:
         session = self._sftp

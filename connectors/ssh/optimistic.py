@@ -30,6 +30,9 @@ _OPENSSH = re.compile(r"SSH-2\.0-OpenSSH_(\d+)\.(\d+)")
 _OLDEST = (7, 4)
 """Older servers, and those of others, are not tried: what they do with a request that comes too early is unknown."""
 
+_REFUSED = "Too many authentication failures"
+"""What OpenSSH says in place of a refusal where no further attempt is allowed (MaxAuthTries)."""
+
 _MOST_MISHAPS = 3
 """Starts that may go wrong before a group's hosts are all reached in the patient way."""
 
@@ -201,5 +204,7 @@ class Start:
                 raise OptimismError("the host numbers its sessions in another way")
             self._settled = True
         elif not self._link.authenticated and self._link.said_all:
+            if self._link.farewell.startswith(_REFUSED):
+                raise self._login.refusal()
             # Its end came behind all that it had to say, and the login's success was not among it.
             raise OptimismError("the host closed the connection during the login")

@@ -274,6 +274,8 @@ class Link(Transport):
                         self.stop_thread()
                         raise LinkDownError(self.why()) from error
                     return
+            # This packet waits for the exchange of keys, which must not wait for what is held back until it is sent.
+            self.flush()
             if not self.clear_to_send.wait(max(0.0, give_up - time.monotonic())):
                 raise LinkDownError("the host does not finish the exchange of new keys")
 
