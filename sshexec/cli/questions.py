@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import ask_password
+from sshexec.connectors.broker import PATIENCE
+from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 _LONGEST = 4096
 _LOOK = 0.2
 """Seconds between looks at whether the run was cancelled."""
+
+_AFTER = 1.0
+"""Seconds for which a question stands when its hosts have given it up; then the display has the terminal again."""
 
 
 class TerminalQuestions:
@@ -114,8 +119,9 @@ class TerminalQuestions:
     def _read(self) -> Secret | None:
         """Read a line; other greenlets go on meanwhile."""
         line = b""
+        limit = Deadline.after(PATIENCE + _AFTER)
         while not line.endswith(b"\n"):
-            if self._cancelled or len(line) > _LONGEST:
+            if self._cancelled or limit.expired or len(line) > _LONGEST:
                 return None
             if not select.select([self._terminal], [], [], _LOOK)[0]:
                 continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from sshexec.cli import questions
 from sshexec.cli.questions import TerminalQuestions
 from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
@@ -169,6 +171,24 @@ def test_a_key_file_of_the_command_line_wins_over_a_key_in_the_inventory(sshd: S
 
 def question(kind: Any, group: str = "root") -> Question:
     return Question(kind, group, f"{kind} of {group}", "h1")
+
+
+def test_a_question_that_nobody_answers_does_not_keep_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "PATIENCE", 0.0)
+    monkeypatch.setattr(questions, "_AFTER", 0.5)
+    ours, theirs = os.openpty()
+    try:
+        answers: list[object] = []
+        asker = threading.Thread(
+            target=lambda: answers.append(TerminalQuestions(theirs, {})(question("code"))), daemon=True
+        )
+        asker.start()
+        asker.join(20)
+        assert answers == [None]
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_the_become_password_is_the_ssh_password_where_it_is_left_empty() -> None:

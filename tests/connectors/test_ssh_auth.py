@@ -211,7 +211,7 @@ def test_a_silent_agent_costs_one_wait_and_not_one_for_each_host(
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         context = SshContext()
         for _ in range(3):
-            asked.append(context.agent.keys())
+            asked.append(context.keyring.agent.keys())
         context.close()
         listener.setblocking(False)
         connections = 0
@@ -266,7 +266,7 @@ def test_a_stuck_signature_ends_with_its_hosts_deadline_and_holds_up_nobody(
     with agent_that_never_signs(tmp_path / "agent", blob) as asked:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         context = SshContext()
-        (key,) = context.agent.keys()
+        (key,) = context.keyring.agent.keys()
         ended: list[str] = []
         patient = Deadline.after(15)
 
@@ -292,7 +292,7 @@ def test_a_stuck_signature_ends_with_its_hosts_deadline_and_holds_up_nobody(
         first.join(10)
         assert ended == ["second TimeoutError", "first CancelledError"]
         assert not patient.expired
-        assert context.agent.keys() == [key]
+        assert context.keyring.agent.keys() == [key]
         context.close()
 
 
