@@ -88,7 +88,7 @@ class CatFiles:
         """
         path = _no_option(path)
         folder, base = os.path.split(path)
-        temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
+        temporary = os.path.join(folder, f".{base[:40]}.sshexec-{secrets.token_hex(6)}")
         start = 0
         if content is not None:
             name = temporary_name(os.fsencode(path), content, private=True)

@@ -72,7 +72,7 @@ def put_together(execute: Execute, uploads: Sequence[Upload], deadline: Deadline
             sizes.append(len(data))
             path = _no_option(upload.path)
             folder, base = os.path.split(path)
-            temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
+            temporary = os.path.join(folder, f".{base[:40]}.sshexec-{secrets.token_hex(6)}")
             mode = "" if upload.mode is None else f"{upload.mode & 0o7777:o}"
             words = " ".join(map(quote, (path, temporary, mode or "")))
             parts.append(f"put {words} <<'E'\n{base64.encodebytes(data).decode('ascii')}E\n")
