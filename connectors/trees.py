@@ -52,6 +52,9 @@ printf "%s\\\\0%s\\\\0%s\\\\0%s\\\\0" "$k" "$m" "$f" "$l"
 done' sh {} +
 """
 
+_PLAIN = 0o777
+"""Bits that a host may set here, as in OpenSSH's sftp: what runs with another's rights is not its to say."""
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -242,7 +245,7 @@ class _Received:
         try:
             try:
                 fill(handle)
-                os.fchmod(handle, member.mode)
+                os.fchmod(handle, member.mode & _PLAIN)
                 if self._times:
                     os.utime(handle, (member.modified, member.modified))
             finally:
@@ -270,7 +273,7 @@ class _Received:
         for member in reversed(self._members):
             if member.kind == "directory":
                 place = self._target / member.name
-                place.chmod(member.mode)
+                place.chmod(member.mode & _PLAIN)
                 if self._times:
                     os.utime(place, (member.modified, member.modified))
 

@@ -345,6 +345,8 @@ class Execution:
             size = self._receive(channel)
             seen += size
             since += size
+            if done and not size and not channel.eof:
+                raise LinkDownError(link.why())  # some of the output may be lost
             if (done and not size) or seen > channel.window + _DRAIN_BYTES or limit.expired:
                 return
             silent = not size and not link.signal.wait(limit.remaining(_DRAIN))

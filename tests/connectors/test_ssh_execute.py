@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paramiko.common import MSG_CHANNEL_REQUEST
 
 from sshexec.connectors.base import Command, Completed, Deadline, Timeouts
 from sshexec.connectors.output import Output, Stream
+from sshexec.connectors.ssh.channel import HANDLERS, Channel
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.execution import _KILLER
@@ -166,6 +168,24 @@ def test_all_output_before_the_end_is_kept_beside_a_background_child(ssh: SshCon
     done, output = run(ssh, "sleep 61 & head -c 3000000 /dev/zero; echo end")
     assert (done.rc, len(output.stdout)) == (0, 3_000_004)
     run(ssh, "pkill -f '^sleep 61$'; true")
+
+
+def test_output_that_a_broken_connection_cut_off_after_the_end_is_no_success(
+    ssh: SshConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = HANDLERS[MSG_CHANNEL_REQUEST]
+
+    def cut(channel: Channel, message: Any) -> None:
+        ended(channel, message)
+        if channel.exit_status is not None and not channel.eof:
+            raise EOFError  # what the command has left in its pipe comes behind its status
+
+    monkeypatch.setitem(HANDLERS, MSG_CHANNEL_REQUEST, cut)
+    output = Output()
+    with pytest.raises(ConnectionLostError) as lost:
+        ssh.execute(Command("echo early; (sleep 5; echo late) & sleep 0.2"), output, Deadline.after(60))
+    assert lost.value.started
+    assert output.stdout == b"early\n"
 
 
 def test_no_output_is_lost_where_keys_are_exchanged_at_the_end(tmp_path: Path) -> None:

@@ -116,7 +116,11 @@ def test_there_and_back(host: Connector[Any, Any], tree: Path, tmp_path: Path, t
     told.clear()
     carried = get_tree(host, str(there), back, Deadline.after(SOON), times=times, progress=told.append)
     assert (len(carried.sent), carried.left_out) == (len(NAMES) + 152, ["pipe"])
-    assert picture(back, times) == picture(there, times)
+    expected = picture(there, times)
+    mode, *rest = expected["deep/plain"]
+    assert mode == oct(stat.S_IFREG | 0o4751)
+    expected["deep/plain"] = (oct(stat.S_IFREG | 0o751), *rest)
+    assert picture(back, times) == expected
     assert told[-1] > 8_000_000
     if not times:
         assert (back / "large").stat().st_mtime > AGES_AGO
@@ -311,3 +315,12 @@ def test_of_small_files_without_sftp_no_more_is_taken_than_was_asked_for(pieces:
     with pytest.raises(TransferError, match=message):
         get_together(Lying(*pieces).execute, ["a", "b"], lambda _, data: taken.append(data), Deadline.after(SOON))
     assert taken in ([], [b"ABC", b"ABC"])
+
+
+def test_the_longest_names_arrive(host: Connector[Any, Any], tmp_path: Path) -> None:
+    # 255 bytes: the name of the temporary file beside it must not be longer.
+    for name in ("a" * 255, "\N{PILE OF POO}" * 63):
+        host.put(b"one", str(tmp_path / name), Deadline.after(SOON))
+        assert (tmp_path / name).read_bytes() == b"one"
+        host.put_all([Upload(b"two", str(tmp_path / name))], Deadline.after(SOON))
+        assert (tmp_path / name).read_bytes() == b"two"
