@@ -227,6 +227,11 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
     def alive(self) -> bool:
         """Whether the connection is open as far as this side knows."""
 
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether the connection, while it is idle, is worth being kept for the next task."""
+        return self.alive
+
     @abstractmethod
     def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         """Run a command, writing what it prints to ``output`` as it comes.

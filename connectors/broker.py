@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.prompts import Answer, Prompts, Question
+from sshexec.connectors.prompts import Answer, NoAnswerError, Prompts, Question
 from sshexec.secret import Secret
 
 Ask = Callable[[Question], "str | Secret | None"]
@@ -30,6 +30,8 @@ TRIES = 3
 
 _UNSETTLED = 3
 """Hosts in a row that may try an answer and not say how it went (their connections broke); then it counts as wrong."""
+
+_NOBODY = "nobody answered"
 
 _LOOK = 0.5
 """Seconds between looks at whether who waits shall go on waiting."""
@@ -166,6 +168,10 @@ class Broker(Prompts):
     def forgive(self) -> None:
         """A new run begins: what had no answer may be asked again, and what was right is tried on one host first."""
         with self._lock:
+            # A host that puts another text before each of its codes would have a group for each of them.
+            over = [key for key, group in self._groups.items() if self._over(group)]
+            for key in over:
+                del self._groups[key]
             self._denied.clear()
             for group in self._groups.values():
                 group.attempt, group.reason, group.wrong_on = 1, "", ""
@@ -286,6 +292,11 @@ class Broker(Prompts):
             group.forget_answer()
             self._advance(group)
 
+    def _over(self, group: _Group) -> bool:
+        """Return whether nothing of a code's group is worth being remembered."""
+        unused = group.canary is None and not group.waiting and group.state != "asked"
+        return group.question.kind == "code" and unused and (group.state in ("open", "failed") or self._stale(group))
+
     def _stale(self, group: _Group) -> bool:
         old = group.question.kind == "code" and time.monotonic() - group.at > self._code_window
         return old and group.state in ("proven", "trial")
@@ -330,33 +341,36 @@ class Broker(Prompts):
             timer = threading.Timer(self._patience, self._give_up, (me, group))
             timer.daemon = True
             timer.start()
-            secret = self._answer_of(question)
+            secret, reason = self._answer_of(question)
             timer.cancel()
             with self._lock:
                 if self._asker is not me:
                     self._asker = None if self._asker is _STUCK else self._asker
                     return
-                self._answered(group, secret)
+                self._answered(group, secret, reason)
             self._deliver()
 
-    def _answer_of(self, question: Question) -> Secret | None:
+    def _answer_of(self, question: Question) -> tuple[Secret | None, str]:
+        """Return what the person says, or why there is no answer."""
         try:
             answer: object = self._ask(question)
+        except NoAnswerError as error:
+            return None, str(error)
         except BaseException as error:  # noqa: BLE001 - the caller's own code
             # SystemExit and the like too: who waits must hear that there is no answer. The error's text is not logged:
             # it may hold the answer.
             log.warning("nobody could be asked for %s: %s", question.kind, type(error).__name__)
-            return None
+            return None, _NOBODY
         if answer is None or isinstance(answer, Secret):
-            return answer
+            return answer, _NOBODY
         if isinstance(answer, str):
-            return Secret(answer)
+            return Secret(answer), ""
         log.warning("the answer to a question is a text or None, not %s", type(answer).__name__)
-        return None
+        return None, _NOBODY
 
-    def _answered(self, group: _Group, secret: Secret | None) -> None:
+    def _answered(self, group: _Group, secret: Secret | None, reason: str) -> None:
         if self._closed or secret is None:
-            self._fail(group, "nobody answered")
+            self._fail(group, reason)
             self._advance(group)
         else:
             group.state, group.secret, group.at, group.unsettled = "trial", secret, time.monotonic(), 0

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Deadline, Upload
-from sshexec.connectors.catmany import get_together, put_together
+from sshexec.connectors.bundles import get_together, put_all, put_together
 from sshexec.connectors.files import LOOK
 from sshexec.connectors.output import Output, Stream
-from sshexec.connectors.posix import quote
-from sshexec.connectors.resume import CantAskError, Execute, PartialGoneError, arrived, temporary_name
-from sshexec.connectors.source import opened
-from sshexec.connectors.together import put_all
+from sshexec.connectors.partial import (
+    CantAskError,
+    Execute,
+    PartialGoneError,
+    arrived,
+    chance_name,
+    content_of,
+    temporary_name,
+)
+from sshexec.connectors.posix import operand, with_arguments
+from sshexec.connectors.source import Source, opened
 from sshexec.errors import HostError, TransferError
 
 _DIRECTORY = 21
@@ -33,7 +39,7 @@ _CLEANUP = 3.0
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
-[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] && exit 22; exit 1; }
+[ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] || [ -L "$t" ] || exit 1; exit 22; }
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
 # Without a mode to set, the umask decides, as for any new file.
 cat >>"$t" && { [ -e "$t" ] || exit 23; } && chmod -- "${m:-=rw}" "$t" && trap - EXIT
@@ -65,6 +71,29 @@ class CatFiles:
 
     def put(
         self,
+        source: Source,
+        path: str,
+        deadline: Deadline,
+        *,
+        mode: int | None = None,
+        progress: Callable[[int], None] | None = None,
+        sha1: str | None = None,
+    ) -> None:
+        """Write a file (see `Connector.put`)."""
+        with opened(source) as file:
+            content = content_of(source, file, sha1)
+            while True:
+                try:
+                    self.write(file, path, deadline, mode=mode, progress=progress, content=content)
+                    return
+                except PartialGoneError:
+                    if content is None:
+                        raise TransferError(f"{path}: its temporary file was removed", path=path) from None
+                content = None
+                file.seek(0)
+
+    def write(
+        self,
         file: BinaryIO,
         path: str,
         deadline: Deadline,
@@ -73,7 +102,7 @@ class CatFiles:
         progress: Callable[[int], None] | None = None,
         content: str | None = None,
     ) -> None:
-        """Write a file (see `Connector.put`).
+        """Write a file from one that is open.
 
         Args:
             file: what to send.
@@ -84,11 +113,10 @@ class CatFiles:
             content: SHA-1, where the upload shall be resumable; `file` can be sought in then.
 
         Raises:
-            PartialGoneError: another upload of the same content came in between.
+            PartialGoneError: another upload of the same content came in between, or the temporary file was removed.
         """
-        path = _no_option(path)
-        folder, base = os.path.split(path)
-        temporary = os.path.join(folder, f".{base[:60]}.sshexec-{secrets.token_hex(6)}")
+        path = operand(path)
+        temporary = os.fsdecode(chance_name(os.fsencode(path)))
         start = 0
         if content is not None:
             name = temporary_name(os.fsencode(path), content, private=True)
@@ -97,15 +125,15 @@ class CatFiles:
                 start = arrived(self._execute, name, file, deadline) or 0
             file.seek(start)
         bits = "" if mode is None else f"{mode & 0o7777:o}"
-        command = _command(_PUT, path, temporary, bits, str(start or ""))
+        command = with_arguments(_PUT, path, temporary, bits, str(start or ""))
         source = file if progress is None else _Counted(file, progress, start)
         self._run(Command(command, stdin=source, verbatim=True), Output(4096), path, deadline)  # type: ignore[arg-type]
         try:
-            move = Command(_command(_MOVE, temporary, path, content or ""), verbatim=True)
+            move = Command(with_arguments(_MOVE, temporary, path, content or ""), verbatim=True)
             self._run(move, Output(4096), path, deadline)
         except BaseException:
             with contextlib.suppress(HostError):
-                remove = Command(_command(_REMOVE, temporary), verbatim=True)
+                remove = Command(with_arguments(_REMOVE, temporary), verbatim=True)
                 self._execute(remove, Output(4096), Deadline.after(_CLEANUP))
             raise
 
@@ -130,7 +158,7 @@ class CatFiles:
                     progress(read)
 
         # `tail` counts from 1.
-        command = Command(_command(_GET, _no_option(path), str(offset + 1) if offset else ""), verbatim=True)
+        command = Command(with_arguments(_GET, operand(path), str(offset + 1) if offset else ""), verbatim=True)
         self._run(command, Output(4096, tee=keep), path, deadline)
 
     def put_all(
@@ -139,8 +167,7 @@ class CatFiles:
         """Write several files (see `Connector.put_all`)."""
 
         def put(upload: Upload, told: Callable[[int], None]) -> None:
-            with opened(upload.source) as file:
-                self.put(file, upload.path, deadline, mode=upload.mode, progress=told)
+            self.put(upload.source, upload.path, deadline, mode=upload.mode, progress=told, sha1=upload.sha1)
 
         put_all(uploads, lambda small, sent: self.send(small, sent, deadline), put, progress)
 
@@ -194,16 +221,6 @@ class _Counted:
             self._read += len(data)
             self._progress(self._read)
         return data
-
-
-def _command(script: str, *arguments: str) -> str:
-    """Return the command line that runs a script in a POSIX shell, whatever the login shell is."""
-    return " ".join(["exec /bin/sh -c", *map(quote, (script, "sh", *arguments))])
-
-
-def _no_option(path: str) -> str:
-    """Return a path that no program takes for an option."""
-    return f"./{path}" if path.startswith("-") else path
 
 
 def _failure(path: str, rc: int, text: str) -> TransferError:

@@ -24,7 +24,10 @@ class Deadline:
 
     def sooner(self, seconds: float | None) -> Deadline:
         """Return the earlier of this deadline and the one that many seconds from now."""
-        other = Deadline.after(seconds)
+        return self.earlier(Deadline.after(seconds))
+
+    def earlier(self, other: Deadline) -> Deadline:
+        """Return the earlier of this deadline and another one."""
         if self.at is None or (other.at is not None and other.at < self.at):
             return other
         return self
@@ -48,3 +51,7 @@ class Deadline:
     def __repr__(self) -> str:
         left = self.remaining()
         return "Deadline(never)" if left is None else f"Deadline(in {left:.3f} s)"
+
+
+def unguarded() -> None:
+    """Let nothing interrupt: the guard of what cleans up, and has a short deadline of its own."""

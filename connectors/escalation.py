@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from sshexec.connectors.base import Completed, Connector, Phase
 from sshexec.connectors.become import Become
-from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.prompts import Answer, Prompts, Question
+from sshexec.connectors.deadline import Deadline, unguarded
+from sshexec.connectors.prompts import PATIENCE, Answer, Prompts, Question
 from sshexec.errors import BecomeError
 from sshexec.secret import HIDDEN, Secret
 
 _ANSWERS = 3
 """How often a person is asked for one host where the answer proves wrong."""
-
-_PERSON = 600.0
-"""Seconds that a person has for an answer."""
 
 _NO_PROGRAM = (126, 127)
 _MISSING = re.compile(
@@ -80,10 +78,9 @@ class Escalation:
         """Whether the method is known to need a terminal."""
 
     @property
-    def _lonely(self) -> bool:
+    def lonely(self) -> bool:
         """Whether there is no password, and nobody to ask for one."""
-        asks = getattr(self.prompts, "available", type(self.prompts) is not Prompts)
-        return self.password is None and not asks
+        return self.password is None and not self.prompts.available
 
     def run(self, attempt: Attempt, guard: Callable[[], None]) -> Completed:
         """Run a command: without a terminal first, and with one where that fails before the command has begun.
@@ -100,7 +97,7 @@ class Escalation:
         wrong: Answer | None = None
         while True:
             # doas asks on a terminal only. sudo must not ask where nobody answers: that counts as a failed login.
-            quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self._lonely))
+            quiet = not tty and (self.become.method == "doas" or (self.become.method == "sudo" and self.lonely))
             dialogue, wrong = Dialogue(self, guard, tty=tty, quiet=quiet, wrong=wrong), None
             try:
                 return attempt(dialogue)
@@ -118,7 +115,7 @@ class Escalation:
 
     def killer(self) -> Dialogue:
         """Return the dialogue of a command that ends another one: it asks nobody."""
-        return Dialogue(self, _never, tty=self.tty, quiet=not self.tty and self.password is None, ask=False)
+        return Dialogue(self, unguarded, tty=self.tty, quiet=not self.tty and self.password is None, ask=False)
 
 
 class Dialogue:
@@ -221,17 +218,17 @@ class Dialogue:
         text = f"{become.method} password of {way.login if become.method != 'su' else become.user}"
         text += "" if way.group == way.login else f" ({way.group})"
         question = Question("become", f"{become.method}:{become.user}:{way.group}", text, way.host)
-        before = Deadline.after(0).at or 0.0
+        before = time.monotonic()
         wrong, self.wrong = self.wrong, None
-        self._answer = way.prompts.ask(question, Deadline.after(_PERSON), self._guard, instead_of=wrong)
-        self.waited = (Deadline.after(0).at or 0.0) - before
+        self._answer = way.prompts.ask(question, Deadline.after(PATIENCE), self._guard, instead_of=wrong)
+        self.waited = time.monotonic() - before
         self.limit = Deadline.after(way.limit)
         return self._answer.secret
 
     def excused(self, deadline: Deadline) -> Deadline:
         """Return a deadline without the time that a person took, which is not the host's fault; told once."""
         waited, self.waited = self.waited, 0.0
-        return deadline if deadline.at is None else Deadline(deadline.at + waited)
+        return deadline.later(waited)
 
     def _wrong(self) -> BecomeError:
         """Return the error for a password that is wrong; one that a person gave may be given again."""
@@ -256,7 +253,7 @@ class Dialogue:
                 return self._wrong()
         elif rc not in _NO_PROGRAM and not _FINAL.search(words):
             missing = _MISSING.search(words) is not None
-            if self._quiet and missing and self._way._lonely:
+            if self._quiet and missing and self._way.lonely:
                 return self._error(f"Missing {method} password")
             if not self.tty:
                 return AgainError(words, phase=Phase.AUTHENTICATING)
@@ -281,7 +278,7 @@ class Dialogue:
             wrong.reject()
         answer, self._answer = self._answer, None
         if answer is not None:
-            answer.__exit__(None, None, None)
+            answer.release()
 
 
 def escalation(connector: Connector[Any, Any], become: Become, login: str, known: Escalation | None) -> Escalation:
@@ -297,7 +294,3 @@ def escalation(connector: Connector[Any, Any], become: Become, login: str, known
         return known
     group = getattr(connector.options, "credential_group", "")
     return Escalation(become, connector.host, login, connector.context.prompts, connector.timeouts.auth, group)
-
-
-def _never() -> None:
-    """Let nothing interrupt the end of a command."""

@@ -11,8 +11,12 @@ from typing import Literal, cast
 
 Kind = Literal["absent", "no_parent", "file", "directory", "link", "other"]
 
-LOOK = """
-sum() { { sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null <"$1"; }
+SUM = "{ sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null"
+"""Shell text that prints the SHA-1 of its standard input as the first word."""
+
+LOOK = (
+    f'\nsum() {{ {SUM} <"$1"; }}'
+    """
 look() {
 k=absent s= h=
 if [ -d "$1" ]; then k=directory
@@ -30,6 +34,7 @@ esac
 printf '%s\\n%s\\n%s\\n' "$k" "$s" "${h%% *}"
 }
 """
+)
 """Shell function ``look PATH``: prints three lines, which `Found.read` takes. The path must not begin with a dash."""
 
 

@@ -27,12 +27,11 @@ from sshexec.connectors.base import (
     Timeouts,
 )
 from sshexec.connectors.catfiles import CatFiles
-from sshexec.connectors.escalated import Escalated, on_terminal
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
-from sshexec.connectors.process import Process
+from sshexec.connectors.process import Escalated, Process, on_terminal
 from sshexec.connectors.source import Source, opened
 from sshexec.errors import (
     BecomeError,
@@ -236,8 +235,8 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         self._check_cancelled()
         self.enter(Phase.TRANSFERRING)
         if self.become is not None:
-            with self._named(), opened(source) as file:
-                CatFiles(self._run).put(file, path, deadline, mode=mode, progress=progress)
+            with self._named():
+                CatFiles(self._run).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
             return
         name = os.fsencode(path)
         temporary = os.path.join(os.path.dirname(name), b".sshexec-" + secrets.token_hex(8).encode())
@@ -272,7 +271,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         self.enter(Phase.TRANSFERRING)
         if self.become is not None:
             with self._named():
-                CatFiles(self._run).get(path, target, deadline, progress=progress)
+                CatFiles(self._run).get(path, target, deadline, progress=progress, offset=offset)
             return
         with self._translated(path):
             # Opening a FIFO must not wait for a writer.

@@ -48,6 +48,29 @@ def quote(text: str) -> str:
     return "'" + text.replace("'", "'\\''") + "'"
 
 
+def operand(path: str) -> str:
+    """Return a path that no program takes for an option."""
+    return f"./{path}" if path.startswith("-") else path
+
+
+def with_arguments(script: str, *arguments: str) -> str:
+    """Return the command line that runs a script in a POSIX shell, whatever the login shell is.
+
+    Args:
+        script: for the shell.
+        *arguments: its ``$1`` and so on.
+    """
+    return " ".join(["exec /bin/sh -c", *map(quote, (script, "sh", *arguments))])
+
+
+def all_or_nothing(script: str) -> bytes:
+    """Return standard input for ``/bin/sh``, of any length: none of it is run where not all of it arrives.
+
+    A shell reads to the closing brace before it does anything.
+    """
+    return f"{{\n{script}\n}}\n".encode("utf-8", "surrogateescape")
+
+
 def exports(environment: Mapping[str, str]) -> str:
     """Return the shell text that exports the variables.
 

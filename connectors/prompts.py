@@ -17,6 +17,13 @@ from sshexec.secret import Secret
 
 Kind = Literal["password", "passphrase", "code", "become"]
 
+PATIENCE = 900.0
+"""Seconds that a host waits for an answer at most; the limits of whoever asks the person end its waiting sooner."""
+
+
+class NoAnswerError(Exception):
+    """Raised by what asks a person, in place of returning None, to say why there is no answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -29,6 +36,7 @@ class Question:
         text: the question as a person sees it, one line.
         host: inventory name of the host that raised it first.
         echo: whether the answer may be shown while it is typed.
+        wanted: whether the host's own settings say that a person is asked (``sshexec_ask_password: yes``).
         attempt: 1 at first; more where that many answers less one have proved wrong, the last one on this host.
     """
 
@@ -37,6 +45,7 @@ class Question:
     text: str
     host: str
     echo: bool = False
+    wanted: bool = False
     attempt: int = 1
 
 
@@ -71,6 +80,10 @@ class Answer:
         """Say that the answer is wrong: nobody else tries it, and the question may be asked again."""
         self._say(False)
 
+    def release(self) -> None:
+        """Say nothing, unless it was said already: the next host of the group may try the answer."""
+        self._say(None)
+
     def _say(self, right: bool | None) -> None:
         verdict, self._verdict = self._verdict, None
         if verdict is not None:
@@ -82,7 +95,7 @@ class Answer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._say(None)
+        self.release()
 
 
 class Prompts:

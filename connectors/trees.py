@@ -21,12 +21,15 @@ from typing import Any
 from sshexec.connectors.base import Command, Connector, Deadline, Upload
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import quote
+from sshexec.connectors.posix import all_or_nothing, operand, quote
 from sshexec.connectors.source import SMALL
 from sshexec.errors import HostError, TransferError
 
 _PIECE = 2**20
 _BATCH = 512
+_LATEST = 2**40
+"""Seconds since the epoch that a time may come to: systems don't take any number."""
+
 _LISTING = 64 * 2**20
 """Bytes of a listing that are read at most: some hundred thousand files."""
 
@@ -111,7 +114,7 @@ def put_tree(
     """
     members = list(_local(source))
     carried = Carried(left_out=[member.name for member in members if member.kind == "other"])
-    top = _no_option(path)
+    top = _top(path)
     founds = _prepare(connector, top, members, deadline)
     uploads, modes = [], []
     for member, found in founds:
@@ -169,7 +172,7 @@ def get_tree(
                 place.mkdir(mode=0o700)
     received = _Received(target, members, carried, times, progress)
     small = [member for member in received.wanted if member.size <= SMALL]
-    top = _no_option(path)
+    top = _top(path)
     for at in range(0, len(small), _BATCH):
         batch = small[at : at + _BATCH]
 
@@ -307,14 +310,13 @@ def _remote(connector: Connector[Any, Any], path: str, deadline: Deadline) -> It
         TransferError: it can't be listed, or a name in it leads out of it.
     """
     output = Output(2 * _LISTING)
-    command = Command(f"set -- {quote(_no_option(path))}\n{_LIST}", about=("list", path))
+    command = Command(f"set -- {quote(_top(path))}\n{_LIST}", about=("list", path))
     done = connector.execute(command, output, deadline)
     if done.rc or output.truncated:
         why = output.text("stderr").strip().splitlines()[-1:] or ["the listing is too long" if done.rc == 0 else ""]
         raise TransferError(f"{path}: can't be listed: {why[0]}", path=path)
     fields = output.stdout.decode("utf-8", "surrogateescape").split("\0")
     folders: set[str] = set()
-    kinds = {"d": "directory", "f": "file", "l": "link"}
     for at in range(0, len(fields) - 3, 4):
         kind, numbers, name, link = fields[at : at + 4]
         name = "" if name == "." else name.removeprefix("./")
@@ -322,10 +324,23 @@ def _remote(connector: Connector[Any, Any], path: str, deadline: Deadline) -> It
         folder, _, last = name.rpartition("/")
         if name and (name.startswith("/") or folder not in folders or last in ("", ".", "..")):
             raise TransferError(f"{path}: the host names {name!r} in it", path=path)
+        if not name and kind != "d":
+            raise TransferError(f"{path}: it is not a directory", path=path)
         if kind == "d":
             folders.add(name)
+        yield _member(path, kind, numbers, name, link)
+
+
+def _member(path: str, kind: str, numbers: str, name: str, link: str) -> Member:
+    kinds = {"d": "directory", "f": "file", "l": "link"}
+    try:
         mode, modified, size = numbers.split(":") if numbers else ("0", "0", "0")
-        yield Member(name, kinds.get(kind, "other"), int(mode, 8), int(modified), int(size), link)
+        member = Member(name, kinds.get(kind, "other"), int(mode, 8), int(modified), int(size), link)
+        if not 0 <= member.mode <= 0o7777 or abs(member.modified) > _LATEST:
+            raise ValueError
+    except ValueError:
+        raise TransferError(f"{path}: the host says {numbers!r} of {name!r}", path=path) from None
+    return member
 
 
 def _prepare(
@@ -377,9 +392,8 @@ def _shell(connector: Connector[Any, Any], path: str, script: str, deadline: Dea
         TransferError: it ended with another status than 0.
     """
     output = Output(_LISTING)
-    # A shell reads to the closing brace before it does anything: none of it where not all of it arrives.
-    whole = f"{{\n{script}\n}}\n".encode("utf-8", "surrogateescape")
-    done = connector.execute(Command("exec /bin/sh", stdin=whole, about=("tree", path)), output, deadline)
+    command = Command("exec /bin/sh", stdin=all_or_nothing(script), about=("tree", path))
+    done = connector.execute(command, output, deadline)
     if done.rc:
         said = output.text("stderr").strip().splitlines()[-1:] or [f"exit status {done.rc}"]
         raise TransferError(f"{path}: {said[0]}", path=path)
@@ -401,7 +415,6 @@ def _below(top: str, name: str) -> str:
     return f"{top}/{name}" if name else top
 
 
-def _no_option(path: str) -> str:
-    """Return a path that no program takes for an option."""
-    path = path.rstrip("/") or "/."
-    return f"./{path}" if path.startswith("-") else path
+def _top(path: str) -> str:
+    """Return a directory's path such that names can be put behind it."""
+    return operand(path.rstrip("/") or "/.")

@@ -303,9 +303,6 @@ class Engine:
             raise
 
     def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
-        texts = [pattern] if isinstance(pattern, str) else pattern
-        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-            raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
         hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **variables}
         return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))

@@ -22,6 +22,8 @@ _START = 10.0
 """Connections at once that a server takes by default (MaxStartups)."""
 
 _MOST = 100.0
+"""Connections at once that an address is ever given."""
+
 _GATES = 10_000
 """Gates that are remembered before those that nobody uses are dropped."""
 
@@ -32,12 +34,17 @@ _FAREWELLS = ("Exceeded MaxStartups", "Not allowed at this time")
 """What OpenSSH says to those it turns away."""
 
 _PROXY_SIGNS = ("connection reset", "connection closed", "maxstartups", "broken pipe")
+"""What a ProxyCommand says, in lower case, where it was turned away itself."""
+
 _ATTEMPTS = 9
+"""Connections that one host tries."""
+
 _SLOW_TRIES = 3
 """So many times the limit of one attempt may be spent on all of them."""
 
 _FIRST_PAUSE = 0.2
 _LONGEST_PAUSE = 4.0
+"""Seconds; each pause is at random between a quarter and all of what it has doubled to."""
 
 
 class TurnedAway(Exception):

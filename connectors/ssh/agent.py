@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.ssh.certificates import key_of
-from sshexec.connectors.ssh.hostkeys import fingerprint
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
+from sshexec.connectors.ssh.keytypes import fingerprint
 from sshexec.connectors.ssh.severed import keep_from_children
+from sshexec.connectors.ssh.usercertificates import key_of
 
 _LIMIT = 20.0
 """Seconds that the agent may take for a signature (it may ask its user)."""
@@ -64,6 +64,13 @@ class Agent:
                     self.trouble = str(error)
                     return []
             return self._keys
+
+    @property
+    def lacks(self) -> str:
+        """Say that it does not hold a key, or why nobody knows."""
+        if not self._path:
+            return "there is no agent that could hold its key (SSH_AUTH_SOCK is not set)"
+        return self.trouble or "the agent does not hold its key (ssh-add -l lists those that it does)"
 
     def find(self, blob: bytes | None) -> list[SigningKey]:
         """Return the key with this public part, if the agent holds it, behind its certificates there."""

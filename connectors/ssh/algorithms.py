@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+from sshexec.connectors.ssh.keytypes import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS
 from sshexec.connectors.ssh.keywords import Setting
 from sshexec.connectors.ssh.matching import pattern_list
 
@@ -50,7 +51,7 @@ def _choose(key: str, text: str) -> tuple[str, ...]:
 def _tables() -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
     """Return for each option our own default and everything that can be used."""
     # Not at the top: without such an option, whoever only plans need not wait for Paramiko.
-    from sshexec.connectors.ssh.transport import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, Link
+    from sshexec.connectors.ssh.transport import Link
 
     # Those of certificates are proposed only where an authority of the host is known (see `Link`).
     tables = (CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS)

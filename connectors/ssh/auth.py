@@ -18,7 +18,7 @@ from paramiko.common import (
     MSG_USERAUTH_SUCCESS,
 )
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.ssh.channel import Packet
 from sshexec.connectors.ssh.conversation import Conversation, Inquiry
 from sshexec.connectors.ssh.keys import SigningKey, strings
@@ -63,9 +63,12 @@ class Login:
         self._conversation: Conversation | None = None
         self._prompts_answered = False
         self._password_refused = False
-        self._asked = ""
+        self._unanswered = ""
         self._questions: Questions | None = None
+        self._has_password = False
         self._offered: list[str] = []
+        self._deadline = Deadline()
+        self._guard: Callable[[], None] = unguarded
         self._handler_table: dict[int, Callable[[Any], None]] = {
             MSG_SERVICE_ACCEPT: self._service_accepted,
             MSG_USERAUTH_SUCCESS: self._succeeded,
@@ -109,7 +112,7 @@ class Login:
         if self._conversation is not None:
             self._inquiry = Inquiry.read(m)
         else:
-            self._asked = "the host wants the password changed"
+            self._unanswered = "the host wants the password changed"
             self._answered = False
         self._link.signal.set()
 
@@ -147,7 +150,7 @@ class Login:
 
     def refusal(self) -> AuthenticationError:
         """Return the error that says that the host refused what it was offered."""
-        return self._refusal("")
+        return self._refusal(self._link.why() if self._link.farewell else "")
 
     def run(
         self,
@@ -173,6 +176,7 @@ class Login:
             StaleLinkError: an answer is there, and the connection is not any more.
         """
         self._deadline, self._guard, self._questions = deadline, guard, questions
+        self._has_password = password is not None or (questions is not None and questions.wants_password)
         untried = list(keys)
         try:
             for _ in range(_STEPS):
@@ -263,7 +267,7 @@ class Login:
                     return bool(self._answered) or self._partial
                 answers = self._from_person(functools.partial(talk.answers, inquiry))
                 if answers is None:
-                    self._asked = talk.unanswered
+                    self._unanswered = talk.unanswered
                     if self._questions is not None:
                         self._questions.undecided()
                     return False
@@ -328,11 +332,14 @@ class Login:
 
     def _refusal(self, reason: str) -> AuthenticationError:
         methods = f" ({','.join(self._methods)})" if self._methods else ""
-        offered = f"offered: {', '.join(self._offered)}" if self._offered else "there was no credential to offer"
-        notes = [offered]
+        reasons = self._questions.reasons if self._questions is not None else []
+        notes = [f"offered: {', '.join(self._offered)}"] if self._offered else []
+        if not notes and not reasons:
+            notes.append("there was no credential to offer")
+        if self._has_password and self._methods and not {"password", "keyboard-interactive"} & {*self._methods}:
+            notes.append("the host takes no password")
         if self._advanced:
             notes.append("the host wants one more credential")
-        notes += filter(None, (self._asked, reason))
-        if self._questions is not None:
-            notes += self._questions.reasons
+        notes += filter(None, (self._unanswered, reason))
+        notes += reasons
         return AuthenticationError(f"{self._user}@{self._where}: Permission denied{methods}. " + "; ".join(notes))

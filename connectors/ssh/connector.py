@@ -11,14 +11,15 @@ from sshexec.connectors.base import Capability, Command, Completed, Connector, D
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
-from sshexec.connectors.source import Source, opened
+from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.approach import Approach
 from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import OtherKindsError, known_name
+from sshexec.connectors.ssh.hostkeys import OtherKindsError
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.knownhosts import known_name
 from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.questions import Questions
@@ -89,6 +90,11 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Whether the connection is open as far as this side knows."""
         link = self._link
         return link is not None and link.active and (link.authenticated or self._start is not None)
+
+    @property
+    def worth_keeping(self) -> bool:
+        """Whether it is logged in; else the host, and our admission, count it as one that waits for its login."""
+        return self.alive and self._start is None
 
     def open(self, deadline: Deadline) -> None:
         """Connect, check the host key, log in (see `Connector.open`)."""
@@ -193,11 +199,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Write a file atomically (see `Connector.put`)."""
         with self._errors(deadline):
-            if self.become is not None:
-                with opened(source) as file:
-                    self._cat().put(file, path, deadline, mode=mode, progress=progress)
-                return
-            self._transfer(deadline).put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
+            self._transfer().put(source, path, deadline, mode=mode, progress=progress, sha1=sha1)
 
     def get(
         self,
@@ -210,24 +212,19 @@ class SshConnector(Connector[SshOptions, SshContext]):
     ) -> None:
         """Read a file (see `Connector.get`)."""
         with self._errors(deadline):
-            if self.become is not None:
-                self._cat().get(path, target, deadline, progress=progress, offset=offset)
-                return
-            self._transfer(deadline).get(path, target, deadline, progress=progress, offset=offset)
+            self._transfer().get(path, target, deadline, progress=progress, offset=offset)
 
     def put_all(
         self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
     ) -> None:
         """Write several files, the small ones together (see `Connector.put_all`)."""
         with self._errors(deadline):
-            way = self._cat() if self.become is not None else self._transfer(deadline)
-            way.put_all(uploads, deadline, progress=progress)
+            self._transfer().put_all(uploads, deadline, progress=progress)
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
         """Read several small files together (see `Connector.get_all`)."""
         with self._errors(deadline):
-            way = self._cat() if self.become is not None else self._transfer(deadline)
-            way.get_all(paths, take, deadline)
+            self._transfer().get_all(paths, take, deadline)
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
@@ -266,18 +263,15 @@ class SshConnector(Connector[SshOptions, SshContext]):
         link = self._ready()
         return link if self._start is None else self._log_in_now(link)
 
-    def _transfer(self, deadline: Deadline) -> Files:
+    def _transfer(self) -> Files | CatFiles:
+        """Return what reads and writes files: as another user commands do, since SFTP is the login user's."""
         link = self._logged_in()
         self.enter(Phase.TRANSFERRING)
+        if self.become is not None:
+            return CatFiles(self._run)
         if self._files is None:
             self._files = Files(link, self._guard, self._run, self.timeouts.idle)
         return self._files
-
-    def _cat(self) -> CatFiles:
-        """Return what reads and writes files as the other user: SFTP is the login user's."""
-        self._logged_in()
-        self.enter(Phase.TRANSFERRING)
-        return CatFiles(self._run)
 
     @contextlib.contextmanager
     def _errors(self, deadline: Deadline) -> Iterator[None]:
@@ -364,7 +358,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             self.options.credential_group,
             deadline,
             self._guard,
-            passwords=self.options.ask_password is not False,
+            passwords=self.options.ask_password,
         )
 
     def _log_in_later(self, link: Link, keys: Sequence[SigningKey]) -> bool:
@@ -406,10 +400,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke during the login: {error}", started=False) from None
         except AuthenticationError as error:
-            trouble = self.context.keyring.agent_of(self.options).trouble
-            if keys or self.options.password is not None or not trouble:
+            if keys or self.options.password is not None:
                 raise
-            raise AuthenticationError(f"{error.message}; {trouble}") from None
+            raise AuthenticationError("; ".join((error.message, *self.context.keyring.unused(self.options)))) from None
         self._approach.logged_in()
         group = group_of(self.options.user, keys, password)
         if group is not None and self.options.optimistic:

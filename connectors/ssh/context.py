@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from sshexec.connectors.base import Context, Deadline
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.ssh.admission import Admission
-from sshexec.connectors.ssh.agent import Agent
 from sshexec.connectors.ssh.hostkeys import HostKeys
 from sshexec.connectors.ssh.jump import Hops
 from sshexec.connectors.ssh.keyring import Keyring
@@ -140,11 +139,6 @@ class SshContext(Context):
         self._named: set[str] = set()
         self.starts = Starts()
         self.keyring = Keyring()
-
-    @property
-    def agent(self) -> Agent:
-        """The agent of SSH_AUTH_SOCK."""
-        return self.keyring.agent
 
     def check(self, options: ConnectorOptions) -> None:
         """Check the keys; each is read once. Name what ssh_config asks for in vain.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
+from sshexec.connectors.deadline import unguarded
 from sshexec.connectors.escalation import Dialogue
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, Pumped, quote
@@ -77,7 +78,6 @@ n=0; send TERM
 while alive; do n=$((n + 1)); [ $n -le 20 ] || send KILL; [ $n -le 60 ] || exit 1
 sleep 0.1 2>/dev/null || { sleep 1; n=$((n + 9)); }; done
 """
-_FOREVER = 1e9
 
 
 class SessionRefusedError(UnreachableError):
@@ -227,8 +227,7 @@ class Execution:
         link.flush()
         if self._start is not None:
             self._start.settle(self._deadline, self._guard)
-        begun = Deadline.after(0).at or 0.0
-        self._output.last = begun
+        self._output.last = time.monotonic()
         while not channel.closed and channel.exit_status is None and channel.exit_signal is None:
             self._guard()
             moved = self._receive(channel)
@@ -267,7 +266,7 @@ class Execution:
             return False
         if dialogue.waited:
             self._deadline = dialogue.excused(self._deadline)
-            self._output.last = Deadline.after(0).at or 0.0
+            self._output.last = time.monotonic()
         self._unsent = memoryview(reply)
         return True
 
@@ -318,12 +317,12 @@ class Execution:
             raise LinkDownError(link.why())
         limit = self._deadline
         if self._dialogue is not None and not self._dialogue.begun:
-            limit = Deadline(min(limit.at or _FOREVER, self._dialogue.limit.at or _FOREVER))
-            self._output.last = Deadline.after(0).at or 0.0  # nothing runs yet that could be silent
+            limit = limit.earlier(self._dialogue.limit)
+            self._output.last = time.monotonic()  # nothing runs yet that could be silent
         silence = None
         if self._idle is not None:
             silence = Deadline(max(self._output.last, self._fed) + self._idle)
-            limit = Deadline(min(limit.at or _FOREVER, silence.at or _FOREVER))
+            limit = limit.earlier(silence)
         if not link.pause(limit) and silence is not None and silence.expired:
             raise Silence
 
@@ -337,7 +336,7 @@ class Execution:
         one that an exchange has begun before proves nothing.
         """
         link = self._link
-        limit = Deadline(min(self._deadline.at or _FOREVER, Deadline.after(_DRAIN_LIMIT).at or _FOREVER))
+        limit = self._deadline.sooner(_DRAIN_LIMIT)
         trickle = Deadline.after(_TRICKLE)
         asked: int | None = None
         seen = since = quiet = exchanges = 0
@@ -415,12 +414,12 @@ class Execution:
             Output(4096),
             Deadline.after(_KILL_LIMIT),
             idle=None,
-            guard=_never,
+            guard=unguarded,
             dialogue=None if self._dialogue is None else self._dialogue.way.killer(),
         )
         channel: Channel | None = None
         try:
-            channel = open_channel(self._link, Deadline.after(_KILLER_START), _never)
+            channel = open_channel(self._link, Deadline.after(_KILLER_START), unguarded)
             return killer._follow(channel)
         except (UnreachableError, BecomeError):
             return None
@@ -437,10 +436,6 @@ class Execution:
             if not self._receive(channel):
                 self._link.signal.wait(limit.remaining())
         self._receive(channel)
-
-
-def _never() -> None:
-    """Let nothing interrupt the end of a command."""
 
 
 def _fate(killed: bool) -> str:

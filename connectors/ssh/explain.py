@@ -12,6 +12,7 @@ from sshexec.connectors.ssh.algorithms import LISTS, default
 from sshexec.connectors.ssh.keywords import Setting
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.resolve import Resolved
+from sshexec.scalars import boolean
 
 _SHOWN = (
     ("HostName", "address", "hostname"),
@@ -117,8 +118,6 @@ def _source(field: str, setting: Setting | None, variables: Mapping[str, Any]) -
 
 def _overrides(setting: Setting, checking: Any) -> bool:
     """Return whether the variable about host key checking, and not the setting, decides."""
-    from sshexec.scalars import boolean
-
     return not boolean(checking) or (setting.value == "off" and bool(setting.line))
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import BinaryIO
 
-from sshexec.connectors.base import Deadline, Upload
+from sshexec.connectors.base import Upload
+from sshexec.connectors.bundles import put_all
 from sshexec.connectors.catfiles import CatFiles
-from sshexec.connectors.resume import (
+from sshexec.connectors.deadline import Deadline, unguarded
+from sshexec.connectors.partial import (
     CantAskError,
     Execute,
     PartialGoneError,
     PartialThereError,
     arrived,
+    chance_name,
     content_of,
     temporary_name,
 )
@@ -28,13 +30,11 @@ from sshexec.connectors.ssh.lanes import Lanes
 from sshexec.connectors.ssh.readback import read_back
 from sshexec.connectors.ssh.sftp import NoSftpError, Sftp, SftpError
 from sshexec.connectors.ssh.transport import Link, LinkDownError
-from sshexec.connectors.together import put_all
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
 
-_LONGEST_NAME = 180
 _REASONS = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}
 _WORDS = {
     "missing": "no such file or directory",
@@ -80,7 +80,7 @@ class Files:
                 try:
                     with self._session(path, deadline) as session:
                         if session is None:
-                            self._fallback().put(file, path, deadline, mode=mode, progress=progress, content=content)
+                            self._fallback().write(file, path, deadline, mode=mode, progress=progress, content=content)
                         else:
                             _Upload(session, path, content, start).run(file, mode, progress)
                     return
@@ -223,9 +223,7 @@ class _Upload:
         self._sftp = session
         self._path = path
         self._name = os.fsencode(path)
-        folder, base = os.path.split(self._name)
-        token = secrets.token_hex(6).encode()
-        self._temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
+        self._temporary = chance_name(self._name)
 
     def run(self, file: BinaryIO, mode: int | None, progress: Callable[[int], None] | None) -> None:
         session = self._sftp
@@ -240,10 +238,13 @@ class _Upload:
         handle: bytes | None = None
         try:
             handle = self._open(opening)
-            self._write(handle, file, progress)
+            size = self._write(handle, file, progress)
             if mode is not None:
                 session.wait(session.request(sftp.FSETSTAT, strings(handle) + sftp.permissions(mode)))
-            session.wait(session.request(sftp.CLOSE, strings(handle)))
+            closed = session.request(sftp.CLOSE, strings(handle))
+            if self._content is not None:
+                self._check_name(size)
+            session.wait(closed)
             self._rename()
         except (PartialThereError, PartialGoneError):
             raise
@@ -273,10 +274,24 @@ class _Upload:
             raise _error(self._path, "is_directory")
         return present.mode & 0o7777 if present.mode else None
 
-    def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
+    def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> int:
         if self._start:
             file.seek(self._start)
-        Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
+        return Lanes(self._sftp, handle, self._temporary).write(file, self._start, progress)
+
+    def _check_name(self, size: int) -> None:
+        """See to it that the name is still that of what was written: others may have begun anew under it.
+
+        Raises:
+            PartialGoneError: it is not.
+        """
+        session = self._sftp
+        try:
+            if sftp.attributes_of(session.wait(session.request(sftp.LSTAT, strings(self._temporary)))).size == size:
+                return
+        except SftpError:
+            pass
+        raise PartialGoneError
 
     def _rename(self) -> None:
         session = self._sftp
@@ -297,11 +312,11 @@ class _Upload:
         """Remove the temporary file; return the space that the file system had left (None: unknown; -1: read-only)."""
         session = self._sftp
         session.deadline = Deadline.after(_CLEANUP)
-        guard, session.guard = session.guard, _never
+        guard, session.guard = session.guard, unguarded
         free: int | None = None
         try:
             if handle is not None:
-                session.request(sftp.CLOSE, strings(handle), _drop)
+                session.request(sftp.CLOSE, strings(handle), sftp.ignore)
             if session.has(b"statvfs@openssh.com"):
                 with contextlib.suppress(SftpError):
                     folder = os.path.dirname(self._name) or b"."
@@ -353,7 +368,7 @@ def _download(
         _read(session, handle, present.size, target, progress, offset)
     finally:
         with contextlib.suppress(SftpError, LinkDownError, CommandTimeoutError, NoSftpError):
-            session.request(sftp.CLOSE, handle, _drop)
+            session.request(sftp.CLOSE, handle, sftp.ignore)
 
 
 def _read(
@@ -407,14 +422,6 @@ def _read(
             # A short answer before the end: the rest is asked for again.
             answers.clear()
             asked = written
-
-
-def _drop(answer: bytes) -> None:
-    """Take no notice of an answer."""
-
-
-def _never() -> None:
-    """Let nothing interrupt the removal of a temporary file."""
 
 
 def _error(path: str, reason: str) -> TransferError:

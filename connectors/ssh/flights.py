@@ -7,13 +7,14 @@ file is renamed only once its whole content is known to be there.
 from __future__ import annotations
 
 import os
-import secrets
 import struct
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sshexec.connectors.base import Deadline, Upload
+from sshexec.connectors.base import Upload
+from sshexec.connectors.deadline import Deadline, unguarded
+from sshexec.connectors.partial import chance_name
 from sshexec.connectors.source import SMALL, opened
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.keys import strings
@@ -25,16 +26,21 @@ _FILES = 64
 """Files under way at once: as many as fit into the host's limit of open files with room to spare."""
 
 _BYTES = 2 * 2**20
+"""Bytes of them: a host takes no more of a session before it has answered."""
+
 _CLEANUP = 3.0
-_LONGEST_NAME = 180
+"""Seconds for removing temporary files after a failure."""
+
 _TOO_LONG = 4 * SMALL
+"""Bytes of a file read into memory, which was small when it was looked at."""
 
 
 class _File(Protocol):
-    """One of the files: how large it is, whether it is done, and its first step."""
+    """One of the files: how large it is, whether it is done or given up, and its first step."""
 
     size: int
     finished: bool
+    aborted: bool
 
     def begin(self) -> None:
         """Send the first request; the answers lead on from there."""
@@ -62,16 +68,16 @@ def _fly(session: Sftp, files: deque[Callable[[], _File]], landed: Callable[[_Fi
                 flying.remove(file)
                 landed(file)
     except BaseException:
+        for file in flying:
+            file.aborted = True
         _clear(session, [file for file in flying if isinstance(file, _Sent)])
         raise
 
 
 def _clear(session: Sftp, files: Sequence[_Sent]) -> None:
     """Remove the temporary files of what was broken off."""
-    guard, session.guard = session.guard, _never
+    guard, session.guard = session.guard, unguarded
     session.deadline = Deadline.after(_CLEANUP)
-    for file in files:
-        file.aborted = True
     try:
         numbers = [session.request(sftp.REMOVE, strings(file.temporary)) for file in files]
         for number in numbers:
@@ -123,9 +129,7 @@ class _Sent:
         self._session = session
         self._mode = upload.mode
         self._name = os.fsencode(upload.path)
-        folder, base = os.path.split(self._name)
-        token = secrets.token_hex(6).encode()
-        self.temporary = os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token)
+        self.temporary = chance_name(self._name)
         self._unanswered = 0
 
     def begin(self) -> None:
@@ -197,7 +201,7 @@ class _Sent:
             self._ask(sftp.EXTENDED, names, self._renamed)
         else:
             # Version 3 has no rename that replaces; the host takes one request after the other.
-            self._ask(sftp.REMOVE, strings(self._name), _drop)
+            self._ask(sftp.REMOVE, strings(self._name), sftp.ignore)
             self._ask(sftp.RENAME, strings(self.temporary, self._name), self._renamed)
 
     def _renamed(self, answer: bytes) -> None:
@@ -254,7 +258,7 @@ class _Received:
     def __init__(self, session: Sftp, number: int, path: str) -> None:
         self.number = number
         self.data = bytearray()
-        self.finished = False
+        self.finished = self.aborted = False
         self.error: Exception | None = None
         self._session = session
         self._path = path
@@ -269,11 +273,14 @@ class _Received:
         try:
             self._handle = strings(sftp.handle_of(sftp.checked(answer)))
         except SftpError as error:
-            self._fail(error)
+            self._end(error)
         else:
             self._read()
 
     def _read(self) -> None:
+        if self.aborted:
+            self._end()
+            return
         body = self._handle + struct.pack(">QI", len(self.data), self._session.chunk)
         self._session.request(sftp.READ, body, self._got)
 
@@ -281,27 +288,19 @@ class _Received:
         try:
             self.data += sftp.data_of(sftp.checked(answer))
         except SftpError as error:
-            if error.code != sftp.END:
-                self._fail(error)
-            self._session.request(sftp.CLOSE, self._handle, _drop)
-            self.finished = True
+            self._end(None if error.code == sftp.END else error)
             return
         if len(self.data) > _TOO_LONG:
-            self._fail(TransferError(f"{self._path}: it grows while it is read", path=self._path))
+            self._end(TransferError(f"{self._path}: it grows while it is read", path=self._path))
         else:
             self._read()
 
-    def _fail(self, error: Exception) -> None:
+    def _end(self, error: Exception | None = None) -> None:
+        """Close it, and say what was wrong, if anything was."""
+        if self._handle:
+            self._session.request(sftp.CLOSE, self._handle, sftp.ignore)
         if isinstance(error, SftpError):
             reason = {sftp.NO_FILE: "missing", sftp.NO_PERMISSION: "permission"}.get(error.code, "failed")
             error = TransferError(f"{self._path}: {error}", path=self._path, reason=reason)
         self.error = error
         self.finished = True
-
-
-def _drop(answer: bytes) -> None:
-    """Take no notice of an answer."""
-
-
-def _never() -> None:
-    """Let nothing interrupt the removal of temporary files."""

@@ -20,8 +20,6 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_public_identity,
 )
 
-SUFFIX = "-cert-v01@openssh.com"
-
 _SIGNATURES = {
     b"ssh-ed25519",
     b"ecdsa-sha2-nistp256",

@@ -13,36 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sshexec.connectors.ssh.hostcertificates import SUFFIX, CertificateError, HostCertificate
-from sshexec.connectors.ssh.knownhosts import (
-    KINDS,
-    KnownHostsFile,
-    KnownKey,
-    Mark,
-    bare_name,
-    fingerprint,
-    known_name,
-)
+from sshexec.connectors.ssh.hostcertificates import CertificateError, HostCertificate
+from sshexec.connectors.ssh.keytypes import CERTIFICATE_ALGORITHMS, KINDS, SUFFIX, fingerprint
+from sshexec.connectors.ssh.knownhosts import KnownHostsFile, KnownKey, Mark, bare_name
 from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
-
-__all__ = [
-    "PIN_VARIABLE",
-    "HostKeys",
-    "Learned",
-    "OtherKindsError",
-    "Policy",
-    "fingerprint",
-    "is_pinned",
-    "known_name",
-    "pin",
-]
 
 Policy = Literal["strict", "accept-new", "off"]
 
 PIN_VARIABLE = "sshexec_host_key"
 """The host variable that pins keys."""
-
-_CERTIFICATES = tuple(kind + SUFFIX for kind in KINDS)
 
 
 class OtherKindsError(Exception):
@@ -142,7 +121,7 @@ class HostKeys:
         Certificates come before them where an authority of the host is known, and only there.
 
         Args:
-            name: the host's name in known_hosts (`known_name`).
+            name: the host's name in known_hosts (`knownhosts.known_name`).
             paths: files to look into.
             pins: the keys that alone count (`pin`).
         """
@@ -156,7 +135,7 @@ class HostKeys:
             if known:
                 break
         if any(True for _ in _marked("@cert-authority", name, files)):
-            known = [*_CERTIFICATES, *known]
+            known = [*CERTIFICATE_ALGORITHMS, *known]
         return list(dict.fromkeys(known))
 
     def known(self, name: str, paths: Sequence[str]) -> list[KnownKey]:
@@ -197,7 +176,7 @@ class HostKeys:
         """Check the key that a host has shown; return what was learned where it was trusted on first sight.
 
         Args:
-            name: the host's name in known_hosts (`known_name`).
+            name: the host's name in known_hosts (`knownhosts.known_name`).
             kind: type of the key, as known_hosts names it.
             blob: the key.
             paths: files to look into; a new key is added to the first.

@@ -263,8 +263,9 @@ class Hop:
                     opening.opener.cancel()
             if opening.error is not None and not isinstance(opening.error, CancelledError):
                 raise self._named(opening.error)
-            caller.notices.extend(opening.opener.notices)
-            opening.opener.notices.clear()
+            with self._lock:
+                told, opening.opener.notices = opening.opener.notices, []
+            caller.notices.extend(told)  # the first of those who waited has them
             if opening.error is None:
                 caller.ready()
 

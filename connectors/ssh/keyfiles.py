@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import time
 
 _PATIENCE = 10.0
@@ -34,3 +35,14 @@ def read(path: str, longest: int) -> bytes:
             else:
                 data += piece
     return data
+
+
+def open_to_others(path: str) -> int | None:
+    """Return the permission bits of a file of this user's that others may read or write; None where they may not.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    found = os.stat(path)
+    mode = stat.S_IMODE(found.st_mode)
+    return mode if stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and mode & 0o077 else None

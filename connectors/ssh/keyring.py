@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterable
 
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.prompts import Answer, Prompts, Question
-from sshexec.connectors.ssh import certificates, keys
+from sshexec.connectors.ssh import keys, usercertificates
 from sshexec.connectors.ssh.agent import Agent, user_agent
-from sshexec.connectors.ssh.certificates import SUFFIX
 from sshexec.connectors.ssh.keys import LockedKeyError, SigningKey
+from sshexec.connectors.ssh.keytypes import SUFFIX
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.errors import OptionError
 from sshexec.secret import Secret
 
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _INLINE = "ansible_private_key"
+_MOST_KEYS = 10_000
+"""Keys that are remembered before all are forgotten: an engine that lives for long may be given fresh ones each day."""
 
 
 class Keyring:
@@ -29,7 +31,7 @@ class Keyring:
         self._agents: dict[str, Agent] = {}
         self._lock = threading.Lock()
         self._keys: dict[tuple[object, ...], tuple[object, list[SigningKey] | OptionError]] = {}
-        self._certificates: dict[str, tuple[tuple[int, int], certificates.Certificate]] = {}
+        self._certificates: dict[str, tuple[tuple[int, int], usercertificates.Certificate]] = {}
         self._phrases: dict[str, str] = {}
         """Passphrases that a person gave, by what the key is known by."""
 
@@ -92,6 +94,23 @@ class Keyring:
                     passed_over = passed_over or error
         return found, passed_over
 
+    def unused(self, options: SshOptions) -> list[str]:
+        """Return why there is no key to offer, for the words of a refusal: which were looked at, and what is wrong."""
+        if not options.public_keys:
+            return ["ssh_config says that no keys are used (PubkeyAuthentication, PreferredAuthentications)"]
+        agent = self.agent_of(options)
+        reasons = [agent.trouble] if agent.trouble else []
+        secret = options.passphrase.reveal() if options.passphrase is not None else None
+        for file in options.key_files or map(os.path.expanduser, _DEFAULT_KEYS):
+            try:
+                self._load(file, secret, agent)
+            except OptionError as error:
+                if options.key_files or os.path.exists(file):
+                    reasons.append(error.message)
+        if not reasons and not options.ask_password:
+            reasons.append("neither an agent nor ~/.ssh holds a key: give ansible_private_key_file or a password")
+        return reasons
+
     def unlock(
         self, options: SshOptions, prompts: Prompts, host: str, deadline: Deadline, guard: Callable[[], None]
     ) -> list[SigningKey]:
@@ -117,14 +136,14 @@ class Keyring:
                 question = Question("passphrase", known.label, f"Passphrase of {known.label}", host)
                 answer = prompts.ask(question, deadline, guard, instead_of=answer)
                 if answer.secret is None:
+                    guard()  # a run that is cancelled has no answer either
                     if options.key_files or options.private_key is not None:
                         raise OptionError("; ".join(filter(None, (known.message, answer.reason))))
                     return self.signing_keys(options)
                 if self._opens(known.label, options, answer.secret):
                     answer.accept()
         finally:
-            with answer:
-                pass
+            answer.release()
 
     def _opens(self, label: str, options: SshOptions, secret: Secret) -> bool:
         """Try a passphrase, and remember it if it is right."""
@@ -153,9 +172,11 @@ class Keyring:
                 found = [keys.load(file, passphrase)]
             except OptionError:
                 found = agent.find(keys.public_part(file))
+                if not found and file.endswith(".pub"):
+                    raise OptionError(f"{file}: {agent.lacks}") from None
                 if not found:
                     raise
-            return self._certified(found, (), certificates.beside(file.removesuffix(".pub")))
+            return self._certified(found, (), usercertificates.beside(file.removesuffix(".pub")))
 
         return self._cached((file, passphrase, agent), keys.state(file), load)
 
@@ -184,6 +205,8 @@ class Keyring:
                     known = load()
                 except OptionError as error:
                     known = error
+                if len(self._keys) >= _MOST_KEYS:
+                    self._keys.clear()
                 self._keys[name] = (state, known)
         if isinstance(known, LockedKeyError):
             raise LockedKeyError(known.message, label=known.label)
@@ -216,7 +239,7 @@ class Keyring:
         return found
 
     def _certified(
-        self, found: list[SigningKey], files: Iterable[str], more: Iterable[certificates.Certificate] = ()
+        self, found: list[SigningKey], files: Iterable[str], more: Iterable[usercertificates.Certificate] = ()
     ) -> list[SigningKey]:
         """Return the keys, each behind itself with its certificates.
 
@@ -226,12 +249,12 @@ class Keyring:
         given = [*more, *filter(None, map(self._certificate, files))]
         offered: dict[bytes, SigningKey] = {}
         for key in found:
-            for certificate in certificates.matching(key.blob, given):
+            for certificate in usercertificates.matching(key.blob, given):
                 offered.setdefault(certificate.blob, key.certified(certificate))
             offered.setdefault(key.blob, key)
         return list(offered.values())
 
-    def _certificate(self, path: str) -> certificates.Certificate | None:
+    def _certificate(self, path: str) -> usercertificates.Certificate | None:
         try:
             found = os.stat(path)
         except OSError:
@@ -239,7 +262,7 @@ class Keyring:
         state = (found.st_mtime_ns, found.st_size)
         before, known = self._certificates.get(path, (None, None))
         if known is None or before != state:
-            known = certificates.read(path)
+            known = usercertificates.read(path)
             self._certificates[path] = (state, known)
         return known
 

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.ssh import keyfiles
-from sshexec.connectors.ssh.certificates import SUFFIX, Certificate
-from sshexec.connectors.ssh.hostkeys import fingerprint
+from sshexec.connectors.ssh.keytypes import SUFFIX, fingerprint
+from sshexec.connectors.ssh.usercertificates import Certificate
 from sshexec.errors import OptionError
 
 Sign = Callable[[bytes, str, Deadline, Callable[[], None]], bytes]
@@ -116,9 +116,12 @@ def load(path: str, passphrase: str | None = None) -> SigningKey:
         OptionError: the file is missing, unreadable, no private key, or needs another passphrase.
     """
     try:
-        data = keyfiles.read(path, _LONGEST)
+        data, mode = keyfiles.read(path, _LONGEST), keyfiles.open_to_others(path)
     except OSError as error:
         raise OptionError(f"private key file {path}: {error.strerror or error}") from None
+    if mode is not None and b"PRIVATE KEY" in data:
+        # As OpenSSH (sshkey_perm_ok): who can read it has it.
+        raise OptionError(f"private key file {path}: others may read it (mode {mode:04o}): chmod 600 it")
     return _key(path, f"private key file {path}", data, passphrase)
 
 

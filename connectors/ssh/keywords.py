@@ -277,7 +277,8 @@ def _methods(value: str) -> tuple[str, ...]:
 
 
 def _jump(value: str) -> tuple[str, str] | None:
-    from sshexec.connectors.ssh.jumps import check
+    # Imported here: it reads ports as this module does.
+    from sshexec.connectors.ssh.proxyjump import check
 
     value = value.partition("#")[0].rstrip(_BLANK)
     if value.lower() == "none":

@@ -12,7 +12,6 @@ import base64
 import binascii
 import errno
 import fcntl
-import hashlib
 import hmac
 import os
 import re
@@ -24,8 +23,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import BinaryIO, Literal
 
-KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-"""Types of host keys, as known_hosts names them, the best first."""
+from sshexec.connectors.ssh.keytypes import KINDS
 
 _LOCK_LIMIT = 5.0
 _LOCKED_FOR = 60.0
@@ -41,11 +39,6 @@ _LOOKED_AT_FOR = 0.5
 
 _TAIL = 256
 """Bytes before the end of what is indexed by which a file that was only appended to is told from one written anew."""
-
-
-def fingerprint(blob: bytes) -> str:
-    """Return the fingerprint of a public key as OpenSSH shows it."""
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()
 
 
 def known_name(host: str, port: int) -> str:

@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import CommandTimeoutError, ConnectTimeoutError, UnreachableError
@@ -30,6 +30,9 @@ _OPENSSH = re.compile(r"SSH-2\.0-OpenSSH_(\d+)\.(\d+)")
 _OLDEST = (7, 4)
 """Older servers, and those of others, are not tried: what they do with a request that comes too early is unknown."""
 
+_REFUSED = "Too many authentication failures"
+"""What OpenSSH says in place of a refusal where no further attempt is allowed (MaxAuthTries)."""
+
 _MOST_MISHAPS = 3
 """Starts that may go wrong before a group's hosts are all reached in the patient way."""
 
@@ -38,8 +41,8 @@ _MOMENT = 1.0
 
 _MOST_HOSTS = 10_000
 
-Group = tuple[str, object]
-"""A user and a credential."""
+Group = tuple[str, bytes | Secret]
+"""A user and a credential: the public key, or the password."""
 
 
 class OptimismError(UnreachableError):
@@ -76,6 +79,8 @@ class Starts:
         """Forget everything, the credentials above all."""
         with self._lock:
             self._proven.clear()
+            self._mishaps.clear()
+            self._hosts.clear()
 
 
 def group_of(user: str, keys: Sequence[SigningKey], password: Secret | None) -> Group | None:
@@ -83,7 +88,7 @@ def group_of(user: str, keys: Sequence[SigningKey], password: Secret | None) -> 
     if len(keys) == 1 and password is None:
         return user, keys[0].blob
     if not keys and password is not None:
-        return user, password.reveal()
+        return user, password
     return None
 
 
@@ -176,7 +181,7 @@ class Start:
         What is under way is given a moment: a command that is being started can only be ended once it is there.
         """
         with contextlib.suppress(LinkDownError):
-            self._link.wait_until(lambda: self._login.answered is not None, Deadline.after(_MOMENT), _never)
+            self._link.wait_until(lambda: self._login.answered is not None, Deadline.after(_MOMENT), unguarded)
         return None if self._login.answered else self._login.answered is False
 
     def check(self) -> None:
@@ -199,9 +204,7 @@ class Start:
                 raise OptimismError("the host numbers its sessions in another way")
             self._settled = True
         elif not self._link.authenticated and self._link.said_all:
+            if self._link.farewell.startswith(_REFUSED):
+                raise self._login.refusal()
             # Its end came behind all that it had to say, and the login's success was not among it.
             raise OptimismError("the host closed the connection during the login")
-
-
-def _never() -> None:
-    """Let nothing interrupt the end of a command."""

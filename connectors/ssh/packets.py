@@ -38,8 +38,14 @@ _LONGEST_BANNER = 8 * 1024
 _LONGEST_PACKET = 256 * 1024
 """What OpenSSH takes at most (PACKET_MAX_SIZE); the length is the peer's word, read before anybody has logged in."""
 _BYTES_IN_A_ROW = 1024 * 1024
-_MOST_PARTS = 64
+"""Bytes that one connection reads before others get their turn."""
+
 _LEAST_COST = 16 * 1024
+"""What a read counts as then, at least."""
+
+_MOST_PARTS = 64
+"""Pieces that are handed to the system in one call; IOV_MAX is 1024."""
+
 _STALLED_LOOK = 0.25
 """Seconds between two looks at whether a write that the host does not take is still worth the wait."""
 

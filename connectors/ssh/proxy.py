@@ -66,7 +66,11 @@ class Proxy:
         self._owner = os.getpid()
         keep_from_children(self.socket)
         keep_from_children(self._error)
-        _thread.start_new_thread(self._listen, ())
+        try:
+            _thread.start_new_thread(self._listen, ())
+        except RuntimeError as error:
+            self.close()
+            raise UnreachableError(f"can't run the ProxyCommand: {error}") from None
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):

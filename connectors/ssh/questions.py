@@ -8,11 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.prompts import Answer, Prompts, Question
+from sshexec.connectors.prompts import PATIENCE, Answer, Prompts, Question
 from sshexec.secret import Secret
-
-PATIENCE = 900.0
-"""Seconds that a host waits for an answer at most; the broker's own limits end its waiting sooner."""
 
 _LONGEST = 4096
 _ABOUT_CODES = re.compile(
@@ -71,7 +68,7 @@ class Questions:
         host: inventory name.
         user: login name.
         group: credential group; "" for that of the login name.
-        passwords: whether a password may be asked for.
+        passwords: whether a password may be asked for; True where the host's settings want it.
         deadline: of the host's whole opening.
         guard: raises where the caller shall wait no longer.
     """
@@ -85,7 +82,7 @@ class Questions:
         deadline: Deadline,
         guard: Callable[[], None],
         *,
-        passwords: bool = True,
+        passwords: bool | None = None,
     ) -> None:
         self._prompts = prompts
         self._host = host
@@ -93,7 +90,8 @@ class Questions:
         self._group = group or user
         self._deadline = deadline
         self._guard = guard
-        self._passwords = passwords
+        self._passwords = passwords is not False
+        self._wanted = passwords is True
         self._answers: dict[Question, Answer] = {}
         """In hand, neither right nor wrong yet."""
         self._wrong: dict[Question, Answer] = {}
@@ -109,7 +107,13 @@ class Questions:
         if not self._passwords:
             return None
         group = "" if self._group == self._user else f" ({self._group})"
-        return self._answer(Question("password", self._group, f"SSH password of {self._user}{group}", self._host))
+        text = f"SSH password of {self._user}{group}"
+        return self._answer(Question("password", self._group, text, self._host, wanted=self._wanted))
+
+    @property
+    def wants_password(self) -> bool:
+        """Whether the host's settings say that a password is asked for."""
+        return self._wanted
 
     def code(self, prompt: Prompt) -> Secret | None:
         """Return the answer to any other prompt of the host."""
@@ -166,7 +170,6 @@ class Questions:
         for answer in self._wrong.values():
             answer.reject()
         for answer in self._answers.values():
-            with answer:
-                pass
+            answer.release()
         self._wrong.clear()
         self._answers.clear()

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO, cast
 
-from sshexec.connectors.resume import begins_with
+from sshexec.connectors.partial import begins_with
 from sshexec.connectors.ssh import sftp
 from sshexec.connectors.ssh.keys import strings
 from sshexec.connectors.ssh.sftp import Sftp

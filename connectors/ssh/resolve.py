@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from sshexec.connectors.ssh import algorithms, jumps
+from sshexec.connectors.ssh import algorithms, proxyjump
 from sshexec.connectors.ssh.arguments import Arguments, given
 from sshexec.connectors.ssh.config import SshConfig, load
 from sshexec.connectors.ssh.hostkeys import Policy
@@ -111,7 +111,7 @@ def destination(values: dict[str, Any], variables: Mapping[str, Any], host: str 
         hops: tuple[Resolved, ...] = ()
         proxy = query.found.get("proxy")
         if proxy is not None and proxy.value is not None:
-            hops = _proxy(values, proxy, names, config, (arguments, timeout))
+            hops = _proxy(values, proxy, names, config, arguments, timeout)
         return Resolved(values, query, hops)
     except OptionError as error:
         if error.path or not host:
@@ -200,6 +200,7 @@ def _known_hosts(user: Setting | None, system: Setting | None, names: Names) -> 
 
 @functools.lru_cache(maxsize=8)
 def _default_known_hosts(home: str | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the user's files and the system's; HOME is given so that they are worked out once for each value of it."""
     return tuple(map(os.path.expanduser, USER_FILES)), GLOBAL_FILES
 
 
@@ -229,7 +230,8 @@ def _proxy(
     proxy: Setting,
     names: Names,
     config: SshConfig,
-    given: tuple[Arguments, float | None],
+    arguments: Arguments,
+    timeout: float | None,
 ) -> tuple[Resolved, ...]:
     """Fill in the way to a host: its ProxyCommand, or the chain of its jump hosts."""
     kind, text = proxy.value
@@ -240,7 +242,7 @@ def _proxy(
     if kind == "command":
         values["proxy_command"] = filled
         return ()
-    inherited = _inherited(values, names, *given)
+    inherited = _inherited(values, names, arguments, timeout)
     # Most hosts of a fleet go the same way.
     key = (proxy, filled, inherited)
     known = config.chains.get(key)
@@ -302,7 +304,7 @@ def _chain(
         OptionError: a hop is not written as it must be, or the way to it leads through itself.
     """
     try:
-        hops = jumps.read(text)
+        hops = proxyjump.read(text)
     except ValueError as error:
         raise proxy.wrong(str(error)) from None
     chain: tuple[Resolved, ...] = ()

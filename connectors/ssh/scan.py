@@ -11,10 +11,11 @@ from typing import Literal
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
-from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, fingerprint, is_pinned
+from sshexec.connectors.ssh.hostkeys import PIN_VARIABLE, is_pinned
+from sshexec.connectors.ssh.keytypes import HOST_KEY_ALGORITHMS, fingerprint
 from sshexec.connectors.ssh.knownhosts import KnownKey, bare_name
 from sshexec.connectors.ssh.options import SshOptions
-from sshexec.connectors.ssh.transport import HOST_KEY_ALGORITHMS, Link
+from sshexec.connectors.ssh.transport import Link
 
 Standing = Literal["new", "known", "CHANGED", "REVOKED"]
 
@@ -58,8 +59,7 @@ class _Viewer(SshConnector):
     """
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts, kind: str) -> None:
-        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
-        super().__init__(host, replace(options, host_key_algorithms=()), context, timeouts)
+        super().__init__(host, options, context, timeouts)
         self._kind = kind
         self.kind = ""
         self.blob = b""
@@ -92,7 +92,7 @@ class HostScan:
 
     def __init__(self, host: str, options: SshOptions, context: SshContext, timeouts: Timeouts) -> None:
         self.host = host
-        # Which of its keys to ask for is what a scan chooses.
+        # Every type is looked for, whatever HostKeyAlgorithms allows for a login.
         options = replace(options, host_key_algorithms=())
         self._options = options
         self._context = context

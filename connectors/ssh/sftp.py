@@ -32,7 +32,7 @@ FOR_CREATING = 0x2 | 0x8 | 0x20
 FOR_GOING_ON = 0x2
 """Write to a file that is there."""
 
-END, NO_FILE, NO_PERMISSION, FAILURE, BAD_MESSAGE, UNSUPPORTED = 1, 2, 3, 4, 5, 8
+END, NO_FILE, NO_PERMISSION, FAILURE = 1, 2, 3, 4
 _LONGEST = 1024 * 1024
 
 
@@ -341,6 +341,10 @@ class Sftp:
         if self._channel is None:
             raise LinkDownError("the SFTP session is closed")
         return self._channel
+
+
+def ignore(answer: bytes) -> None:
+    """Take no notice of an answer."""
 
 
 def checked(answer: bytes) -> memoryview:

@@ -25,25 +25,11 @@ from paramiko.transport import Transport
 from sshexec.connectors.base import Deadline
 from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
 from sshexec.connectors.ssh.conduit import Conduit, Wire
-from sshexec.connectors.ssh.hostcertificates import SUFFIX
+from sshexec.connectors.ssh.keytypes import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, SUFFIX
 from sshexec.connectors.ssh.packets import BufferedPacketizer, Payload
 
 _LONGEST_WAIT = 86_400.0
 _STALLED_WRITE_MS = 20_000
-
-HOST_KEY_ALGORITHMS = {
-    "ssh-ed25519": ("ssh-ed25519",),
-    "ecdsa-sha2-nistp256": ("ecdsa-sha2-nistp256",),
-    "ecdsa-sha2-nistp384": ("ecdsa-sha2-nistp384",),
-    "ecdsa-sha2-nistp521": ("ecdsa-sha2-nistp521",),
-    "ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256"),
-}
-"""Types of host keys, as known_hosts names them, with the signature algorithms to ask for, the best first."""
-
-CERTIFICATE_ALGORITHMS = {
-    kind + SUFFIX: tuple(name + SUFFIX for name in names) for kind, names in HOST_KEY_ALGORITHMS.items()
-}
-"""The same for host certificates, which are asked for only where an authority of the host is known."""
 
 _ASKED = HOST_KEY_ALGORITHMS | CERTIFICATE_ALGORITHMS
 
@@ -288,6 +274,8 @@ class Link(Transport):
                         self.stop_thread()
                         raise LinkDownError(self.why()) from error
                     return
+            # This packet waits for the exchange of keys, which must not wait for what is held back until it is sent.
+            self.flush()
             if not self.clear_to_send.wait(max(0.0, give_up - time.monotonic())):
                 raise LinkDownError("the host does not finish the exchange of new keys")
 

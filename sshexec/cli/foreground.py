@@ -54,9 +54,9 @@ def follow(
 
     def cancel() -> None:
         display.stopping()
+        run.cancel()
         if questions is not None:
             questions.cancel()
-        run.cancel()
         display.say("sshexec: stopping the hosts; once more stops at once")
 
     def restore() -> None:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import ask_password
-from sshexec.connectors.prompts import Question
+from sshexec.connectors.broker import PATIENCE
+from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 _LONGEST = 4096
 _LOOK = 0.2
 """Seconds between looks at whether the run was cancelled."""
+
+_AFTER = 1.0
+"""Seconds for which a question stands when its hosts have given it up; then the display has the terminal again."""
 
 
 class TerminalQuestions:
@@ -44,9 +49,9 @@ class TerminalQuestions:
         """Answer a question; see `sshexec.connectors.broker.Ask`."""
         kind = question.kind
         if kind in ("password", "become"):
-            if kind not in self._given:
-                return None  # -k or -K was not given
-            if (kind, question.group) not in self._used:
+            if kind not in self._given and not question.wanted:
+                raise NoAnswerError(f"{'-k' if kind == 'password' else '-K'} asks for it")
+            if kind in self._given and (kind, question.group) not in self._used:
                 self._used.add((kind, question.group))
                 first = self._given[kind]
                 # As Ansible has it: just Enter for the BECOME password means the SSH password.
@@ -66,8 +71,13 @@ class TerminalQuestions:
         """Ask nothing any more."""
         self._cancelled = True
 
+    def close(self) -> None:
+        """Ask nothing any more and put the terminal back: a question that nobody has answered in time still stands."""
+        self.cancel()
+        self.restore()
+
     def restore(self) -> None:
-        """Put the terminal back, from a signal handler, when the process is about to end."""
+        """Put the terminal back, from a signal handler too, when the process is about to end."""
         if self._attributes is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
@@ -83,7 +93,8 @@ class TerminalQuestions:
             if not question.echo:
                 asking.enter_context(self._without_echo())
             if question.attempt > 1:
-                self._print(f"{harmless(question.host)}: that was wrong, please try again\n")
+                where = "" if question.kind == "passphrase" else f"{harmless(question.host)}: "
+                self._print(f"{where}that was wrong, please try again\n")
             host = f"{question.host}: " if question.kind == "code" else ""
             self._print(f"{harmless(host + question.text.rstrip(': '))}: ")
             return self._read()
@@ -108,8 +119,9 @@ class TerminalQuestions:
     def _read(self) -> Secret | None:
         """Read a line; other greenlets go on meanwhile."""
         line = b""
+        limit = Deadline.after(PATIENCE + _AFTER)
         while not line.endswith(b"\n"):
-            if self._cancelled or len(line) > _LONGEST:
+            if self._cancelled or limit.expired or len(line) > _LONGEST:
                 return None
             if not select.select([self._terminal], [], [], _LOOK)[0]:
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -134,15 +135,18 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     questions = terminal_questions(
         user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
     )
-    with Engine(
-        inventory,
-        concurrency=options["forks"],
-        processes=options["processes"],
-        variables=variables,
-        timeouts=Timeouts(idle=options["idle_timeout"]),
-        keep=0,
-        ask=questions,
-    ) as engine:
+    with (
+        contextlib.closing(questions) if questions else contextlib.nullcontext(),
+        Engine(
+            inventory,
+            concurrency=options["forks"],
+            processes=options["processes"],
+            variables=variables,
+            timeouts=Timeouts(idle=options["idle_timeout"]),
+            keep=0,
+            ask=questions,
+        ) as engine,
+    ):
         run = _start(engine, hosts, options)
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = _report(options, stdout, names)
@@ -212,9 +216,10 @@ def _arguments(text: str | None) -> str | dict[str, Any] | None:
 
 def _variables(options: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that the command line sets; ``-e`` wins over the options."""
-    given = connection_variables(options) | {"sshexec_ask_password": bool(options["ask_pass"])}
+    given = connection_variables(options)
     # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
+        given["sshexec_ask_password"] = True
         given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]

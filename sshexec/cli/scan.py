@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from sshexec.cli.variables import extra_variables
 from sshexec.errors import CancelledError, HostError, InputError
 
 if TYPE_CHECKING:
+    from sshexec.connectors.ssh.context import SshContext
     from sshexec.connectors.ssh.scan import HostScan, ScannedKey
     from sshexec.inventory.model import Inventory
 
@@ -57,23 +59,26 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     given = {"ansible_timeout": options["timeout"], "ansible_ssh_common_args": options["ssh_common_args"]}
     on_top = {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
-    scans = _scans(inventory, hosts, on_top, append=options["append"])
-    return _Scanning(scans, **{name: options[name] for name in ("forks", "fingerprints", "append", "quiet")}).run()
+    from sshexec.connectors.ssh.context import SshContext
+
+    with contextlib.closing(SshContext()) as context:
+        scans = _scans(context, inventory, hosts, on_top, append=options["append"])
+        return _Scanning(scans, **{name: options[name] for name in ("forks", "fingerprints", "append", "quiet")}).run()
 
 
-def _scans(inventory: Inventory, hosts: list[str], on_top: dict[str, Any], *, append: bool) -> list[HostScan]:
+def _scans(
+    context: SshContext, inventory: Inventory, hosts: list[str], on_top: dict[str, Any], *, append: bool
+) -> list[HostScan]:
     """Return the scans of those hosts that are reached by SSH.
 
     Raises:
         InputError: a variable is wrong, or keys are to be added and no file is named.
     """
     from sshexec.connectors.base import Timeouts
-    from sshexec.connectors.ssh.context import SshContext
     from sshexec.connectors.ssh.options import SshOptions
     from sshexec.connectors.ssh.scan import HostScan
     from sshexec.runtime.plan import connection
 
-    context = SshContext()
     scans = []
     for host in hosts:
         kind, options = connection(host, {**inventory.variables(host), **on_top})

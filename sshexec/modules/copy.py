@@ -161,11 +161,7 @@ class Copy(Module):
         facts = self._facts(self._file)
         expected = arguments["checksum"]
         if expected is not None and expected != facts.sha1:
-            return self._failed(
-                "Copied file does not match the expected checksum. Transfer failed.",
-                checksum=facts.sha1,
-                expected_checksum=expected,
-            )
+            return self._mismatch(facts.sha1, expected)
         keeps = arguments["backup"] and arguments["force"] and not invocation.check
         answer = ask(
             connector,
@@ -194,11 +190,7 @@ class Copy(Module):
         if job.differs or _sets(wish):
             found = self._settled(connector, invocation, wish)
         if found.sha1 and found.sha1 != facts.sha1:
-            return self._failed(
-                "Copied file does not match the expected checksum. Transfer failed.",
-                checksum=found.sha1,
-                expected_checksum=facts.sha1,
-            )
+            return self._mismatch(found.sha1, facts.sha1)
         return self._done(job, found, diff, answer, changed=job.differs or _sets(wish))
 
     def _done(self, job: _Job, found: Found, diff: Any, answer: Answer, *, changed: bool) -> Result:
@@ -319,8 +311,16 @@ class Copy(Module):
             if uploads:
                 progress = invocation.progress(answer.path, size)
                 connector.put_all(uploads, invocation.deadline, progress=progress)
-            settle(connector, invocation, wishes)
+            expected = {upload.path: upload.sha1 for upload in uploads}
+            for wish, found in zip(wishes, settle(connector, invocation, wishes), strict=True):
+                sha1 = expected.get(wish.path)
+                if sha1 and found.sha1 and found.sha1 != sha1:  # the source has changed meanwhile, say
+                    return self._mismatch(found.sha1, sha1, path=shown(wish.path), dest=result["dest"])
         return result
+
+    def _mismatch(self, found: str, expected: str, **more: str) -> Result:
+        text = "Copied file does not match the expected checksum. Transfer failed."
+        return self._failed(text, checksum=found, expected_checksum=expected, **more)
 
     @property
     def _chmod(self) -> str | None:

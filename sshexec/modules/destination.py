@@ -14,7 +14,7 @@ from sshexec.connectors.base import Command, Connector
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import quote
+from sshexec.connectors.posix import all_or_nothing, quote
 from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.words import expanding
@@ -237,10 +237,7 @@ def _run(
 
 
 def _command(script: str, about: tuple[str, ...]) -> Command:
-    """Return what runs a script, of any length; none of it where not all of it arrives."""
-    # A shell reads to the closing brace before it does anything.
-    whole = f"{{\n{script}\n}}\n".encode("utf-8", "surrogateescape")
-    return Command("exec /bin/sh", stdin=whole, about=about)
+    return Command("exec /bin/sh", stdin=all_or_nothing(script), about=about)
 
 
 def _said(output: Output) -> str:

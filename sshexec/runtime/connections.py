@@ -44,7 +44,7 @@ class Connections:
     def give(self, plan: Plan, connector: Connector[Any, Any]) -> None:
         """Keep a connection, or close it where it is not worth keeping."""
         surplus = []
-        if self.keep > 0 and connector.alive:
+        if self.keep > 0 and connector.worth_keeping:
             connector.on_phase = connector.on_answer = None
             with self._lock:
                 if plan.host in self._idle:

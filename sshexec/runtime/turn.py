@@ -304,7 +304,7 @@ class Turn:
 
 def _folder(host: str) -> str:
     """Return the name of a host's directory; no name leads out of the one above."""
-    name = host.replace("/", "%2F").replace("\0", "%00")
+    name = host.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
     return name.replace(".", "%2E") if name in ("", ".", "..") else name
 
 

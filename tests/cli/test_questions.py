@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from sshexec.cli import questions
 from sshexec.cli.questions import TerminalQuestions
-from sshexec.connectors.prompts import Question
+from sshexec.connectors.prompts import NoAnswerError, Question
 from sshexec.secret import Secret
 from tests.cli.command import Terminal, sshexec
 from tests.pam import asking_sshd, failures
@@ -65,8 +68,27 @@ def test_a_mistyped_password_is_asked_for_again(passwords: Sshd, inventory: Writ
 def test_a_password_is_asked_for_with_k_only(passwords: Sshd, inventory: Write) -> None:
     terminal = Terminal("run", "all", "-i", inventory(without_keys(passwords, 2)), "-a", "true", "-o")
     assert terminal.end() == 4
-    assert "password of" not in terminal.seen
+    assert "SSH password of root: \r\n" not in terminal.seen
+    assert "SSH password of root: -k asks for it" in terminal.seen
     assert "Permission denied" in terminal.seen
+
+
+def test_a_host_that_wants_its_password_asked_for_needs_no_k(passwords: Sshd, inventory: Write) -> None:
+    hosts = without_keys(passwords, 2)
+    terminal = Terminal("run", "all", "-i", inventory(hosts), "-a", "true", "-o", "-e", "sshexec_ask_password=yes")
+    terminal.until("SSH password of root: ")
+    terminal.type("wrong\n")
+    terminal.until("please try again")
+    terminal.type("\x04")
+    assert terminal.end() == 4
+
+
+def test_a_password_that_a_host_takes_none_of_is_told(sshd: Sshd, inventory: Write) -> None:
+    terminal = Terminal("run", "all", "-i", inventory(without_keys(sshd, 1)), "-a", "true", "-o", "-k")
+    terminal.until("SSH password: ")
+    terminal.type("any\n")
+    assert terminal.end() == 4
+    assert "no credential to offer; the host takes no password" in terminal.seen
 
 
 def test_a_code_is_asked_for_once_and_nothing_is_drawn_meanwhile(codes: Sshd, inventory: Write) -> None:
@@ -93,6 +115,18 @@ def test_interrupting_a_question_stops_the_run_and_restores_the_terminal(codes: 
     assert termios.tcgetattr(terminal.descriptor)[3] & termios.ECHO
     assert terminal.end() == 130
     assert terminal.seen.count("CANCELLED") == 6, "none of them counts as a host that has failed"
+
+
+def test_a_run_that_ends_before_a_question_is_answered_restores_the_terminal(codes: Sshd, inventory: Write) -> None:
+    terminal = Terminal("run", "all", "-i", inventory(codes.hosts(2)), "-a", "true", "-o", "--run-timeout", "3")
+    kept = os.dup(terminal.descriptor)
+    try:
+        terminal.until(": Code: ")
+        assert not termios.tcgetattr(kept)[3] & termios.ECHO
+        assert terminal.end() == 2, terminal.seen
+        assert termios.tcgetattr(kept)[3] & termios.ECHO
+    finally:
+        os.close(kept)
 
 
 def test_without_a_terminal_nobody_is_asked(codes: Sshd, inventory: Write) -> None:
@@ -140,6 +174,24 @@ def question(kind: Any, group: str = "root") -> Question:
     return Question(kind, group, f"{kind} of {group}", "h1")
 
 
+def test_a_question_that_nobody_answers_does_not_keep_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "PATIENCE", 0.0)
+    monkeypatch.setattr(questions, "_AFTER", 0.5)
+    ours, theirs = os.openpty()
+    try:
+        answers: list[object] = []
+        asker = threading.Thread(
+            target=lambda: answers.append(TerminalQuestions(theirs, {})(question("code"))), daemon=True
+        )
+        asker.start()
+        asker.join(20)
+        assert answers == [None]
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def test_the_become_password_is_the_ssh_password_where_it_is_left_empty() -> None:
     ask = TerminalQuestions(-1, {"password": Secret("login"), "become": Secret("")})
     assert ask(question("become")) == Secret("login")
@@ -148,5 +200,7 @@ def test_the_become_password_is_the_ssh_password_where_it_is_left_empty() -> Non
     assert ask(question("become")) == Secret("own")
     assert ask(question("password")) == Secret("login")
     ask = TerminalQuestions(-1, {})
-    assert ask(question("become")) is None
-    assert ask(question("password")) is None
+    with pytest.raises(NoAnswerError, match="-K asks for it"):
+        ask(question("become"))
+    with pytest.raises(NoAnswerError, match="-k asks for it"):
+        ask(question("password"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 import re
 import stat
@@ -22,6 +24,7 @@ from sshexec.connectors.escalation import Dialogue, Escalation
 from sshexec.connectors.fake import FakeConnector, FakeOptions
 from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.output import Output
+from sshexec.connectors.partial import temporary_name
 from sshexec.connectors.posix import Frame, quote
 from sshexec.connectors.prompts import Answer, Prompts, Question
 from sshexec.errors import ArgumentError, BecomeError, CommandTimeoutError, OptionError
@@ -456,6 +459,29 @@ def test_files_are_the_other_users_too(double: Double, tty: str, tmp_path: Path)
         connector.get(str(file), target, Deadline.after(20))
     assert (tmp_path / "back").read_bytes() == content
     assert len(double.answers) == 3
+    rest = io.BytesIO()
+    connector.get(str(file), rest, Deadline.after(20), offset=150_000)
+    assert rest.getvalue() == content[150_000:]
+
+
+def test_an_upload_as_another_user_goes_on_where_it_was_broken_off(double: Double, tmp_path: Path) -> None:
+    connector = double.open()
+    content, file = os.urandom(5 * 2**20), tmp_path / "file"
+    sha1 = hashlib.sha1(content).hexdigest()
+    begun = Path(os.fsdecode(temporary_name(os.fsencode(file), sha1, private=True)))
+    begun.write_bytes(content[: 2**20])
+    told: list[int] = []
+    connector.put(content, str(file), Deadline.after(20), sha1=sha1, progress=told.append)
+    assert min(told) > 2**20
+    assert file.read_bytes() == content
+    assert not begun.exists()
+    # What stands there and is of no use is left alone.
+    file.unlink()
+    begun.symlink_to(tmp_path / "elsewhere")
+    connector.put(content, str(file), Deadline.after(20), sha1=sha1)
+    assert file.read_bytes() == content
+    assert begun.is_symlink()
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_without_become_a_frame_is_what_it_was() -> None:

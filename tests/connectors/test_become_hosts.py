@@ -25,7 +25,7 @@ from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.output import Output
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.errors import BecomeError, CommandTimeoutError
-from tests.testbed import SSHD, Sshd
+from tests.testbed import SSHD, Sshd, lacking
 
 PASSWORD = "canary-5up3r 'x"
 OTHER = "canary-0ther"
@@ -134,7 +134,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     if missing or SSHD is None:
         if os.environ.get("SSHEXEC_REQUIRE_SERVICES"):
             pytest.fail(f"not installed: {', '.join(missing) or 'openssh-server'} (see .ci/packages)")
-        pytest.skip(f"not installed: {', '.join(missing) or 'openssh-server'}")
+        lacking(", ".join(missing) or "openssh-server")
     made = Town(tmp_path_factory.mktemp("town"))
     try:
         made.build()

@@ -155,7 +155,41 @@ def test_the_default_key_is_found(sshd: Sshd, tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     keygen(folder / "id_rsa", "-t", "rsa", "-b", "2048", "-N", "not known")
     (folder / "id_ed25519").write_bytes(sshd.key.read_bytes())
+    (folder / "id_ed25519").chmod(0o600)
     assert log_in(sshd, ansible_private_key_file=None) == sshd.user
+
+
+def test_why_no_key_is_offered_is_told(sshd: Sshd, tmp_path: Path) -> None:
+    folder = tmp_path / "home" / ".ssh"
+    folder.mkdir(parents=True)
+    with pytest.raises(AuthenticationError, match=r"no credential to offer; neither an agent nor ~/.ssh holds a key: "):
+        log_in(sshd, ansible_private_key_file=None)
+    keygen(folder / "id_ed25519", "-t", "ed25519", "-N", "not known")
+    with pytest.raises(
+        AuthenticationError, match=r"no credential to offer; private key file .*id_ed25519 is encrypted"
+    ):
+        log_in(sshd, ansible_private_key_file=None)
+    (folder / "config").write_text("IdentityFile ~/.ssh/nokey\n")
+    with pytest.raises(AuthenticationError, match=r"to offer; private key file .*/nokey: No such file or directory"):
+        log_in(sshd, ansible_private_key_file=None)
+
+
+def test_a_key_that_others_may_read_is_refused_as_openssh_does(sshd: Sshd, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(sshd.key.read_bytes())
+    key.chmod(0o640)
+    with pytest.raises(OptionError, match=r"private key file .*/key: others may read it \(mode 0640\): chmod 600 it"):
+        log_in(sshd, ansible_private_key_file=str(key))
+    key.chmod(0o400)
+    assert log_in(sshd, ansible_private_key_file=str(key)) == sshd.user
+
+
+def test_a_public_half_whose_key_no_agent_holds(sshd: Sshd, agent: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OptionError, match=r"id_ed25519.pub: the agent does not hold its key \(ssh-add -l lists"):
+        log_in(sshd, ansible_private_key_file=f"{sshd.key}.pub")
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    with pytest.raises(OptionError, match=r"id_ed25519.pub: there is no agent that could hold its key"):
+        log_in(sshd, ansible_private_key_file=f"{sshd.key}.pub")
 
 
 @pytest.mark.usefixtures("agent")
@@ -177,7 +211,7 @@ def test_a_silent_agent_costs_one_wait_and_not_one_for_each_host(
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         context = SshContext()
         for _ in range(3):
-            asked.append(context.agent.keys())
+            asked.append(context.keyring.agent.keys())
         context.close()
         listener.setblocking(False)
         connections = 0
@@ -232,7 +266,7 @@ def test_a_stuck_signature_ends_with_its_hosts_deadline_and_holds_up_nobody(
     with agent_that_never_signs(tmp_path / "agent", blob) as asked:
         monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
         context = SshContext()
-        (key,) = context.agent.keys()
+        (key,) = context.keyring.agent.keys()
         ended: list[str] = []
         patient = Deadline.after(15)
 
@@ -258,7 +292,7 @@ def test_a_stuck_signature_ends_with_its_hosts_deadline_and_holds_up_nobody(
         first.join(10)
         assert ended == ["second TimeoutError", "first CancelledError"]
         assert not patient.expired
-        assert context.agent.keys() == [key]
+        assert context.keyring.agent.keys() == [key]
         context.close()
 
 

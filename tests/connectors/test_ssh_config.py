@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sshexec.connectors.ssh import config as ssh_config
-from sshexec.connectors.ssh import jumps, matching, resolve
+from sshexec.connectors.ssh import matching, proxyjump, resolve
 from sshexec.connectors.ssh.arguments import given
 from sshexec.errors import OptionError
 
@@ -84,7 +84,7 @@ def expected(said: dict[str, list[str]]) -> dict[str, Any]:
         "interval": float(first("serveraliveinterval") or 0),
         "count": int(first("serveralivecountmax") or 0),
         "command": first("proxycommand"),
-        "jump": None if jump is None else [str(hop) for hop in jumps.read(jump)],
+        "jump": None if jump is None else [str(hop) for hop in proxyjump.read(jump)],
     }
 
 
@@ -120,7 +120,7 @@ def found(path: Path, host: str, args: str = "") -> dict[str, Any]:
         "interval": quiet if interval is None or interval.value is None else interval.value,
         "count": values.get("alive_count", 3),
         "command": text if kind == "command" else None,
-        "jump": [str(hop) for hop in jumps.read(text)] if kind == "jump" else None,
+        "jump": [str(hop) for hop in proxyjump.read(text)] if kind == "jump" else None,
     }
 
 

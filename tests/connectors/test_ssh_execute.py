@@ -316,11 +316,11 @@ def test_a_silent_command_on_a_living_host_goes_on(sshd: Sshd) -> None:
 
 
 def test_a_server_that_asks_for_a_sign_of_life_gets_one(tmp_path: Path) -> None:
-    server = Sshd(tmp_path / "sshd", "ClientAliveInterval 1\nClientAliveCountMax 1").start()
+    server = Sshd(tmp_path / "sshd", "ClientAliveInterval 1\nClientAliveCountMax 2").start()
     try:
         ssh = opened(server)
-        assert run(ssh, "sleep 3")[0].rc == 0
-        time.sleep(3)
+        assert run(ssh, "sleep 4")[0].rc == 0
+        time.sleep(4)
         assert run(ssh, "true")[0].rc == 0
         ssh.close()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -346,3 +347,22 @@ def test_a_directory_that_takes_nothing_keeps_what_is_in_it(ssh: SshConnector, t
             subprocess.run(["chattr", "-i", str(folder)], check=True)
         else:
             folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root sees which files an sftp-server has open")
+def test_what_is_too_large_to_be_read_together_is_closed_on_the_host(sshd: Sshd, tmp_path: Path) -> None:
+    large, small = tmp_path / "large", tmp_path / "small"
+    large.write_bytes(bytes(3 * 2**20))
+    small.write_bytes(b"x")
+    ssh = opened(sshd)
+    try:
+        with pytest.raises(TransferError, match="grows while it is read"):
+            ssh.get_all([str(small), str(large)], lambda number, content: None, Deadline.after(SOON))
+        assert get(ssh, small) == b"x"
+        held = set()
+        for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+            with contextlib.suppress(OSError):
+                held.add(os.readlink(descriptor))
+        assert str(large) not in held
+    finally:
+        ssh.close()

@@ -25,8 +25,9 @@ from paramiko.common import MSG_DISCONNECT, MSG_KEXINIT, MSG_NEWKEYS, MSG_USERAU
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.ssh import knownhosts
 from sshexec.connectors.ssh.connector import SshConnector
-from sshexec.connectors.ssh.hostkeys import HostKeys, Learned, fingerprint, known_name
-from sshexec.connectors.ssh.knownhosts import KnownHostsFile, bare_name
+from sshexec.connectors.ssh.hostkeys import HostKeys, Learned
+from sshexec.connectors.ssh.keytypes import fingerprint
+from sshexec.connectors.ssh.knownhosts import KnownHostsFile, bare_name, known_name
 from sshexec.errors import AuthenticationError, ChangedHostKeyError, OptionError, UnknownHostKeyError
 from tests.testbed import Sshd, keygen
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Deadline, Timeouts
-from sshexec.connectors.ssh import certificates
+from sshexec.connectors.ssh import usercertificates
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.keys import strings
@@ -182,7 +182,7 @@ def test_a_damaged_certificate_is_named(sshd: Sshd, tmp_path: Path) -> None:
         bad.write_text(text)
         with pytest.raises(OptionError, match=f"certificate file {bad} is unreadable"):
             SshContext().check(options_of(sshd, sshd.key, certificate_files=(str(bad),)))
-    assert certificates.key_of(good[0], blob) is not None
+    assert usercertificates.key_of(good[0], blob) is not None
 
 
 def test_a_certificate_that_only_the_agent_holds(

@@ -168,10 +168,11 @@ def test_it_is_off_by_an_option(sshd: Sshd, context: SshContext, logins: list[st
     one.close()
 
 
+@pytest.mark.parametrize("config", ["", "MaxAuthTries 1"])
 def test_a_refused_credential_is_never_tried_again(
-    tmp_path: Path, sshd: Sshd, context: SshContext, logins: list[str]
+    tmp_path: Path, sshd: Sshd, context: SshContext, logins: list[str], config: str
 ) -> None:
-    server = Sshd(tmp_path / "sshd", "LogLevel VERBOSE").start()
+    server = Sshd(tmp_path / "sshd", f"LogLevel VERBOSE\n{config}").start()
     try:
         key = {"ansible_private_key_file": str(sshd.key)}
         prove(sshd, context)

@@ -416,7 +416,7 @@ def test_a_key_file_of_ssh_config_may_be_missing(home: Home, tmp_path: Path, mon
     assert [found.label for found in context.signing_keys(read())] == [str(key)]
     home("IdentityFile ~/locked\n")
     assert context.signing_keys(read(ansible_password="x")) == []
-    monkeypatch.setattr(context.agent, "keys", list)
+    monkeypatch.setattr(context.keyring.agent, "keys", list)
     with pytest.raises(OptionError, match="locked is encrypted"):
         context.check(read())
     context.close()

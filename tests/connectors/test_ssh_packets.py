@@ -16,6 +16,7 @@ from paramiko.ssh_exception import SSHException
 
 from sshexec.connectors.ssh.channel import Channel, Packet
 from sshexec.connectors.ssh.packets import BufferedPacketizer
+from sshexec.connectors.ssh.transport import Signal
 
 KEY, IV = bytes(range(16)), bytes(range(100, 104)) + b"\0" * 6 + b"\xff\xfe"
 GCM = {"aead": True}
@@ -154,6 +155,8 @@ def test_what_is_sent_counts_for_new_keys_too(ends: Any, monkeypatch: pytest.Mon
 
 def test_a_channel_cuts_what_it_sends_by_window_and_packet_size() -> None:
     class Quiet:
+        signal = Signal()
+
         def __init__(self) -> None:
             self.sent: list[bytes] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,8 +26,10 @@ def children() -> list[str]:
     """Return the names of this process's children, zombies too."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            found.append(Path(f"/proc/{pid}/stat").read_text().split()[1])
+        # A thread that ends meanwhile hands its children on to another one.
+        with contextlib.suppress(OSError):
+            for pid in (task / "children").read_text().split():
+                found.append(Path(f"/proc/{pid}/stat").read_text().split()[1])
     return found
 
 

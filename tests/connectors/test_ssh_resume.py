@@ -14,7 +14,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output
-from sshexec.connectors.resume import SCATTERED
+from sshexec.connectors.partial import SCATTERED, arrived, temporary_name
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
@@ -174,6 +174,49 @@ def test_several_at_once(server: Sshd, content: Path, place: Path) -> None:
             each.result()
     assert (place / "file").read_bytes() == content.read_bytes()
     assert os.listdir(place) == ["file"]
+
+
+def test_what_another_upload_is_writing_is_not_taken_for_damaged(server: Sshd, content: Path, place: Path) -> None:
+    data = content.read_bytes()
+    partial = Path(os.fsdecode(temporary_name(os.fsencode(place / "file"), sha1_of(content), private=True)))
+    stop = threading.Event()
+
+    def write() -> None:
+        with partial.open("wb", buffering=0) as file:
+            for at in range(0, len(data) - 100_000, 2000):
+                file.write(data[at : at + 2000])
+                if stop.wait(0.0001):
+                    return
+
+    ssh = opened(server)
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(5):
+            with content.open("rb") as file:
+                assert arrived(ssh.execute, os.fsencode(partial), file, Deadline.after(SOON)) is not None
+            assert partial.exists()
+    finally:
+        stop.set()
+        writer.join()
+        ssh.close()
+
+
+def test_what_another_upload_has_begun_anew_does_not_take_the_place(sshd: Sshd, content: Path, place: Path) -> None:
+    replaced: list[int] = []
+
+    def another(done: int) -> None:
+        if done > ENOUGH and not replaced:
+            (partial,) = place.iterdir()
+            partial.unlink()
+            partial.write_bytes(content.read_bytes()[:1000])
+            replaced.append(done)
+
+    ssh = opened(sshd)
+    ssh.put(content, str(place / "file"), Deadline.after(SOON), mode=0o644, progress=another, sha1=sha1_of(content))
+    ssh.close()
+    assert replaced
+    assert sha1_of(place / "file") == sha1_of(content)
 
 
 def test_a_deadline_or_cancel_leaves_nothing(server: Sshd, content: Path, place: Path) -> None:

@@ -93,6 +93,20 @@ def test_keys_are_exchanged_anew_in_mid_stream(sshd: Sshd, monkeypatch: pytest.M
     connector.close()
 
 
+@pytest.mark.parametrize("packets", [7, 30])
+def test_keys_are_exchanged_anew_between_the_steps_of_a_command(
+    sshd: Sshd, monkeypatch: pytest.MonkeyPatch, packets: int
+) -> None:
+    monkeypatch.setattr(BufferedPacketizer, "REKEY_PACKETS", packets)
+    connector, link = opened(sshd)
+    link.clear_to_send_timeout = 5.0
+    for _ in range(30):
+        # Packets that are held back to leave together wait for the exchange, and must not hold it up.
+        assert connector.execute(Command("head -c 50000 /dev/zero"), Output(), Deadline.after(60)).rc == 0
+    assert link.exchanges > 5
+    connector.close()
+
+
 def test_keys_are_exchanged_anew_when_the_host_wants_it(tmp_path) -> None:
     server = Sshd(tmp_path / "sshd", "RekeyLimit 1M").start()
     try:

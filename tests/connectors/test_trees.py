@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sshexec.connectors.base import Command, Completed, Connector, Deadline, Timeouts, Upload
+from sshexec.connectors.bundles import get_together
 from sshexec.connectors.local import LocalConnector
 from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
@@ -265,3 +266,48 @@ def test_what_is_broken_off_leaves_nothing(ssh: SshConnector, tmp_path: Path) ->
 
     with pytest.raises(ConnectionLostError):
         ssh.put_all(uploads(tmp_path, 300), Deadline.after(SOON), progress=lose)
+
+
+class Lying:
+    """A host that prints what it wants, whatever it is asked."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = pieces
+
+    def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
+        for piece in self._pieces:
+            output.write("stdout", piece)
+        return Completed(0)
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        b"d\x00700:1:0\x00.\x00\x00f\x00what\x00./a\x00\x00",
+        b"d\x00999:1:0\x00.\x00\x00",
+        b"d\x007777777777777:1:0\x00.\x00\x00",
+        b"d\x00700:99999999999999999999:0\x00.\x00\x00",
+        b"l\x00\x00.\x00/etc\x00",
+    ],
+)
+def test_a_listing_that_makes_no_sense_is_an_error_of_the_host(tmp_path: Path, listing: bytes) -> None:
+    lying: Any = Lying(listing)
+    with pytest.raises(TransferError):
+        get_tree(lying, "tree", tmp_path / "tree", Deadline.after(SOON), times=True)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "message"),
+    [
+        ([b"Welcome!\n.\n"], "a: what the host sends is not base64"),
+        ([b"QUJ\n.\n"], "a: what the host sends is not base64"),
+        ([b"QUJD\n.\n" * 3], "more files than it was asked for"),
+        ([b"QUJD" * 19 + b"\n"] * 100_000, "a: it grows while it is read"),
+        ([b"QUJD" * 10_000] * 200, "a: it grows while it is read"),
+    ],
+)
+def test_of_small_files_without_sftp_no_more_is_taken_than_was_asked_for(pieces: list[bytes], message: str) -> None:
+    taken: list[bytes] = []
+    with pytest.raises(TransferError, match=message):
+        get_together(Lying(*pieces).execute, ["a", "b"], lambda _, data: taken.append(data), Deadline.after(SOON))
+    assert taken in ([], [b"ABC", b"ABC"])

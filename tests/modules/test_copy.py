@@ -94,6 +94,25 @@ def test_directories_as_destination(run: Run, folder: Path) -> None:
     assert mode(folder / "new/deep") == 0o700
 
 
+def test_a_source_that_changes_before_it_is_sent_is_told(
+    run: Run, folder: Path, connector: Connector[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = folder / "tree"
+    tree.mkdir()
+    (tree / "a").write_text("same")
+    (tree / "b").write_text("what was hashed")
+    put_all = connector.put_all
+
+    def late(*arguments: Any, **more: Any) -> None:
+        (tree / "b").write_text("what was sent")
+        put_all(*arguments, **more)
+
+    monkeypatch.setattr(connector, "put_all", late)
+    result = run("copy", f"src={tree}/ dest={folder}/out")
+    assert (result.get("failed"), result.get("path")) == (True, f"{folder}/out/b")
+    assert "does not match the expected checksum" in result["msg"]
+
+
 def test_what_can_t_be_written_says_why(run: Run, folder: Path) -> None:
     def failing(args: Any) -> str:
         result = run("copy", args)

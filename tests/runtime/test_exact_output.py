@@ -14,6 +14,7 @@ import pytest
 from sshexec import Engine, Host, Inventory, Timeouts, errors
 from sshexec.events import Output
 from sshexec.run import QUEUED
+from sshexec.runtime.turn import _folder
 from tests.cli.command import sshexec
 from tests.testbed import Sshd
 
@@ -143,6 +144,11 @@ def test_the_total_is_a_run_s_deadline(local: Inventory) -> None:
         result = engine.run("l0", "raw", "echo before; sleep 60")
     assert (result.state, result["l0"].status, result["l0"].cause) == ("timeout", "timeout", "run_timeout")
     assert (result["l0"].killed, result["l0"].stdout) == (True, "before\n")
+
+
+def test_no_two_hosts_share_a_directory() -> None:
+    names = ["a/b", "a%2Fb", "a%252Fb", "..", "%2E%2E", "."]
+    assert len({_folder(name) for name in names}) == len(names)
 
 
 def test_output_dir_is_a_directory(local: Inventory) -> None:

@@ -18,6 +18,7 @@ from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFini
 from sshexec.runtime.job import Job
 from sshexec.task import Target, Task
 from tests.runtime.conftest import gone, wait_for
+from tests.testbed import Sshd
 
 
 @pytest.fixture
@@ -401,3 +402,12 @@ def test_another_login_is_another_connection(fleet: Inventory) -> None:
         first = engine.run("h001", "raw", "echo $PPID")["h001"].stdout
         other = engine.run("h001", "raw", "echo $PPID", variables={"ansible_timeout": 7})["h001"].stdout
         assert first != other
+
+
+def test_connections_on_which_nothing_was_run_wait_for_no_login(sshd: Sshd) -> None:
+    # One sshd under thirteen names: the admission lets no more than ten wait for their login at once.
+    hosts = [Host(f"h{n:02d}", sshd.variables(ansible_host="127.0.9.9", ansible_timeout=3)) for n in range(13)]
+    with Engine(Inventory.from_hosts(hosts), concurrency=13) as engine:
+        engine.run("h00", "raw", "true")  # the canary: the others leave their login for the first command
+        result = engine.run("all", "fetch", {"src": "/etc/hostname", "dest": "unused"}, check=True)
+        assert {one.status for one in result.values()} == {"skipped"}

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sshexec.connectors.ssh.keywords import port as tcp_port
 
 
-class Hop(NamedTuple):
+class Destination(NamedTuple):
     """One jump host as it was named.
 
     Args:
@@ -36,16 +36,16 @@ def check(text: str) -> None:
     read(text.replace("%p", "22"))
 
 
-def read(text: str) -> list[Hop]:
+def read(text: str) -> list[Destination]:
     """Return the hops, the first one first.
 
     Raises:
         ValueError: a hop is not written as it must be.
     """
-    return [_hop(part) for part in text.split(",")]
+    return [_destination(part) for part in text.split(",")]
 
 
-def _hop(text: str) -> Hop:
+def _destination(text: str) -> Destination:
     """Read one hop, as ``parse_ssh_uri`` and ``parse_user_host_port`` of OpenSSH's misc.c do."""
     rest = text.strip()
     is_uri = rest[:6].lower() == "ssh://"
@@ -68,4 +68,4 @@ def _hop(text: str) -> Hop:
         raise ValueError(f"expected [user@]host[:port], got {text!r}")
     if colon and not number:
         raise ValueError(f"expected [user@]host[:port], got {text!r}")
-    return Hop(host, user or None, tcp_port(number) if colon else None)
+    return Destination(host, user or None, tcp_port(number) if colon else None)

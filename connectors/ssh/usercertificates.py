@@ -9,9 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sshexec.connectors.ssh import keyfiles
+from sshexec.connectors.ssh.keytypes import SUFFIX
 from sshexec.errors import OptionError
-
-SUFFIX = "-cert-v01@openssh.com"
 
 _FIELDS = {
     "ssh-ed25519": 1,

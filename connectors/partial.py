@@ -1,4 +1,4 @@
-"""How an upload that a lost connection broke off goes on where it ended.
+"""Where an upload is collected before it takes its place, and how one that was broken off goes on where it ended.
 
 What has arrived stays on the host under a temporary name that destination and content alone decide. The next upload of
 that content finds it, has the host hash it, and sends the rest. It is taken only where it is a regular file of the
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 from collections.abc import Callable
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline
-from sshexec.connectors.files import LOOK
+from sshexec.connectors.files import SUM
 from sshexec.connectors.output import Output
-from sshexec.connectors.posix import quote
+from sshexec.connectors.posix import operand, with_arguments
 from sshexec.connectors.source import RESUMABLE, Source
 from sshexec.errors import CommandTimeoutError, ConnectionLostError, UnreachableError
 
@@ -26,14 +27,18 @@ SCATTERED = 16 * 2**20
 """Bytes at the end of what has arrived that may have holes: a file may come over several sessions at once."""
 
 _LONGEST_NAME = 180
-_LOOK_AT_PARTIAL = f"""{LOOK}
-echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && wc -c <"$1" && sum "$1"
-"""
+"""Bytes of a file's own name in that of its temporary file; a name has 255 at most."""
 
+_ORDERED = 4 * 2**20
+"""Bytes at its beginning that came over one session, in order."""
 
-_BEGINNING = """
-head -c "$2" "$1" | { sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null
+# What is hashed is what was counted: somebody else may be writing to it.
+_BEGINNING = f"""
+head -c "$2" "$1" | {SUM}
 """
+_LOOK_AT_PARTIAL = f"""
+echo looked; [ -f "$1" ] && [ ! -L "$1" ] && [ -O "$1" ] && n=$(wc -c <"$1") && echo $n && set -- "$1" $n || exit
+{_BEGINNING}"""
 
 
 class PartialThereError(Exception):
@@ -78,8 +83,17 @@ def temporary_name(path: bytes, content: str, *, private: bool) -> bytes:
         content: SHA-1.
         private: whether nobody else may read it meanwhile; such a file has other permissions from the start.
     """
-    folder, base = os.path.split(path)
     token = hashlib.sha256(b"\0".join((path, content.encode(), b"private" if private else b""))).hexdigest()[:24]
+    return _beside(path, token)
+
+
+def chance_name(path: bytes) -> bytes:
+    """Return the name under which what can't be resumed is collected, beside its place."""
+    return _beside(path, secrets.token_hex(6))
+
+
+def _beside(path: bytes, token: str) -> bytes:
+    folder, base = os.path.split(path)
     return os.path.join(folder, b"." + base[:_LONGEST_NAME] + b".sshexec-" + token.encode())
 
 
@@ -110,11 +124,12 @@ def arrived(execute: Execute, temporary: bytes, file: BinaryIO, deadline: Deadli
         size = int(answer[0])
         if begins_with(file, size, answer[1]):
             return size
-        if size > SCATTERED:
+        ordered = max(size - SCATTERED, _ORDERED)
+        if size > ordered:
             beginning = Output(4096)
-            execute(_command(_BEGINNING, path, str(size - SCATTERED)), beginning, deadline)
-            if begins_with(file, size - SCATTERED, (beginning.text("stdout").split() or [""])[0]):
-                return size - SCATTERED
+            execute(_command(_BEGINNING, path, str(ordered)), beginning, deadline)
+            if begins_with(file, ordered, (beginning.text("stdout").split() or [""])[0]):
+                return ordered
         return 0 if execute(_command('rm -f -- "$1"', path), Output(4096), deadline).rc == 0 else None
     except ValueError:
         raise CantAskError from None
@@ -140,5 +155,4 @@ def begins_with(file: BinaryIO, size: int, sha1: str) -> bool:
 
 
 def _command(script: str, path: str, *more: str) -> Command:
-    path = f"./{path}" if path.startswith("-") else path
-    return Command(" ".join(["exec /bin/sh -c", *map(quote, (script, "sh", path, *more))]), verbatim=True)
+    return Command(with_arguments(script, operand(path), *more), verbatim=True)
