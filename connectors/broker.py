@@ -139,6 +139,8 @@ class Broker(Prompts):
                 if deadline.expired:
                     ticket.settle(None)
                     return Answer(None, reason=f"nobody answered in time: {question.text}")
+            if answers[0].secret is None:
+                guard()  # who is interrupted at a question does not answer it: that is a cancelled run
         except BaseException:
             ticket.settle(None)
             raise

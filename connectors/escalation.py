@@ -61,14 +61,18 @@ class Escalation:
         login: the user that the method is started by.
         prompts: whom to ask for a password that is not configured.
         limit: seconds until the command has to begin, the time of people left out; None for no limit.
+        group: the host's credential group; "" for that of the login name.
     """
 
-    def __init__(self, become: Become, host: str, login: str, prompts: Prompts, limit: float | None) -> None:
+    def __init__(
+        self, become: Become, host: str, login: str, prompts: Prompts, limit: float | None, group: str = ""
+    ) -> None:
         self.become = become
         self.host = host
         self.login = login
         self.prompts = prompts
         self.limit = limit
+        self.group = group or login
         self.password = become.password
         self.tty = False
         """Whether the method is known to need a terminal."""
@@ -212,7 +216,8 @@ class Dialogue:
     def _ask(self) -> Secret | None:
         way, become = self._way, self._way.become
         text = f"{become.method} password of {way.login if become.method != 'su' else become.user}"
-        question = Question("become", f"{become.method}:{become.user}:{way.login}", text, way.host)
+        text += "" if way.group == way.login else f" ({way.group})"
+        question = Question("become", f"{become.method}:{become.user}:{way.group}", text, way.host)
         before = time.monotonic()
         wrong, self.wrong = self.wrong, None
         self._answer = way.prompts.ask(question, Deadline.after(PATIENCE), self._guard, instead_of=wrong)
@@ -287,4 +292,5 @@ def escalation(connector: Connector[Any, Any], become: Become, login: str, known
     """
     if known is not None and (known.become is become or known.become == become):
         return known
-    return Escalation(become, connector.host, login, connector.context.prompts, connector.timeouts.auth)
+    group = getattr(connector.options, "credential_group", "")
+    return Escalation(become, connector.host, login, connector.context.prompts, connector.timeouts.auth, group)

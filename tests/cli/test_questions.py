@@ -105,7 +105,7 @@ def test_a_code_is_asked_for_once_and_nothing_is_drawn_meanwhile(codes: Sshd, in
 
 
 def test_interrupting_a_question_stops_the_run_and_restores_the_terminal(codes: Sshd, inventory: Write) -> None:
-    terminal = Terminal("run", "all", "-i", inventory(codes.hosts(2)), "-a", "true", "-o")
+    terminal = Terminal("run", "all", "-i", inventory(codes.hosts(6)), "-a", "true", "-o")
     before = termios.tcgetattr(terminal.descriptor)[3] & termios.ECHO
     terminal.until(": Code: ")
     assert before
@@ -114,6 +114,7 @@ def test_interrupting_a_question_stops_the_run_and_restores_the_terminal(codes: 
     terminal.until("CANCELLED")
     assert termios.tcgetattr(terminal.descriptor)[3] & termios.ECHO
     assert terminal.end() == 130
+    assert terminal.seen.count("CANCELLED") == 6, "none of them counts as a host that has failed"
 
 
 def test_a_run_that_ends_before_a_question_is_answered_restores_the_terminal(codes: Sshd, inventory: Write) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sshexec import Engine, Host, HostResult, Inventory, Secret
+from sshexec import Engine, Host, HostResult, Inventory, Question, Secret
 from sshexec.connectors.base import Command, Connector, Deadline, Timeouts
 from sshexec.connectors.become import Become
 from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
@@ -223,6 +223,31 @@ def test_wrong_and_missing_passwords_in_ansibles_words(town: Town) -> None:
         assert (result.data["failed"], result.data["changed"]) == (True, False)
         assert "canary" not in json.dumps(result.to_dict())
     assert not mark.exists()
+
+
+def test_a_password_is_asked_for_once_a_credential_group(town: Town) -> None:
+    asked: list[Question] = []
+
+    def ask(question: Question) -> Secret:
+        asked.append(question)
+        return Secret(PASSWORD)
+
+    groups = ["", "", "old", "old"]
+    hosts = [
+        Host(
+            f"h{n}",
+            town.variables(n, "login", **{"pass": None}) | ({"sshexec_credential_group": group} if group else {}),
+        )
+        for n, group in enumerate(groups)
+    ]
+    with Engine(Inventory.from_hosts(hosts), ask=ask) as engine:
+        assert engine.run("all", "command", "true").stats == {"changed": 4}
+    login = town.name("login")
+    assert {(question.group, question.text) for question in asked} == {
+        (f"sudo:root:{login}", f"sudo password of {login}"),
+        ("sudo:root:old", f"sudo password of {login} (old)"),
+    }
+    assert len(asked) == 2
 
 
 def test_modules_say_so_too(town: Town, tmp_path: Path) -> None:

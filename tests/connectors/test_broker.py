@@ -215,6 +215,20 @@ def test_waiting_ends_with_the_host_and_not_with_the_question() -> None:
     assert len(person.asked) == 1
 
 
+def test_who_is_cancelled_while_nobody_answers_is_cancelled() -> None:
+    cancelled = threading.Event()
+
+    def person(question: Question) -> None:
+        cancelled.set()
+
+    def guard() -> None:
+        if cancelled.is_set():
+            raise CancelledError("cancelled")
+
+    with pytest.raises(CancelledError):
+        Broker(person).ask(Question("password", "root", "password", "h1"), Deadline.after(20), guard)
+
+
 def test_a_host_with_another_password_does_not_spoil_it_for_the_rest() -> None:
     person = Person("right", "of its own")
     broker = Broker(person)
