@@ -342,6 +342,8 @@ def _hop_values(query: Query, inherited: Inherited) -> dict[str, Any]:
         if setting is not None:
             query.found.setdefault(key, setting)
     _fill(values, query)
+    # A password that is right on a jump host says nothing of the hosts behind it, nor the other way round.
+    values["credential_group"] = f"jump host {values['address']}"
     if "key_files" not in values and inherited.private_key is not None:
         values["private_key"] = inherited.private_key
     elif "key_files" not in values and inherited.key_files:

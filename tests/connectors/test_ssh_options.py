@@ -314,6 +314,7 @@ def test_a_jump_host_takes_over_what_the_variables_say_and_no_password(home: Hom
     assert (other.default_keys, own.default_keys) == ("also", "alone")
     for hop in (own, other):
         assert (hop.policy, hop.password, hop.passphrase) == ("accept-new", None, Secret("lang"))
+    assert [hop.credential_group for hop in (own, other)] == ["jump host own", "jump host other"]
     variables |= {"sshexec_jump_password": "pforte", "sshexec_jump_private_key_file": "/jump_key"}
     for hop in read(**variables).jump:
         assert (hop.password, hop.key_files) == (Secret("pforte"), ("/jump_key",))
