@@ -226,9 +226,26 @@ def test_output_over_the_limit_is_spilled(tmp_path: Path) -> None:
     options = ("--output-limit", "10k", "--spill", tmp_path)
     done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", "seq 1 20000", *options)
     assert "bytes left out" in done.stdout
+    assert "is cut" not in done.stderr
     path = Path(done.stdout.rpartition("(whole stdout: ")[2].rstrip().rstrip(")"))
     assert path.parent == tmp_path
     assert path.read_text().split() == [str(n) for n in range(1, 20001)]
+
+
+def test_output_over_the_limit_that_nothing_holds_is_told(tmp_path: Path) -> None:
+    command = "seq 1 {{ 2000 if inventory_hostname == 'h3' else 20000 }}"
+    run = ("run", "all", "-i", "h1,h2,h3", "-c", "local", "-m", "shell", "-a", command, "--output-limit", "10k")
+    for more in ([], ["--json"], ["-o"]):
+        done = sshexec(*run, *more)
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[1:] == [
+            "  output of h[1-2] (2) is cut (--spill DIR or --output-dir DIR keeps all of it)"
+        ]
+    assert "is cut" not in sshexec(*run, "--output-dir", tmp_path / "out").stderr
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "h1").touch()
+    done = sshexec(*run, "--output-dir", tmp_path / "dir")
+    assert "  output of h1 is cut\n  output not in its file: h1: " in done.stderr
 
 
 def test_who_did_not_end_well_is_the_next_pattern(tmp_path: Path) -> None:
