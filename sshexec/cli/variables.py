@@ -122,7 +122,10 @@ def ask_password(flag: str, text: str) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
+        variable = "ansible_become_password" if flag == "-K" else "ansible_password"
+        raise InputError(
+            f"{flag}: there is no terminal to ask for the password at; -e @FILE, with {variable} in FILE, needs none"
+        ) from None
     try:
         return Secret(getpass(text))
     except EOFError:

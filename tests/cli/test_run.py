@@ -145,7 +145,8 @@ def test_unknown_host_key_is_refused_or_learned(sshd: Sshd, tmp_path: Path, inve
     assert "h1 | UNREACHABLE | host_key_unknown >>" in refused.stdout
     for shown in (refused.stdout, refused.stderr):
         assert (
-            "or allow StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)" in shown
+            "(sshexec hosts scan --append adds those of many hosts), or allow "
+            "StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)" in shown
         )
     assert sshexec("run", "all", "-i", path, "-a", "true", "--host-key-checking", "accept-new").returncode == 0
     assert "127.0.1.1" in known.read_text()
@@ -310,7 +311,11 @@ def test_password_question_needs_a_terminal() -> None:
     for flag in ("-k", "-K"):
         done = sshexec("run", "all", "-i", "h1,", "-a", "true", flag, start_new_session=True)
         assert done.returncode == 5
-        assert done.stderr == f"sshexec: error: {flag}: there is no terminal to ask for the password at\n"
+        variable = {"-k": "ansible_password", "-K": "ansible_become_password"}[flag]
+        assert done.stderr == (
+            f"sshexec: error: {flag}: there is no terminal to ask for the password at; "
+            f"-e @FILE, with {variable} in FILE, needs none\n"
+        )
 
 
 @pytest.mark.parametrize("processes", [1, 2])
