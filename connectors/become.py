@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
+from sshexec.connectors.options import Explained
 from sshexec.connectors.posix import quote
 from sshexec.errors import ArgumentError, OptionError
 from sshexec.scalars import boolean
@@ -32,6 +33,16 @@ _ASKED_FOR = (
     "गुप्तशब्द|शब्दकूट|సంకేతపదము|හස්පදය|密码|密碼|口令"
 )
 """What su asks for in other languages: the words of Ansible's su plugin."""
+
+_PASSWORDS = ("pass", "password")
+_VARIABLES = frozenset(
+    {
+        "ansible_become",
+        "ansible_become_method",
+        *(f"ansible_{kind}_{end}" for kind in ("become", *_METHODS) for end in ("user", "exe", "flags", *_PASSWORDS)),
+    }
+)
+"""Variables that say something about privilege escalation."""
 
 _LOCALE = "sshexec_lc"
 _UNHARMED = frozenset(string.ascii_letters + string.digits + " _-./:=,+@")
@@ -124,7 +135,7 @@ class Become:
         method = read(("ansible_become_method",), _method, f"one of {', '.join(_METHODS)}", method)
 
         def names(*ends: str) -> tuple[str, ...]:
-            return tuple(f"ansible_{kind}_{end}" for kind in (method, "become") for end in ends)
+            return _names(method, *ends)
 
         flags = _FLAGS[method] if defaults.flags is None else defaults.flags
         return cls(
@@ -132,10 +143,47 @@ class Become:
             read(names("user"), _user, "a user's name", defaults.user) or "root",
             read(names("exe"), _one_line, "a text without line breaks", None) or method,
             read(names("flags"), _words, "options as a shell takes them", flags),
-            read(names("pass", "password"), _secret, "a text without line breaks", None),
+            read(names(*_PASSWORDS), _secret, "a text without line breaks", None),
             read(("ansible_sudo_chdir",), _one_line, "a directory", None) or "" if method == "sudo" else "",
             read((f"ansible_{method}_prompt_l10n",), _texts, "a list of texts", ()),
         )
+
+    @classmethod
+    def explain(
+        cls,
+        variables: Mapping[str, Any],
+        keywords: BecomeKeywords,
+        places: Mapping[str, str],
+        host: str | None = None,
+    ) -> list[Explained]:
+        """Return how a host's tasks become another user, and what set it; nothing where nobody asks for that.
+
+        Args:
+            variables: the host's merged variables.
+            keywords: what the task says.
+            places: what set the keywords, by field.
+            host: the inventory name, for messages.
+
+        Raises:
+            OptionError: as `from_vars`, for a host that does not become another user too.
+        """
+        if not keywords.become and not any(places.values()) and not _VARIABLES.intersection(variables):
+            return []
+        on = cls.from_vars(variables, keywords, host) is not None
+        become = cls.from_vars({**variables, "ansible_become": True}, keywords, host) or cls()
+
+        def row(name: str, value: Any, names: tuple[str, ...], keyword: str = "") -> Explained:
+            variable = next((each for each in names if variables.get(each) is not None), "")
+            return Explained(name, value, variable, "" if variable else places.get(keyword, ""))
+
+        return [
+            row("become", on, () if variables.get("ansible_become") == "" else ("ansible_become",), "become"),
+            row("become_method", become.method, ("ansible_become_method",), "method"),
+            row("become_user", become.user, _names(become.method, "user"), "user"),
+            row("become_flags", become.flags, _names(become.method, "flags"), "flags"),
+            row("become_exe", become.exe, _names(become.method, "exe")),
+            row("become_password", become.password, _names(become.method, *_PASSWORDS)),
+        ]
 
     @property
     def shown(self) -> str:
@@ -216,6 +264,11 @@ def _sudo_flags(flags: str) -> str:
     if not any(re.fullmatch(r"-[AbBEeHiKklPSsVv]*S.*|--stdin", word) for word in words):
         words.append("-S")
     return " ".join(words)
+
+
+def _names(method: str, *ends: str) -> tuple[str, ...]:
+    """Return the variables that set something of a method, the strongest first."""
+    return tuple(f"ansible_{kind}_{end}" for kind in (method, "become") for end in ends)
 
 
 class _Reader:

@@ -10,17 +10,19 @@ class Deadline:
 
     Args:
         at: that point in seconds of `time.monotonic()`; None means no limit.
+        seconds: how long that was when it was set, for messages; None where nobody set it as a limit.
     """
 
-    __slots__ = ("at",)
+    __slots__ = ("at", "seconds")
 
-    def __init__(self, at: float | None = None) -> None:
+    def __init__(self, at: float | None = None, seconds: float | None = None) -> None:
         self.at = at
+        self.seconds = seconds
 
     @classmethod
     def after(cls, seconds: float | None) -> Deadline:
         """Return the deadline that many seconds from now; None means no limit."""
-        return cls(None if seconds is None else time.monotonic() + seconds)
+        return cls(None if seconds is None else time.monotonic() + seconds, seconds)
 
     def sooner(self, seconds: float | None) -> Deadline:
         """Return the earlier of this deadline and the one that many seconds from now."""
@@ -34,7 +36,7 @@ class Deadline:
 
     def later(self, seconds: float) -> Deadline:
         """Return the deadline that many seconds after this one."""
-        return self if self.at is None else Deadline(self.at + seconds)
+        return self if self.at is None else Deadline(self.at + seconds, self.seconds)
 
     def remaining(self, at_most: float | None = None) -> float | None:
         """Return the seconds left, never below 0; None where neither this deadline nor ``at_most`` sets a limit."""
@@ -42,6 +44,11 @@ class Deadline:
             return at_most
         left = max(0.0, self.at - time.monotonic())
         return left if at_most is None or left < at_most else at_most
+
+    @property
+    def within(self) -> str:
+        """``within 10 s`` for people, or ``in time`` where the limit is not known."""
+        return "in time" if self.seconds is None else f"within {self.seconds:g} s"
 
     @property
     def expired(self) -> bool:

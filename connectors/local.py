@@ -209,11 +209,11 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             silence = None if idle is None else max(0.0, output.last + idle - time.monotonic())
             if deadline.expired or silence == 0.0:
                 late = deadline.expired
-                what = "the deadline passed" if late else f"no output for {idle:g} s"
+                what = f"the command did not end {deadline.within}" if late else f"no output for {idle:g} s"
                 killed = child.kill()
-                fate = "killed" if killed else "may still run"
+                fate = "its processes were killed" if killed else "it is not certain that its processes are gone"
                 raise CommandTimeoutError(
-                    f"{what} while the command ran ({fate})",
+                    f"{what}; {fate}",
                     host=self.host,
                     phase=Phase.RUNNING,
                     killed=killed,
@@ -327,7 +327,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             self._check_cancelled()
             if deadline.expired:
                 raise CommandTimeoutError(
-                    "the deadline passed while a file was copied", host=self.host, phase=Phase.TRANSFERRING
+                    f"the transfer did not end {deadline.within}", host=self.host, phase=Phase.TRANSFERRING
                 )
             target.write(piece)
             done += len(piece)

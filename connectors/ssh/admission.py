@@ -8,6 +8,7 @@ turned away tries again after a random pause that doubles each time.
 
 from __future__ import annotations
 
+import copy
 import random
 import threading
 import time
@@ -52,11 +53,21 @@ class TurnedAway(Exception):
 
     Args:
         error: what it is for the host, once there was enough of it.
+        guess: what may be behind it.
     """
 
-    def __init__(self, error: HostError) -> None:
+    def __init__(self, error: HostError, guess: str = "") -> None:
         super().__init__(error.message)
         self.error = error
+        self.guess = guess
+
+    def told(self, attempts: int, seconds: float) -> HostError:
+        """Return what it is for the host, with how often and for how long it was tried."""
+        often = f", {attempts} times in {seconds:.0f} s" if attempts > 1 else ""
+        again = copy.copy(self.error)
+        again.message = f"{self.error.message}{often}{f': {self.guess}' if self.guess else ''}"
+        again.args = (again.message,)
+        return again
 
 
 def turned_away(link: Link, words: str = "", status: int | None = None) -> bool:
@@ -75,7 +86,12 @@ def turned_away(link: Link, words: str = "", status: int | None = None) -> bool:
     if link.greeted:
         return link.packetizer.was_reset
     said = link.packetizer.greeting
-    return link.packetizer.ended and (not said or said.startswith(_FAREWELLS))
+    return link.packetizer.ended and (not said or is_farewell(said))
+
+
+def is_farewell(line: str) -> bool:
+    """Return whether a line is what OpenSSH says, in the place of its greeting, to those it turns away."""
+    return line.startswith(_FAREWELLS)
 
 
 class BackOff:
@@ -90,6 +106,7 @@ class BackOff:
         self._pauses = float("inf") if seconds is None else seconds
         self._tries = float("inf") if seconds is None else seconds * _SLOW_TRIES
         self._attempts = 0
+        self._begun = time.monotonic()
 
     def pause(
         self, away: TurnedAway, limit: Deadline, deadline: Deadline, guard: Callable[[], None], bell: Signal
@@ -104,7 +121,7 @@ class BackOff:
             bell: set when the guard is to be asked.
 
         Raises:
-            HostError: that of ``away``, where there were enough attempts.
+            HostError: that of ``away``, where there were enough attempts; it tells how many.
         """
         self._attempts += 1
         ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0**self._attempts)
@@ -113,14 +130,17 @@ class BackOff:
         if self._seconds is not None:
             self._tries -= self._seconds - (limit.remaining(self._seconds) or 0.0)
         if self._attempts >= _ATTEMPTS or self._pauses < 0 or self._tries < 0:
-            raise away.error from None
+            raise self._told(away) from None
         end = Deadline.after(pause)
         while not end.expired:
             guard()
             if deadline.expired:
-                raise away.error from None
+                raise self._told(away) from None
             bell.wait(deadline.remaining(end.remaining()))
         guard()
+
+    def _told(self, away: TurnedAway) -> HostError:
+        return away.told(self._attempts, time.monotonic() - self._begun)
 
 
 class _Gate:

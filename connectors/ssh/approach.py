@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.base import Connector, Deadline, Phase
-from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, turned_away
+from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, is_farewell, turned_away
 from sshexec.connectors.ssh.conduit import Wire
 from sshexec.connectors.ssh.context import Address, SshContext
 from sshexec.connectors.ssh.jump import Caller, Hop, Make
@@ -40,6 +40,9 @@ _NO_ROUTE = frozenset(
         errno.EINVAL,  # a route of the type "blackhole"; a link-local address without an interface
     }
 )
+
+_LONGEST_QUOTE = 100
+"""Characters of what came in the place of a greeting that a message holds."""
 
 
 class Approach:
@@ -227,9 +230,8 @@ class Approach:
             link = self.link = Link(wire, self._kinds(), alive, options.algorithms())
         except OSError as error:  # the host, or `wake`, has closed the connection already
             self._guard()
-            raise TurnedAway(
-                BannerError(f"{self._named} closed the connection at once: {error.strerror}", phase=self._phase.value)
-            ) from None
+            text, guess = self._closed(error.strerror or str(error))
+            raise TurnedAway(BannerError(text, phase=self._phase.value), guess) from None
         link.packetizer.hurried = self._hurried
         link.packetizer.patience = patience
         link.begin()
@@ -248,15 +250,37 @@ class Approach:
     def _broken_off(self, link: Link, error: LinkDownError) -> Exception:
         """Return what it means that a connection ended before the host key was known."""
         words, status = self._proxy.last_words() if self._proxy is not None else ("", None)
-        reason = f"the ProxyCommand ended: {words or f'exit status {status}'}" if words or status else str(error)
         if trouble := link.trouble():
             return ConnectionLostError(f"{self._named} was not reached: {trouble}", started=False)
+        last = words or (f"exit status {status}" if status else "")
+        guess = ""
         if link.greeted:
+            reason = f"the ProxyCommand ended: {last}" if last else str(error)
             known: HostError = ProtocolError(f"the key exchange with {self._named} failed: {reason}")
+        elif last and not link.packetizer.greeting:
+            known = BannerError(f"the ProxyCommand to {self._named} ended before the host's greeting: {last}")
         else:
-            known = BannerError(f"{self._named} does not speak SSH, or turned us away: {reason}")
+            text, guess = self._no_greeting(link, str(error))
+            known = BannerError(text)
         known.phase = self._phase.value
-        return TurnedAway(known) if turned_away(link, words, status) else known
+        return TurnedAway(known, guess) if turned_away(link, words, status) else known
+
+    def _no_greeting(self, link: Link, reason: str) -> tuple[str, str]:
+        """Return what came in the place of a greeting, and what may be behind it."""
+        said = link.packetizer.greeting
+        if is_farewell(said):
+            return f"{self._named} turned us away: {said[:_LONGEST_QUOTE]}", ""
+        if said or not link.packetizer.ended:
+            quote = f", it says {said[:_LONGEST_QUOTE]!r}" if said and said not in reason else ""
+            return f"{self._named} does not speak SSH{quote}: {reason}", ""
+        return self._closed(reason if link.packetizer.was_reset else "")
+
+    def _closed(self, reason: str) -> tuple[str, str]:
+        how = f" ({reason})" if reason else ""
+        return (
+            f"{self._named} closed the connection before its greeting{how}",
+            "MaxStartups of its sshd, or a firewall?",
+        )
 
 
 def _shut(wire: Wire) -> None:

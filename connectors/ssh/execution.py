@@ -198,7 +198,9 @@ class Execution:
             raise  # the login that went out with the command came to nothing, or its session did
         except TimeoutError:
             killed = self._stop(channel)
-            raise CommandTimeoutError(f"the command did not end in time{_fate(killed)}", killed=killed) from None
+            raise CommandTimeoutError(
+                f"the command did not end {self._deadline.within}{_fate(killed)}", killed=killed
+            ) from None
         except LinkDownError as error:
             raise ConnectionLostError(f"the connection broke while the command ran: {error}") from None
         except HostError:

@@ -216,7 +216,8 @@ class HostKeys:
         if policy == "strict":
             raise UnknownHostKeyError(
                 f"the host key of {name} is not known ({kind} {fingerprint(blob)}{_but(flaw)}): compare the "
-                f"fingerprint and add the key to {paths[0] if paths else 'a known_hosts file'}, or allow "
+                f"fingerprint and add the key to {paths[0] if paths else 'a known_hosts file'} "
+                "(sshexec hosts scan --append adds those of many hosts), or allow "
                 "StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)"
             )
         return self._learn(name, kind, blob, files, flaw)

@@ -178,7 +178,9 @@ class Hop:
     """
 
     def __init__(self, options: SshOptions) -> None:
-        self.name = options.address if options.port == 22 else f"{options.address}:{options.port}"
+        where = options.address if options.port == 22 else f"{options.address}:{options.port}"
+        # One connection serves all who call it otherwise; the first one's name is in the messages.
+        self.name = f"{options.named} ({where})" if options.named else where
         self._options = options
         self._lock = threading.Lock()
         self._lines: list[_Line] = []

@@ -103,6 +103,8 @@ class SshOptions(ConnectorOptions):
     """Host key algorithms to accept (HostKeyAlgorithms)."""
     batch_mode: bool = False
     """Whether nobody is asked for a password, passphrase or code (BatchMode)."""
+    named: str = dataclasses.field(default="", compare=False)
+    """What a jump host was called by, where that is not its address."""
     ignored: tuple[str, ...] = dataclasses.field(default=(), compare=False)
     """Options of ssh_config that are not honoured: each with its place and the reason."""
 

@@ -312,6 +312,8 @@ def _chain(
         query = Query(hop.host, hop.user, hop.port, {})
         config.look_up(query)
         resolved = Resolved(_hop_values(query, inherited), query, name=str(hop))
+        if hop.host.lower() != resolved.values["address"].lower():
+            resolved.values["named"] = hop.host
         own = query.found.get("proxy")
         if any(_identity(other.values) == _identity(resolved.values) for other in behind):
             raise proxy.wrong(f"jump host loop: {_way([resolved, *reversed(behind)], '')}")

@@ -335,7 +335,7 @@ class Sftp:
             return
         if self._idle is not None and not self.deadline.expired:
             raise CommandTimeoutError(f"the transfer stood still for {self._idle:g} s", silence=self._idle)
-        raise CommandTimeoutError("the transfer did not end in time", killed=None)
+        raise CommandTimeoutError(f"the transfer did not end {self.deadline.within}", killed=None)
 
     def _required(self) -> Channel:
         if self._channel is None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import re
 import socket
 import struct
 import threading
@@ -30,6 +31,9 @@ from sshexec.connectors.ssh.packets import BufferedPacketizer, Payload
 
 _LONGEST_WAIT = 86_400.0
 _STALLED_WRITE_MS = 20_000
+
+_NO_BANNER = "Error reading SSH protocol banner"
+_ERRNO = re.compile(r"\A\[Errno \d+\] ")
 
 _ASKED = HOST_KEY_ALGORITHMS | CERTIFICATE_ALGORITHMS
 
@@ -429,7 +433,11 @@ class Link(Transport):
             return trouble
         if error is None or isinstance(error, EOFError):
             return "the host closed it"
-        return str(error) or type(error).__name__
+        text = str(error)
+        if text.startswith(_NO_BANNER):
+            # Paramiko puts the reason behind it without a space, and none where the host has closed the connection.
+            return _ERRNO.sub("", text.removeprefix(_NO_BANNER)) or "the host closed it"
+        return _ERRNO.sub("", text) or type(error).__name__
 
     def wait_until(self, ready: Callable[[], Any], deadline: Deadline, guard: Callable[[], None]) -> bool:
         """Wait until something is so; return False where the deadline passes first.

@@ -22,6 +22,8 @@ _WORD = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 """What may be a name or an address; IPv6 apart. Words are compared whole: h1 is no part of h10 or of h1.example."""
 _KILLED = re.compile(r"^(?:.*[ \t])?(?:Terminated|Killed)\b.*\n?", re.MULTILINE)
 """What some shells say on standard error when the command they wait for is killed, and others do not."""
+_TRIED = re.compile(r", \d+ times in \d+ s(?=:|$)")
+"""How often a connection was tried, after pauses at random."""
 
 
 class Names:
@@ -38,13 +40,14 @@ class Names:
         self._known: dict[str, set[str]] = {}
 
     def hide(self, text: str, host: str) -> str:
-        """Return a text with the host's own names replaced by a mark that is the same for every host."""
+        """Return a text with the host's own names replaced by a mark, and without what is left to chance."""
         if host not in self._known:
             self._known[host] = {name.lower() for name in (host, *self._addresses(host))}
         names = self._known[host]
         for name in names:
             if ":" in name:
                 text = re.sub(re.escape(name), _OWN, text, flags=re.IGNORECASE)
+        text = _TRIED.sub("", text)
         return _WORD.sub(lambda word: _OWN if word[0].lower() in names else word[0], text)
 
     def _addresses(self, host: str) -> list[str]:

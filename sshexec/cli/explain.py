@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sshexec.errors import InputError
+from sshexec.errors import InputError, OptionError
 from sshexec.secret import HIDDEN, Secret, mask
 
 if TYPE_CHECKING:
+    from sshexec.connectors.become import BecomeKeywords
     from sshexec.inventory.members import Host
     from sshexec.inventory.model import Inventory
 
@@ -20,6 +21,7 @@ def explain(
     inventory: Inventory,
     hosts: Iterable[Host],
     given: tuple[Mapping[str, Any], Mapping[str, str]],
+    become: tuple[Mapping[str, Any], Mapping[str, str]],
     *,
     as_json: bool = False,
 ) -> str:
@@ -29,27 +31,47 @@ def explain(
         inventory: has their variables.
         hosts: whom to explain.
         given: variables that the command line sets, and the option that set each.
+        become: options about privilege escalation (`become_options`), and what is to be said of where each comes from.
         as_json: whether to return a JSON object, host by host.
 
     Raises:
-        InputError: a setting is wrong; a run would refuse it too.
+        InputError: a setting is wrong; a run would refuse it too (what is about privilege escalation: one with -b).
     """
-    explained = {host.name: _host(inventory, host, *given) for host in hosts}
+    # Only here, since it loads a good deal more.
+    from sshexec.connectors.become import BecomeKeywords
+
+    options, places = become
+    keywords = BecomeKeywords(options["become"], options["become_user"], options["become_method"])
+    named = {name.removeprefix("become_"): place for name, place in places.items()}
+    explained = {host.name: _host(inventory, host, given, (keywords, named)) for host in hosts}
     if as_json:
         return json.dumps(explained, indent=4, ensure_ascii=True) + "\n"
     return "".join(_text(name, rows) for name, rows in explained.items())
 
 
-def _host(inventory: Inventory, host: Host, given: Mapping[str, Any], flags: Mapping[str, str]) -> list[dict[str, Any]]:
+def _host(
+    inventory: Inventory,
+    host: Host,
+    given: tuple[Mapping[str, Any], Mapping[str, str]],
+    become: tuple[BecomeKeywords, Mapping[str, str]],
+) -> list[dict[str, Any]]:
     """Return a host's settings, each with name, value, source, note and the jump host it is of."""
     # Only here, since it loads gevent's pool and every connector.
+    from sshexec.connectors.base import Capability
+    from sshexec.connectors.become import Become
     from sshexec.runtime.plan import reached_by
 
-    variables: Mapping[str, Any] = {**inventory.variables(host), **given}
-    origins = {**inventory.origins(host), **flags}
+    variables: Mapping[str, Any] = {**inventory.variables(host), **given[0]}
+    origins = {**inventory.origins(host), **given[1]}
     connector, variables = reached_by(host.name, variables)
     try:
-        settings = connector.Options.explain(variables, host.name)
+        settings = Become.explain(variables, *become, host.name)
+        if settings and settings[0].value and Capability.BECOME not in connector.capabilities:
+            raise OptionError(f"host {host.name}: a {connector.name} connection can't become another user")
+        # Before the jump hosts, which are groups of their own.
+        rest = connector.Options.explain(variables, host.name)
+        at = next((number for number, setting in enumerate(rest) if setting.group), len(rest))
+        settings = [*rest[:at], *settings, *rest[at:]]
     except InputError as error:
         raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
     chosen = "ansible_connection" if variables.get("ansible_connection") is not None else ""

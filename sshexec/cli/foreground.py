@@ -14,7 +14,7 @@ from sshexec.cli.retry import RetryFile
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
-from sshexec.events import HostFinished, HostPhase
+from sshexec.events import HostFinished, HostPhase, HostStarted
 from sshexec.results import RunResult
 
 if TYPE_CHECKING:
@@ -65,10 +65,11 @@ def follow(
         display.restore()
 
     stdout.on_loss = run.cancel
-    with Interrupts(cancel, restore) as interrupts:
+    at_work: set[str] = set()
+    with Interrupts(cancel, restore, at_work) as interrupts:
         try:
             with display:
-                result = _relay(run, report, display, verbose)
+                result = _relay(run, report, display, at_work, verbose=verbose)
             if retry is not None:
                 retry.write(result)
             stdout.write(report.end(result))
@@ -82,8 +83,12 @@ def follow(
         return interrupts.exit_code or result.exit_code
 
 
-def _relay(run: Run, report: Report, display: Display, verbose: bool) -> RunResult:
+def _relay(run: Run, report: Report, display: Display, at_work: set[str], *, verbose: bool) -> RunResult:
     for event in run.events():
+        if isinstance(event, HostStarted):
+            at_work.add(event.host)
+        elif isinstance(event, HostFinished):
+            at_work.discard(event.host)
         if text := report.event(event):
             display.write(text)
         if isinstance(event, HostFinished):

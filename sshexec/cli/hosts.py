@@ -13,7 +13,7 @@ from sshexec.cli.explain import explain
 from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
-from sshexec.cli.variables import connection_options, on_command_line
+from sshexec.cli.variables import become_on_command_line, become_options, connection_options, on_command_line
 from sshexec.inventory.members import Host
 from sshexec.secret import redact
 
@@ -60,14 +60,17 @@ class _Hosts(click.Command):
 @click.option("--explain", is_flag=True, help="Print how each host is reached and what set each setting.")
 @click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON.")
 @connection_options
+@become_options
 def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: Any) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line.
 
-    Options that set a connection variable (-u, -c, --private-key ...) and -e say how --explain shall reach the hosts.
+    Options that set a connection variable (-u, -c, --private-key ...), -e, -b and --become-... say how --explain shall
+    reach the hosts.
     `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
     """
     given, flags = on_command_line(views)
-    if (given or views["as_json"]) and not views["explain"]:
+    become = become_on_command_line(views)
+    if (given or become or views["as_json"]) and not views["explain"]:
         raise click.UsageError("connection options and --json go with --explain", click.get_current_context())
     chosen = [flag for name, flag in _VIEWS.items() if (host if name == "host" else views[name])]
     if len(chosen) > 1:
@@ -82,7 +85,7 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
         if views["graph"]:
             text = "".join(_graph(inventory, hosts, everything=not pattern and not limit))
         elif views["explain"]:
-            text = explain(inventory, hosts, (given, flags), as_json=views["as_json"])
+            text = explain(inventory, hosts, (given, flags), (views, become), as_json=views["as_json"])
         elif views["origins"]:
             text = "".join(_with_origins(inventory, host) for host in hosts)
         else:

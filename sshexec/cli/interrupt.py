@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
@@ -51,11 +52,15 @@ class Interrupts:
     Args:
         cancel: called once, on a greenlet of its own, at the first signal.
         restore: called before the process ends at the second one; puts the terminal back.
+        at_work: the hosts whose commands may still run then.
     """
 
-    def __init__(self, cancel: Callable[[], object], restore: Callable[[], None]) -> None:
+    def __init__(
+        self, cancel: Callable[[], object], restore: Callable[[], None], at_work: Collection[str] = ()
+    ) -> None:
         self._cancel = cancel
         self._restore = restore
+        self._at_work = at_work
         self._before: dict[int, Any] = {}
         self._signal: int | None = None
 
@@ -82,4 +87,20 @@ class Interrupts:
         elif number != signal.SIGHUP:
             # A terminal that goes away sends SIGHUP more than once, from the kernel and from the shell: nobody hurries.
             self._restore()
+            self._tell()
             os._exit(128 + number)
+
+    def _tell(self) -> None:
+        """Say what is left behind; not where that would have to wait."""
+        count = len(self._at_work)
+        if not count:
+            return
+        one = "1 host was not waited for: its command may still run"
+        text = one if count == 1 else f"{count} hosts were not waited for: their commands may still run"
+        with contextlib.suppress(OSError):
+            blocking = os.get_blocking(2)
+            os.set_blocking(2, False)
+            try:
+                os.write(2, f"sshexec: {text}\n".encode())
+            finally:
+                os.set_blocking(2, blocking)  # others may have the same terminal

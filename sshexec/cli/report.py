@@ -195,7 +195,7 @@ def summary(result: RunResult, names: Names | None = None, *, verbose: bool = Fa
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
-    return lines + _bad(result, names or Names()) + _learned(result, verbose) + _problems(result)
+    return lines + _bad(result, names or Names()) + _cut(result) + _learned(result, verbose) + _problems(result)
 
 
 def _bad(result: RunResult, names: Names) -> list[str]:
@@ -220,6 +220,20 @@ def _bad_line(label: str, hosts: list[HostResult]) -> str:
     such_as = f", such as {hosts[0].host}" if len(reasons) > 1 else ""
     line = f"{label}: {_counted([host.host for host in hosts])}{such_as}" + (f": {first}" if first else "")
     return f"  {harmless(line)}"
+
+
+def _cut(result: RunResult) -> list[str]:
+    """Return whose output was over the limit and is nowhere whole."""
+    cut = [host for host in result.values() if host.truncated and not (host.spilled and not _unsaved(host))]
+    if not cut:
+        return []
+    # Where the files could not be written, a line of its own tells why.
+    how = "" if any(map(_unsaved, cut)) else " (--spill DIR or --output-dir DIR keeps all of it)"
+    return [f"  output of {harmless(_counted([host.host for host in cut]))} is cut{how}"]
+
+
+def _unsaved(host: HostResult) -> bool:
+    return any(notice["notice"] == "output_file" for notice in host.notices)
 
 
 def _learned(result: RunResult, verbose: bool) -> list[str]:

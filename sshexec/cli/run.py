@@ -16,7 +16,7 @@ from sshexec.cli.sources import inventory_option, load_inventory, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import connection_options, connection_variables, extra_variables
+from sshexec.cli.variables import become_options, connection_options, connection_variables, extra_variables
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -70,9 +70,7 @@ once."""
 )
 @click.option("--max-fail-percentage", type=percentage, metavar="N", help="Give up once more of a batch have failed.")
 @click.option("--processes", type=count, metavar="N", help="Use this many processor cores.")
-@click.option("-b", "--become", is_flag=True, help="Run as another user.")
-@click.option("--become-user", metavar="USER", help="As whom (default root).")
-@click.option("--become-method", metavar="NAME", help="By which program: sudo (the default), su, doas.")
+@become_options
 @click.option("-K", "--ask-become-pass", is_flag=True, help="Ask for the password that this program asks for.")
 @click.option("-t", "--tree", hidden=True)
 @click.option("-B", "--background", hidden=True)

@@ -38,7 +38,7 @@ over 2), 5 bad usage or input, 130 interrupted. A group or host called scan is s
 
 
 @click.command("scan", epilog=_EPILOG, short_help="collect host keys")
-@click.argument("pattern")
+@click.argument("pattern", required=False)
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
 @click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
@@ -48,13 +48,15 @@ over 2), 5 bad usage or input, 130 interrupted. A group or host called scan is s
 @click.option("--fingerprints", is_flag=True, help="Print fingerprints in the place of lines for known_hosts.")
 @click.option("--append", is_flag=True, help="Add new keys to the first known_hosts file of each host.")
 @click.option("-q", "--quiet", is_flag=True, help="Show neither fingerprints nor summary on standard error.")
-def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
-    """Collect the host keys of the hosts that PATTERN selects: every type that a host offers, without logging in.
+def command(pattern: str | None, sources: tuple[str, ...], **options: Any) -> int:
+    """Collect the host keys of the hosts that PATTERN selects (default: all), of every type, without logging in.
 
     Standard output gets lines for known_hosts, where a key that is CHANGED or REVOKED is a comment only; standard error
-    the fingerprints, and whether known_hosts has each. Nothing is trusted without --append. What a host shows may come
+    the fingerprints, and whether known_hosts has each. With --append the lines go to known_hosts, and to no output.
+    Nothing is trusted without it. What a host shows may come
     from whoever sits in between: compare the fingerprints with what you know otherwise.
     """
+    pattern = pattern or "all"
     inventory = load_inventory(sources, pattern)
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     given = {"ansible_timeout": options["timeout"], "ansible_ssh_common_args": options["ssh_common_args"]}
@@ -174,6 +176,8 @@ class _Scanning:
                 continue
             if not self.quiet:
                 tell(harmless(row))
+            if self.append:
+                continue  # the file has it, or it is none that belongs there
             bad = f"# {key.standing}: " if key.standing in ("CHANGED", "REVOKED") else ""
             line = f"{bad}{scan.name} {key.kind} {key.encoded}\n"
             if line not in self.lines:

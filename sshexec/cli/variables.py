@@ -51,6 +51,27 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_BECOME = {"become": "-b", "become_user": "--become-user", "become_method": "--become-method"}
+
+
+def become_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options about privilege escalation that stand behind a host's own variables."""
+    for declare in reversed(
+        (
+            click.option("-b", "--become", is_flag=True, help="Run as another user."),
+            click.option("--become-user", metavar="USER", help="As whom (default root)."),
+            click.option("--become-method", metavar="NAME", help="By which program: sudo (the default), su, doas."),
+        )
+    ):
+        command = declare(command)
+    return command
+
+
+def become_on_command_line(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return which of `become_options` were given: the option, by its name."""
+    return {name: f"command line {flag}" for name, flag in _BECOME.items() if options[name]}
+
+
 def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the variables that `connection_options` set, ``-e`` left out.
 
@@ -122,7 +143,10 @@ def ask_password(flag: str, text: str) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        raise InputError(f"{flag}: there is no terminal to ask for the password at") from None
+        variable = "ansible_become_password" if flag == "-K" else "ansible_password"
+        raise InputError(
+            f"{flag}: there is no terminal to ask for the password at; -e @FILE, with {variable} in FILE, needs none"
+        ) from None
     try:
         return Secret(getpass(text))
     except EOFError:

@@ -183,13 +183,55 @@ def test_explain_as_json(hosts: Path, home: dict[str, str]) -> None:
     assert "hunter2" not in done.stdout
 
 
+def test_explain_shows_privilege_escalation(tmp_path: Path, home: dict[str, str]) -> None:
+    path = tmp_path / "become.yml"
+    path.write_text(
+        "all:\n  vars: {ansible_become_user: app, ansible_sudo_flags: -H, pw: canary, ansible_become_pass: '{{pw}}'}\n"
+        "  hosts:\n    h1: {ansible_become: true}\n    h2: {ansible_become_method: su, ansible_su_user: other}\n"
+    )
+    done = sshexec("hosts", "h1", "-i", path, "--explain", env=home)
+    rows = stripped(explained(done))
+    begin = rows.index(("become", "yes", f"ansible_become ({path}:4)"))
+    assert rows[begin + 1 :] == [
+        ("become_method", "sudo", "default"),
+        ("become_user", "app", f"ansible_become_user ({path}:2)"),
+        ("become_flags", "-H", f"ansible_sudo_flags ({path}:2)"),
+        ("become_exe", "sudo", "default"),
+        ("become_password", "********", f"ansible_become_pass ({path}:2)"),
+    ]
+    assert "canary" not in done.stdout
+    rows = stripped(explained(sshexec("hosts", "h2", "-i", path, "--explain", env=home)))
+    assert ("become", "no", "default") in rows
+    more = ("-b", "--become-user", "me", "--become-method", "doas", "-e", "ansible_become_pass=")
+    rows = stripped(explained(sshexec("hosts", "h2", "-i", path, "--explain", *more, env=home)))
+    for row in (
+        ("become", "yes", "command line -b"),
+        ("become_method", "su", f"ansible_become_method ({path}:5)"),
+        ("become_user", "other", f"ansible_su_user ({path}:5)"),
+        ("become_exe", "su", "default"),
+        ("become_password", "not set", "ansible_become_pass (command line -e)"),
+    ):
+        assert row in rows
+    rows = stripped(explained(sshexec("hosts", "-i", "h1,", "--explain", *more, env=home)))
+    for row in (
+        ("become_method", "doas", "command line --become-method"),
+        ("become_user", "me", "command line --become-user"),
+        ("become_exe", "doas", "default"),
+    ):
+        assert row in rows
+    assert "become" not in sshexec("hosts", "-i", "h1,", "--explain", env=home).stdout
+    wrong = sshexec("hosts", "-i", "h1,", "--explain", "--become-method", "runas", env=home)
+    assert wrong.returncode == 5
+    assert "become_method: expected one of sudo, su, doas, got 'runas'" in wrong.stderr
+
+
 def test_explain_of_other_connections(home: dict[str, str]) -> None:
     done = sshexec("hosts", "-i", "web1,", "--explain", "-c", "local", env=home)
     rows = stripped(explained(done))
     assert ("connection", "local", "ansible_connection (command line -c)") in rows
 
 
-@pytest.mark.parametrize("args", [["--json"], ["-u", "me"], ["--vars", "-e", "a=b"]])
+@pytest.mark.parametrize("args", [["--json"], ["-u", "me"], ["-b"], ["--vars", "-e", "a=b"]])
 def test_connection_options_go_with_explain(args: list[str]) -> None:
     done = sshexec("hosts", "-i", "web1,", *args)
     assert (done.returncode, done.stdout) == (5, "")

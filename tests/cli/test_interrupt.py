@@ -76,10 +76,31 @@ def test_twice_stops_at_once(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         stdout, stderr = finish(process)
         assert process.returncode == 130
-        assert (stdout, stderr) == ("", "")
+        assert (stdout, stderr) == ("", "sshexec: 1 host was not waited for: its command may still run\n")
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(os.getpgid(pid), signal.SIGKILL)
+
+
+def test_twice_counts_the_hosts_that_are_at_work_only(tmp_path: Path) -> None:
+    code = (
+        "test {{ inventory_hostname }} = h1 && exit; trap '' TERM; "
+        f"echo $$ > {tmp_path}/{{{{ inventory_hostname }}}}; while :; do sleep 0.2; done"
+    )
+    process = start("run", "all", "-i", "h1,h2,h3,h4", "-c", "local", "-f", "2", "-m", "shell", "-a", code, "-q")
+    pids = [int(wait_for(tmp_path / name)) for name in ("h2", "h3")]
+    try:
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert "stopping the hosts" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        _, stderr = finish(process)
+        assert process.returncode == 130
+        assert stderr == "sshexec: 2 hosts were not waited for: their commands may still run\n"
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(os.getpgid(pid), signal.SIGKILL)
 
 
 def test_a_terminal_that_goes_away_stops_the_hosts_and_hurries_nobody(tmp_path: Path) -> None:

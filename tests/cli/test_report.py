@@ -87,6 +87,15 @@ def test_failures_that_differ_in_the_hosts_own_address_fold() -> None:
     assert [len(group.hosts) for group in run.groups()] == [1] * 12, "results stay as they are"
 
 
+def test_failures_that_differ_in_how_often_they_were_tried_fold() -> None:
+    texts = ["x closed it (reset), 7 times in 9 s: why?", "x closed it (reset), 9 times in 12 s: why?"]
+    run = result(*(HostResult(f"h{n}", "unreachable", {**REFUSED, "msg": text}) for n, text in enumerate(texts)))
+    assert summary(run)[1:] == [f"  unreachable: h[0-1] (2), such as h0: {texts[0]}"]
+    assert Folded().end(run) == f"h[0-1] (2) | UNREACHABLE >>\nh0: {texts[0]}\n"
+    other = HostResult("h2", "unreachable", {**REFUSED, "msg": "x refused, 7 times"})
+    assert len(summary(result(*run.values(), other))) == 3
+
+
 def test_an_address_from_extra_variables_is_a_hosts_own_too() -> None:
     inventory = Inventory.from_hosts([Host("h1", {}), Host("h2", {})])
     run = result(refused("h1", "h1.example"), refused("h2", "h2.example"))

@@ -145,7 +145,8 @@ def test_unknown_host_key_is_refused_or_learned(sshd: Sshd, tmp_path: Path, inve
     assert "h1 | UNREACHABLE | host_key_unknown >>" in refused.stdout
     for shown in (refused.stdout, refused.stderr):
         assert (
-            "or allow StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)" in shown
+            "(sshexec hosts scan --append adds those of many hosts), or allow "
+            "StrictHostKeyChecking=accept-new (on the command line: --host-key-checking accept-new)" in shown
         )
     assert sshexec("run", "all", "-i", path, "-a", "true", "--host-key-checking", "accept-new").returncode == 0
     assert "127.0.1.1" in known.read_text()
@@ -226,9 +227,26 @@ def test_output_over_the_limit_is_spilled(tmp_path: Path) -> None:
     options = ("--output-limit", "10k", "--spill", tmp_path)
     done = sshexec("run", "all", "-i", "h1,", "-c", "local", "-m", "shell", "-a", "seq 1 20000", *options)
     assert "bytes left out" in done.stdout
+    assert "is cut" not in done.stderr
     path = Path(done.stdout.rpartition("(whole stdout: ")[2].rstrip().rstrip(")"))
     assert path.parent == tmp_path
     assert path.read_text().split() == [str(n) for n in range(1, 20001)]
+
+
+def test_output_over_the_limit_that_nothing_holds_is_told(tmp_path: Path) -> None:
+    command = "seq 1 {{ 2000 if inventory_hostname == 'h3' else 20000 }}"
+    run = ("run", "all", "-i", "h1,h2,h3", "-c", "local", "-m", "shell", "-a", command, "--output-limit", "10k")
+    for more in ([], ["--json"], ["-o"]):
+        done = sshexec(*run, *more)
+        assert done.returncode == 0
+        assert done.stderr.splitlines()[1:] == [
+            "  output of h[1-2] (2) is cut (--spill DIR or --output-dir DIR keeps all of it)"
+        ]
+    assert "is cut" not in sshexec(*run, "--output-dir", tmp_path / "out").stderr
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "h1").touch()
+    done = sshexec(*run, "--output-dir", tmp_path / "dir")
+    assert "  output of h1 is cut\n  output not in its file: h1: " in done.stderr
 
 
 def test_who_did_not_end_well_is_the_next_pattern(tmp_path: Path) -> None:
@@ -293,7 +311,11 @@ def test_password_question_needs_a_terminal() -> None:
     for flag in ("-k", "-K"):
         done = sshexec("run", "all", "-i", "h1,", "-a", "true", flag, start_new_session=True)
         assert done.returncode == 5
-        assert done.stderr == f"sshexec: error: {flag}: there is no terminal to ask for the password at\n"
+        variable = {"-k": "ansible_password", "-K": "ansible_become_password"}[flag]
+        assert done.stderr == (
+            f"sshexec: error: {flag}: there is no terminal to ask for the password at; "
+            f"-e @FILE, with {variable} in FILE, needs none\n"
+        )
 
 
 @pytest.mark.parametrize("processes", [1, 2])

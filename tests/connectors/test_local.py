@@ -101,6 +101,8 @@ def test_the_whole_process_group_dies(tmp_path: Path, how: str, stubborn: bool) 
             Deadline.after(0.5 if how == "deadline" else 60),
         )
     assert caught.value.killed is True
+    if how == "deadline":
+        assert caught.value.message == "the command did not end within 0.5 s; its processes were killed"
     assert output.stdout == b"begun\n"
     assert not runs((tmp_path / "pid").read_text().strip())
     assert descriptors() == before
@@ -157,7 +159,7 @@ def test_a_failed_put_leaves_nothing(local: LocalConnector, tmp_path: Path) -> N
         local.put(Broken(), str(path), Deadline.after(30))  # type: ignore[arg-type]
     assert caught.value.reason == "no_space"
     assert path.read_text() == "old"
-    with pytest.raises(CommandTimeoutError):
+    with pytest.raises(CommandTimeoutError, match="the transfer did not end within 0 s"):
         local.put(b"new", str(path), Deadline.after(0))
     local.cancel()
     with pytest.raises(CancelledError):

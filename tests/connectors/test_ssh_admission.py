@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -169,15 +173,66 @@ def test_a_closing_port_is_tried_for_as_long_as_a_connection_may_take(sshd: Sshd
     with door(b"Exceeded MaxStartups\r\n") as (port, came):
         one = connector(SshContext(), sshd, "127.0.0.1", connect=1, port=port)
         begun = time.monotonic()
-        with pytest.raises(BannerError, match="turned us away"):
+        with pytest.raises(BannerError) as away:
             one.open(Deadline.after(60))
+        told = rf"127\.0\.0\.1 port {port} turned us away: Exceeded MaxStartups, {len(came)} times in \d+ s"
+        assert re.fullmatch(told, away.value.message)
+        assert str(away.value) == away.value.message
         assert len(came) > 1
         assert time.monotonic() - begun < 30
 
 
+@contextlib.contextmanager
+def resetting() -> Iterator[tuple[int, list[None]]]:
+    """A server that resets each connection once something has come over it; yields its port and who came."""
+    came: list[None] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    came.append(None)
+                    client.recv(1)
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    client.close()
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], came
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+
+
+def test_a_port_that_resets_connections_is_told_in_plain_words(sshd: Sshd) -> None:
+    with resetting() as (port, came):
+        with pytest.raises(BannerError) as away:
+            connector(SshContext(), sshd, "127.0.0.1", connect=2, port=port).open(Deadline.after(60))
+        assert len(came) > 1
+    assert re.fullmatch(
+        rf"127\.0\.0\.1 port {port} closed the connection before its greeting \(Connection reset by peer\), "
+        rf"{len(came)} times in \d+ s: MaxStartups of its sshd, or a firewall\?",
+        away.value.message,
+    )
+    assert away.value.phase == "connecting"
+
+
+def test_one_attempt_is_not_counted(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_ATTEMPTS", 1)
+    with door(b"") as (port, _), pytest.raises(BannerError) as away:
+        connector(SshContext(), sshd, "127.0.0.1", port=port).open(Deadline.after(60))
+    assert away.value.message == (
+        f"127.0.0.1 port {port} closed the connection before its greeting: MaxStartups of its sshd, or a firewall?"
+    )
+
+
 def test_what_speaks_another_protocol_is_asked_once(sshd: Sshd) -> None:
     with door(b"220 smtp.example ESMTP\r\n") as (port, came):
-        with pytest.raises(BannerError, match="does not speak SSH"):
+        with pytest.raises(
+            BannerError, match=r"does not speak SSH, it says '220 smtp\.example ESMTP': the host closed it"
+        ):
             connector(SshContext(), sshd, "127.0.0.1", port=port).open(Deadline.after(60))
         assert len(came) == 1
 

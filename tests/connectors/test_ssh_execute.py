@@ -219,6 +219,7 @@ def test_a_deadline_kills_the_whole_tree(ssh: SshConnector) -> None:
         ssh.execute(Command(script), output, Deadline.after(1))
     assert error.value.killed is True
     assert (error.value.host, error.value.phase) == ("web1", "running")
+    assert error.value.message == "the command did not end within 1 s; its processes were killed"
     assert output.stdout == b"first\n"
     assert all(gone(f"sleep\0{seconds}") for seconds in (73.5, 74.5, 75.5))
     assert run(ssh, "echo next")[1].stdout == b"next\n"

@@ -337,6 +337,24 @@ def test_a_hop_that_refuses_us_says_so_to_all_and_is_asked_once(
     settle(lambda: bastion.log.read_text().count("Connection from") == before + 1)
 
 
+def test_messages_have_the_name_that_a_jump_host_was_called_by(context: SshContext, sshd: Sshd, bastion: Sshd) -> None:
+    config = bastion.folder / "config"
+    config.write_text(f"Host gate\n HostName 127.0.9.1\n Port {bastion.port}\n IdentityFile {sshd.key}\n")
+    config.chmod(0o600)
+    for name, shown in (
+        ("gate", f"gate (127.0.9.1:{bastion.port})"),
+        (f"127.0.9.1:{bastion.port}", f"127.0.9.1:{bastion.port}"),
+    ):
+        variables = sshd.variables(
+            ansible_host="127.0.3.1",
+            ansible_ssh_common_args=f"-F {config} -J {name} -o UserKnownHostsFile={bastion.known_hosts}",
+        )
+        one = SshConnector("web1", SshOptions.from_vars(variables, "web1"), SshContext(), Timeouts())
+        error = failure(one, AuthenticationError)
+        assert error.message.startswith(f"jump host {shown}: {bastion.user}@127.0.9.1: Permission denied")
+    assert dataclasses.replace(one.options.jump[0], named="other") == one.options.jump[0], "they share a connection"
+
+
 # What goes wrong on the way.
 
 

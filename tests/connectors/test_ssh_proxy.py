@@ -71,16 +71,20 @@ def test_it_wins_over_jump_hosts_that_are_set_too(context: SshContext, sshd: Ssh
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("sh -c 'echo first >&2; echo no way >&2; exit 3'", "the ProxyCommand ended: no way"),
+        (
+            "sh -c 'echo first >&2; echo no way >&2; exit 3'",
+            "the ProxyCommand to {named} ended before the host's greeting: no way",
+        ),
         ("/nowhere/nc 1 2", "not found"),
-        ("sh -c 'exit 3'", "the ProxyCommand ended: exit status 3"),
+        ("sh -c 'exit 3'", "ended before the host's greeting: exit status 3"),
         ("sh -c 'yes | head -c 5000000 >&2; echo last words >&2; exit 1'", "last words"),
     ],
 )
 def test_its_last_words_are_the_reason(command: str, words: str, context: SshContext, sshd: Sshd) -> None:
     before = children()
     error = failure(connector(context, sshd, "127.0.3.1", proxy_command=command), BannerError)
-    assert words in error.message
+    assert words.format(named=f"127.0.3.1 port {sshd.port}") in error.message
+    assert error.message.startswith("the ProxyCommand to ")
     assert error.phase == "connecting"
     assert children() == before
 
@@ -167,5 +171,5 @@ def test_under_gevent(sshd: Sshd, bastion: Sshd) -> None:
     )
     lines = found.stdout.splitlines()
     assert lines[0] == "['hi']", found.stderr
-    assert lines[1].endswith("the ProxyCommand ended: no way")
+    assert lines[1].endswith("ended before the host's greeting: no way")
     assert lines[2] == "[]"
