@@ -207,7 +207,8 @@ class Broker(Prompts):
             group.waiting.remove(ticket)
         host = ticket.question.host
         if ticket is not group.canary:
-            if right is False and ticket.serial == group.serial:
+            # Who refused a code that was right elsewhere wants one of his own, however late he says so.
+            if right is False and (group.question.kind == "code" or ticket.serial == group.serial):
                 group.refused.add(host)
             return
         group.canary = None

@@ -294,6 +294,18 @@ def test_a_server_that_takes_a_code_once_gets_one_of_its_own() -> None:
     assert max(len(got) for got in hosts.got.values()) == 2, "nobody is refused twice"
 
 
+def test_a_host_that_refuses_a_code_late_gets_one_of_its_own_too() -> None:
+    broker = Broker(Person("1", "2", "3"))
+    first = ask(broker, "h1", kind="code")
+    first.accept()
+    quick, slow = (ask(broker, name, kind="code") for name in ("h2", "h3"))
+    assert [quick.secret, slow.secret] == [Secret("1"), Secret("1")]
+    another = ask(broker, "h2", kind="code", instead_of=quick)
+    assert another.secret == Secret("2")
+    another.accept()
+    assert ask(broker, "h3", kind="code", instead_of=slow).secret == Secret("3")
+
+
 def test_groups_and_kinds_are_asked_one_after_the_other() -> None:
     busy, most = [0], [0]
 
