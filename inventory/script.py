@@ -74,25 +74,46 @@ def read_script(draft: Draft, path: str) -> None:
 def _run(draft: Draft, command: list[str], deadline: float) -> bytes:
     """Return the standard output of a program that ended well."""
     asked = " ".join(command[1:])
+    # In two steps: a signal that ends the command may come when the script has begun and Popen has not returned yet.
+    process: subprocess.Popen[bytes] = subprocess.Popen.__new__(subprocess.Popen)
     try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-        )
-    except (OSError, ValueError) as error:
-        raise draft.error(f"can't be run: {getattr(error, 'strerror', None) or error}") from error
-    try:
+        try:
+            subprocess.Popen.__init__(
+                process,
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            process.pid = 0  # it has not begun
+            raise draft.error(f"can't be run: {getattr(error, 'strerror', None) or error}") from error
+        except BaseException:
+            _kill(process)
+            with contextlib.suppress(Exception):  # half made, it may not know how to
+                process.wait(_GRACE)
+            process.pid = 0
+            raise
         output, complaint = _collect(draft, process, asked, deadline)
     finally:
-        # Also what the script left behind: it holds the pipes.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for pipe in (process.stdout, process.stderr):
-            if pipe is not None:
-                pipe.close()
+        if process.pid:
+            _kill(process)
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
     if process.returncode:
         raise draft.error(f"{_ending(process.returncode)} on {asked}{_shown(complaint)}")
     return output
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a script, and what it left behind: that holds the pipes."""
+    pid = getattr(process, "pid", None)
+    if pid:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
 
 
 def _collect(draft: Draft, process: subprocess.Popen[bytes], asked: str, deadline: float) -> tuple[bytes, bytes]:

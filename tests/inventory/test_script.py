@@ -164,3 +164,26 @@ def test_a_script_runs_as_well_under_gevent(write: Write) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == ["w1"]
+
+
+def test_an_interrupt_that_comes_while_the_script_begins_leaves_it_not_behind(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = subprocess.Popen.__init__
+
+    def interrupted(process: subprocess.Popen[bytes], *args: object, **more: object) -> None:
+        begin(process, *args, **more)  # type: ignore[call-overload]
+        limit = time.monotonic() + 20
+        while not (tmp_path / "pid").exists() and time.monotonic() < limit:
+            time.sleep(0.01)
+        for pipe in (process.stdout, process.stderr):
+            assert pipe is not None
+            pipe.close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", interrupted)
+    path = program(write, f"echo $$ > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/pid; exec sleep 600")
+    with pytest.raises(KeyboardInterrupt):
+        Inventory.load(path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
