@@ -1,5 +1,6 @@
 # make demo    install into .venv and run the demo fleet
 # make test    lint, types and tests in .venv-test (PYTEST="-n 0 -k ..." passes options)
+# make oracle  install real Ansible for the tests that compare with it, each version in an environment of its own
 # make bench   measure side by side with other tools (BENCH="--help" passes options)
 # make clean   remove what these made
 
@@ -10,13 +11,13 @@ PIP = -m pip --quiet --disable-pip-version-check
 
 SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
 
-.PHONY: demo test lint types bench clean sshd packages
+.PHONY: demo test lint types oracle bench clean sshd packages
 .DELETE_ON_ERROR:
 
 demo: .venv/installed sshd
 	.venv/bin/sshexec demo
 
-test: lint types packages
+test: lint types packages oracle
 	.venv-test/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lint: .venv-test/installed
@@ -29,11 +30,20 @@ types: .venv-test/installed
 	.venv-test/bin/python $(PIP) install --no-deps --no-build-isolation --target build/types .
 	cd build/types && ../../.venv-test/bin/mypy --config-file ../../pyproject.toml --cache-dir ../../.mypy_cache -p sshexec
 
+# Development only, and never a dependency: ansible-core is GPL, and needs a Python of its own choice.
+oracle:
+	@$(MAKE) --no-print-directory .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19 || \
+	  echo "ansible-core could not be installed: going on without" >&2
+
+.venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19: | .venv-oracle/bin/pip .venv-oracle-2.18/bin/pip
+	$(@D)/bin/python $(PIP) install ansible-core==$(@F)
+	@touch $@
+
 bench: .venv-test/installed sshd
 	.venv-test/bin/python -m bench $(BENCH)
 
 clean:
-	rm -rf .venv .venv-test build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-test .venv-oracle .venv-oracle-2.18 build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find sshexec connectors inventory tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 # An OpenSSH server to talk to, where it can be had: without one the demo embeds a server and tests skip or say so.
@@ -54,7 +64,7 @@ packages:
 	@touch $@
 
 # Debian's Python has no ensurepip without python3-venv: then the pip that is there brings one.
-.venv/bin/pip .venv-test/bin/pip:
+.venv/bin/pip .venv-test/bin/pip .venv-oracle/bin/pip .venv-oracle-2.18/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
 	  { echo "Python 3.10 or newer is needed; $(PYTHON) is not one. Try: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; exit 1; }
 	@if $(PYTHON) -c 'import ensurepip' 2>/dev/null; then $(PYTHON) -m venv $(@:/bin/pip=); else \

@@ -21,9 +21,11 @@ from sshexec.connectors.source import Source
 from sshexec.errors import ArgumentError, BecomeError, HostError, TransferError
 from sshexec.modules.arguments import Parameter, quoted, readable
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.destination import Answer, InvalidError, Question, Wish, ask, discard, settle, shown
+from sshexec.modules.destination import Answer, Question, ask
+from sshexec.modules.exchange import shown
 from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of, shared
 from sshexec.modules.mode import Mode
+from sshexec.modules.wish import InvalidError, Wish, discard, settle
 
 _LARGEST_DIFF = 104448
 """Bytes up to which Ansible shows a file's content in a difference."""

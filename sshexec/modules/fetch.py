@@ -12,8 +12,9 @@ from sshexec.connectors.files import Found
 from sshexec.errors import ArgumentError, BecomeError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.destination import Question, ask, shown
+from sshexec.modules.destination import Question, ask
 from sshexec.modules.download import Download
+from sshexec.modules.exchange import shown
 from sshexec.modules.local_file import LocalFile, located
 
 _MISSING = "the remote file does not exist, not transferring, ignored"

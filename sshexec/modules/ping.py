@@ -20,7 +20,7 @@ class Ping(Module):
         """Ask the host, in check mode too: nothing is changed."""
         data = self.arguments["data"]
         if data == "crash":
-            return {"failed": True, "changed": False, "msg": "boom"}
+            return {"failed": True, "changed": False, "msg": "Module failed: boom"}
         output = Output()
         done = connector.execute(Command("echo pong", about=("ping",)), output, invocation.deadline)
         if done.rc != 0 or output.stdout.strip() != b"pong":

@@ -42,4 +42,4 @@ def test_ping(run: Run) -> None:
     result = run("ping")
     assert (result["ping"], result["changed"]) == ("pong", False)
     assert run("ping", "data=x", check=True)["ping"] == "x"
-    assert (run("ping", "data=crash")["failed"], run("ping", "data=crash")["msg"]) == (True, "boom")
+    assert (run("ping", "data=crash")["failed"], run("ping", "data=crash")["msg"]) == (True, "Module failed: boom")

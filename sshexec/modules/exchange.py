@@ -1,0 +1,50 @@
+"""One exchange with a host's shell: a script goes there, what it prints comes back.
+
+The script goes to the standard input of ``/bin/sh``, so that one for a tree of any size fits.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sshexec.connectors.base import Command, Connector
+from sshexec.connectors.output import Output
+from sshexec.connectors.posix import all_or_nothing
+from sshexec.modules.base import Invocation
+
+
+def run_script(
+    connector: Connector[Any, Any], invocation: Invocation, script: str, about: tuple[str, ...]
+) -> tuple[int, Output]:
+    """Run a script within the invocation's deadline.
+
+    Args:
+        connector: the host.
+        invocation: the task's.
+        script: POSIX shell.
+        about: what it is for (`Command.about`).
+
+    Returns:
+        Exit status and output.
+
+    Raises:
+        HostError: as `Connector.execute`.
+    """
+    output = Output()
+    return connector.execute(from_stdin(script, about), output, invocation.deadline).rc, output
+
+
+def from_stdin(script: str, about: tuple[str, ...]) -> Command:
+    """Return the command that reads the script from its standard input; none of it runs where not all arrives."""
+    return Command("exec /bin/sh", stdin=all_or_nothing(script), about=about)
+
+
+def said(output: Output) -> str:
+    """Return the last words of a script that failed."""
+    # As another user a host may have a terminal only, where both streams are one.
+    return (output.text("stderr").strip() or output.text("stdout").strip())[-300:]
+
+
+def shown(path: str) -> str:
+    """Return a path for people and JSON: bytes that are not UTF-8 become U+FFFD."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -1,0 +1,26 @@
+"""Where this project answers otherwise than Ansible, on purpose: every case, key by key, with the reason.
+
+What `compare` normalises is not listed here. Each entry counts against the agreement, which is to be 99 % at least.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A difference that stays.
+
+    Args:
+        case: ``module:name`` of the case.
+        keys: keys of the result that differ; ``status`` and ``tree`` are keys too.
+        reason: why ours is what its users would want.
+    """
+
+    case: str
+    keys: tuple[str, ...]
+    reason: str
+
+
+ACCEPTED: tuple[Accepted, ...] = ()

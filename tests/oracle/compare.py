@@ -1,0 +1,77 @@
+"""How two answers are compared: a short normalisation, then key by key.
+
+What is normalised, and nothing else: times and process ids, temporary names, the name prefix of the module (``copy:``,
+``ansible.legacy.``), "did you mean", ``Task failed:``, ``exception``, private keys (``_ansible_...``), and of
+``invocation`` the private arguments. Where a module's controller part calls another module (`copy`, `fetch`), Ansible's
+invocation is that one's: then those arguments are compared that both tell.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_STRICT = frozenset({"command", "shell", "file", "stat", "slurp", "ping", "setup"})
+_REPLACED = (
+    # Temporary files of the controller part, and Ansible's name for the file in them.
+    (re.compile(r"(/[^\s':]*)?/\.ansible/tmp/ansible-(tmp|moduletmp|local)-[^\s']*"), "<temporary>"),
+    (re.compile(r"/[^\s':]*\.(sshexec|ansible_tmp)[-._\w]*"), "<temporary>"),
+    # Backup names carry a process id and a time.
+    (re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~"), ".<time>~"),
+    (re.compile(r"\bansible\.(legacy|builtin)\."), ""),
+)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?\Z|\d+:\d\d:\d\d(\.\d{6})?\Z")
+_PREFIX = re.compile(r"Task failed: |Unexpected AnsibleActionFail error: ")
+_HINT = re.compile(r" Did you mean [^?]*\?\Z")
+_SUPPORTED = re.compile(r"(?<=Supported parameters include: ).*", re.DOTALL)
+
+
+def normalised(module: str, result: Mapping[str, Any], module_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a result as it is compared.
+
+    Args:
+        module: short name of the module.
+        result: what was answered.
+        module_args: the other side's; then only arguments that both have are kept.
+    """
+    kept = {name: value for name, value in result.items() if not name.startswith("_ansible") and name != "exception"}
+    for name in ("start", "end", "delta"):
+        if isinstance(kept.get(name), str) and _TIME.match(kept[name]):
+            kept[name] = "<time>"
+    if isinstance(kept.get("msg"), str):
+        kept["msg"] = _message(module, kept["msg"])
+    arguments = kept.pop("invocation", {}).get("module_args", {})
+    arguments = {name: value for name, value in arguments.items() if not name.startswith("_") or name == "_raw_params"}
+    if module_args is not None and module not in _STRICT:
+        arguments = {name: value for name, value in arguments.items() if name in module_args}
+        # Its own name for the file that it sent.
+        arguments.pop("src", None)
+    return {**replaced(kept), **{f"invocation.{name}": value for name, value in replaced(arguments).items()}}
+
+
+def replaced(value: Any) -> Any:
+    """Return a value whose texts have no temporary names in them."""
+    if isinstance(value, str):
+        for pattern, text in _REPLACED:
+            value = pattern.sub(text, value)
+        return value
+    if isinstance(value, Mapping):
+        return {replaced(name): replaced(each) for name, each in value.items()}
+    return [replaced(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs, by key: ours, theirs; a key that is missing is ``<missing>``."""
+    keys = sorted({*ours, *theirs})
+    pairs = {key: (ours.get(key, "<missing>"), theirs.get(key, "<missing>")) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _message(module: str, text: str) -> str:
+    text = _HINT.sub("", _PREFIX.sub("", text).removeprefix(f"{module}: ")).rstrip(".")
+    names = _SUPPORTED.search(text)
+    if names:
+        public = sorted(name for name in re.split(r",\s+(?![^(]*\))", names[0]) if not name.startswith("_"))
+        text = text[: names.start()] + ", ".join(public)
+    return text

@@ -1,0 +1,197 @@
+"""Both answers to a case: real Ansible's and ours, each on a fresh copy of the same target behind the same sshd."""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from sshexec import Engine, Host, Inventory
+from sshexec.errors import InputError
+from tests.oracle.accepted import ACCEPTED
+from tests.oracle.case import Case, build, filled, seen
+from tests.oracle.compare import differences, normalised, replaced
+from tests.testbed import Sshd
+
+ANSWER_WITHIN = 60.0
+"""Seconds for Ansible to answer one request."""
+BECOME = {"become": True, "become_method": "sudo", "become_user": "root"}
+DRIVER = Path(__file__).with_name("driver.py")
+
+
+class Ansible:
+    """Real Ansible in a process of its own.
+
+    Args:
+        python: interpreter of its virtual environment.
+        home: its home directory; short, since the control sockets of ssh are below it.
+    """
+
+    def __init__(self, python: str, home: Path) -> None:
+        (home / "ansible.cfg").write_text(
+            "[defaults]\ndeprecation_warnings=False\ninterpreter_python=/usr/bin/python3\n"
+        )
+        environment = {
+            "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
+            "ANSIBLE_HOME": str(home / "a"),
+        }
+        self._log = (home / "driver.log").open("wb")
+        self._process = subprocess.Popen(
+            [python, str(DRIVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
+        )
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """Put one request to the driver and return its answer."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(request).encode() + b"\n")
+        process.stdin.flush()
+        line, until = b"", time.monotonic() + ANSWER_WITHIN
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while not line.endswith(b"\n"):
+                if not selector.select(max(0.0, until - time.monotonic())):
+                    raise TimeoutError(f"Ansible did not answer: {request}")
+                piece = os.read(process.stdout.fileno(), 2**20)
+                if not piece:
+                    raise RuntimeError(f"the driver ended: {Path(self._log.name).read_text()[-2000:]}")
+                line += piece
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._log.close()
+
+
+class Oracle:
+    """Puts cases to both.
+
+    Args:
+        ansible: real Ansible.
+        sshd: the server that both use.
+        user: the login user; may become root by sudo without a password.
+        folder: scratch directory of this machine that everybody may enter.
+    """
+
+    HOST = "target"
+
+    def __init__(self, ansible: Ansible, sshd: Sshd, user: str, folder: Path) -> None:
+        self._ansible = ansible
+        self._user = user
+        self._folder = folder
+        self._target = Path(f"~{user}").expanduser() / "t"
+        self._local = folder / "l"
+        self.places = {"t": str(self._target), "l": str(self._local)}
+        self.variables = sshd.variables(
+            ansible_host="127.0.0.1",
+            ansible_user=user,
+            ansible_python_interpreter="/usr/bin/python3",
+            ansible_pipelining=True,
+            ansible_ssh_use_tty=False,
+        )
+        self._engine = Engine(Inventory.from_hosts([Host(self.HOST, self.variables)]))
+
+    def ansible(self, case: Case, who: str) -> tuple[str, dict[str, Any], Any]:
+        """Return Ansible's status, result and the target afterwards."""
+        self._build(case)
+        inventory = self._folder / "inventory.json"
+        inventory.write_text(json.dumps({"all": {"hosts": {self.HOST: {**self.variables, **case.variables}}}}))
+        answer = self._ansible.ask(
+            inventory=str(inventory),
+            basedir=str(self._local),
+            module=case.module,
+            args=filled(case.args or {}, self.places),
+            check=case.check,
+            diff=case.diff,
+            keywords={**case.keywords, **(BECOME if who == "root" else {})},
+        )
+        return answer["status"], answer["result"], self._seen(case)
+
+    def ours(self, case: Case, who: str) -> tuple[str, dict[str, Any], Any]:
+        """Return our status, result and the target afterwards; bad input is a failure that has a message only."""
+        self._build(case)
+        keywords = {**case.keywords, "check": case.check, "diff": case.diff, "become": who == "root"}
+        args = filled(case.args, self.places)
+        before = Path.cwd()
+        os.chdir(self._local)
+        try:
+            run = self._engine.run(self.HOST, case.module, args, variables=case.variables, **keywords)
+            result = run[self.HOST]
+        except InputError as error:
+            return "failed", {"msg": str(error), "_input": True}, self._seen(case)
+        finally:
+            os.chdir(before)
+        status = {"changed": "ok", "timeout": "failed"}.get(result.status, result.status)
+        return status, result.to_ansible(), self._seen(case)
+
+    def compare(self, case: Case, who: str) -> dict[str, tuple[Any, Any]]:
+        """Return what differs between both answers to a case: ours, Ansible's."""
+        their_status, theirs, their_tree = self.ansible(case, who)
+        our_status, ours, our_tree = self.ours(case, who)
+        arguments = [
+            (each.get("invocation") or {}).get("module_args", {}) if isinstance(each, dict) else {}
+            for each in (ours, theirs)
+        ]
+        if ours.pop("_input", False):
+            # Found before any host was contacted: there is nothing but the message to compare.
+            theirs, arguments = {"msg": theirs.get("msg")}, [{}, {}]
+        short = case.module.rpartition(".")[2]
+        pairs = [
+            {"status": status, "tree": replaced(tree), **normalised(short, result, other)}
+            for status, tree, result, other in (
+                (our_status, our_tree, ours, arguments[1]),
+                (their_status, their_tree, theirs, arguments[0]),
+            )
+        ]
+        for side in pairs:
+            # Ansible leaves these two out of what it hands to callbacks.
+            for name in (*case.ignore, "failed", "skipped"):
+                side.pop(name, None)
+        return differences(*pairs)
+
+    def check(self, case: Case, who: str) -> bool:
+        """Compare both answers; True where they agree, False where every difference is accepted.
+
+        Raises:
+            AssertionError: there is a difference that is not accepted, or one that is accepted and is none.
+        """
+        found = self.compare(case, who)
+        name = f"{case.module}:{case.name}"
+        accepted = {key for each in ACCEPTED if each.case == name for key in each.keys}
+        left = {key: pair for key, pair in found.items() if key not in accepted}
+        assert not left, "\n".join(
+            [f"{name} as {who}: ours and Ansible's differ", *(f"{k}:\n  {a!r}\n  {b!r}" for k, (a, b) in left.items())]
+        )
+        return not found
+
+    def _build(self, case: Case) -> None:
+        build(self._target, case.target, self._user, self.places)
+        build(self._local, case.local, "root", self.places)
+
+    def _seen(self, case: Case) -> Any:
+        return seen(self._target, times=case.times)
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._engine.close()
+        self._ansible.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
