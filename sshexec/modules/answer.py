@@ -25,7 +25,7 @@ def read(stdout: str, stderr: str, rc: int, interpreter: str) -> Result:
     try:
         text, behind = _json(stdout)
         answer = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         message = f"The module interpreter '{interpreter}' was not found." if rc == 127 else f"{_FAILED}: {error}"
         return {
             "failed": True,

@@ -29,6 +29,7 @@ class Invocation:
         environment: variables for the commands that the task runs.
         on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
         settings: those of the host's variables that the module `reads`.
+        no_log: keep what the task does out of the host's own logs too.
     """
 
     host: str
@@ -39,6 +40,7 @@ class Invocation:
     environment: Mapping[str, str] = field(default_factory=dict)
     on_progress: Callable[[str, int, int | None], None] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    no_log: bool = False
 
     def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
         """Return what a connector tells the progress of a transfer; None where nobody listens.

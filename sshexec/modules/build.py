@@ -77,7 +77,7 @@ def build(name: str) -> dict[str, Any]:
     text = data.decode("utf-8", "surrogateescape")
     place = repr(json.dumps(PLACE))
     if style != "new" or text.count(place) != 1:
-        raise Refusal("refused", f"no Python module of the kind that is sent in one piece ({path})")
+        raise Refusal("refused", f"{path} is of another kind than the Python modules that can be sent")
     head, _, tail = text.partition(place)
     parameters = _parameters(found)
     return {

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,9 @@ HOW_TO_GET = "pip install 'sshexec[ansible]' brings Ansible's own modules"
 BUILD_WITHIN = 60.0
 """Seconds for building one module; it takes less than one."""
 
+CHECKED_FOR = 1.0
+"""Seconds for which a payload that was up to date is taken for it: one look serves all hosts of a run."""
+
 _PROGRAM = Path(__file__).with_name("build.py")
 _LONGEST_SAID = 300
 
@@ -35,7 +41,7 @@ class Builder:
 
     def __init__(self, shelf: Shelf | None = None) -> None:
         self._shelf = shelf
-        self._held: dict[str, Payload] = {}
+        self._held: dict[tuple[str | None, str], _Held] = {}
         self._lock = threading.Lock()
 
     def payload(self, name: str) -> Payload:
@@ -44,25 +50,39 @@ class Builder:
         Raises:
             UnknownModuleError: it can't be had, and the message says why.
         """
+        asked = os.environ.get(SETTING), name
+        held = self._held.get(asked)
+        if held is None or time.monotonic() >= held.until:
+            with self._lock:
+                held = self._held[asked] = self._current(name, self._held.get(asked))
+        return held.payload
+
+    def _current(self, name: str, held: _Held | None) -> _Held:
         python = interpreter()
         if python is None:
             raise UnknownModuleError(f"no module named {name!r} here: {HOW_TO_GET}")
         key = _key(python, name)
-        with self._lock:
-            held = self._held.get(key)
-            if held is not None and held.fresh:
-                return held
-            shelf = self._shelf or Shelf.of_user()
-            found = shelf.get(key)
-            if found is None:
-                with shelf.alone(BUILD_WITHIN):
-                    found = shelf.get(key)
-                    if found is None:
-                        answer = _built(python, name)
-                        found = Payload.from_answer(answer)
-                        shelf.put(key, answer)
-            self._held[key] = found
-            return found
+        payload = held.payload if held is not None and held.key == key and held.payload.fresh else None
+        shelf = self._shelf or Shelf.of_user()
+        payload = payload or shelf.get(key)
+        if payload is None:
+            with shelf.alone(BUILD_WITHIN):
+                # Another process may have built it meanwhile.
+                payload = shelf.get(key)
+                if payload is None:
+                    answer = _built(python, name)
+                    payload = Payload.from_answer(answer)
+                    shelf.put(key, answer)
+        return _Held(key, payload, time.monotonic() + CHECKED_FOR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A payload in memory, and until when it is taken for up to date without a look."""
+
+    key: str
+    payload: Payload
+    until: float
 
 
 def interpreter() -> str | None:
@@ -115,6 +135,10 @@ def _built(python: str, name: str) -> dict[str, Any]:
         if problem is None:
             Payload.from_answer(answer)
     except (LookupError, TypeError, ValueError, AttributeError):
+        if re.search(rb"nknown option:? -P", done.stderr):
+            raise UnknownModuleError(
+                f"module {name!r}: {python} is older than Python 3.11, which ansible-core 2.18 needs"
+            ) from None
         said = " ".join(done.stderr.decode("utf-8", "replace").split())[-_LONGEST_SAID:]
         how = f"exit status {done.returncode}" if done.returncode >= 0 else f"signal {-done.returncode}"
         raise UnknownModuleError(

@@ -34,7 +34,9 @@ _PYTHONS = (
 )
 _SEARCH = (
     f"for sshexec_p in {' '.join(_PYTHONS)}; do\n"
-    'command -v "$sshexec_p" >/dev/null 2>&1 && exec "$sshexec_p"; done\n'
+    # Whether it starts, too: pyenv has a name for every version that it knows of.
+    'command -v "$sshexec_p" >/dev/null 2>&1 && "$sshexec_p" -ESc "" </dev/null >/dev/null 2>&1 && exec "$sshexec_p"\n'
+    "done\n"
     f"{NOTE} python; exit 127"
 )
 
@@ -117,6 +119,7 @@ class Foreign(Module):
             "_ansible_check_mode": invocation.check,
             "_ansible_diff": invocation.diff,
             "_ansible_module_name": self._called,
+            "_ansible_no_log": invocation.no_log or self._payload.private.get("_ansible_no_log", False),
             "_ansible_remote_tmp": settings.get("ansible_remote_tmp", "~/.ansible/tmp"),
             "_ansible_shell_executable": settings.get("ansible_shell_executable", "/bin/sh"),
         }
