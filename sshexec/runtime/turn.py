@@ -170,7 +170,7 @@ class Turn:
                 task.diff,
                 self.plan.environment,
                 self._progress if self.job.watch else None,
-                self.plan.settings,
+                settings=self.plan.settings,
             )
             data = self.plan.module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
