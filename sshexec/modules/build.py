@@ -59,7 +59,9 @@ def build(name: str) -> dict[str, Any]:
     init_plugin_loader([])
     found = module_loader.find_plugin_with_context(name, ".py")
     if not found.resolved:
-        raise Refusal("unknown", f"ansible-core {version} has no module of that name")
+        collection = ".".join(name.split(".")[:2])
+        hint = f" (is the collection {collection} installed?)" if name.count(".") > 1 else ""
+        raise Refusal("unknown", f"ansible-core {version} finds no module of that name{hint}")
     path = str(found.plugin_resolved_path)
     if os.path.exists(f"{os.path.splitext(path)[0]}.ps1"):
         raise Refusal("refused", "a PowerShell module, and those are not supported")

@@ -20,7 +20,7 @@ _PLAYBOOK = (
 )
 _INSTEAD = {
     **dict.fromkeys(_PLAYBOOK.split(), "belongs to playbooks, which sshexec does not run"),
-    "async_status": "looks after tasks in the background, which sshexec does not start",
+    **dict.fromkeys(("async_status", "async_wrapper"), "is for tasks in the background, which sshexec does not start"),
     "package": "asks Ansible which package manager a host has: use apt, dnf, dnf5 or that of the host",
     "reboot": "runs inside Ansible: use the shell module, then wait_for_connection",
     "service": "asks Ansible which service manager a host has: use systemd_service or sysvinit",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sshexec.connectors.base import Command, Completed, Connector
-from sshexec.connectors.output import Output
+from sshexec.connectors.output import DEFAULT_LIMIT, Output
 from sshexec.connectors.posix import NOTE
 from sshexec.errors import ArgumentError, UnknownModuleError
 from sshexec.modules import answer, controller_part
@@ -21,8 +21,8 @@ from sshexec.modules.builder import Builder
 from sshexec.modules.payload import Payload
 from sshexec.modules.words import expanding
 
-LARGEST_ANSWER = 128 * 2**20
-"""Bytes of a module's answer; the facts of a large host are some hundred thousand."""
+LARGEST_ANSWER = DEFAULT_LIMIT
+"""Bytes of a module's answer; all packages of a large host are about a million."""
 
 PYTHON = "ansible_python_interpreter"
 _DISCOVERED = frozenset({"auto", "auto_silent", "auto_legacy", "auto_legacy_silent"})
