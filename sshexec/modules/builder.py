@@ -90,7 +90,9 @@ def interpreter() -> str | None:
     python = os.environ.get(SETTING)
     if python:
         return os.path.expanduser(python)
-    return sys.executable if importlib.util.find_spec("ansible") is not None else None
+    found = importlib.util.find_spec("ansible")
+    # Without an origin it is a mere directory of that name, such as many a repository has.
+    return sys.executable if found is not None and found.origin is not None else None
 
 
 def _key(python: str, name: str) -> str:

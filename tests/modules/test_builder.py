@@ -130,7 +130,11 @@ def test_what_goes_wrong_is_said(fake: Any, shelf: Shelf, tmp_path: Path, monkey
 
 
 @pytest.mark.skipif(builders.interpreter() is not None, reason="ansible-core is installed here")
-def test_without_ansible_core_the_message_says_how_to_get_it(shelf: Shelf) -> None:
+def test_without_ansible_core_the_message_says_how_to_get_it(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ansible").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
     assert refused(Builder(shelf), "lineinfile") == (
         "no module named 'lineinfile' here: pip install 'sshexec[ansible]' brings Ansible's own modules"
     )
