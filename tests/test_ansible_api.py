@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import shlex
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from sshexec import Secret
 from sshexec.ansible_api import AnsibleApi
 from sshexec.connectors import registry
 from sshexec.errors import ArgumentError, InputError, OptionError
+from tests.connectors.test_become import DOUBLE, PASSWORD, SUDO
 from tests.testbed import Sshd
 
 Make = Callable[..., AnsibleApi]
@@ -291,6 +293,32 @@ def test_become_works_on_a_real_host(api: Make, capsys: pytest.CaptureFixture[st
     made = api(["127.0.0.1"], become=True, become_user="nobody")
     made.run("id -un")
     assert made.get_result()["success"]["127.0.0.1"]["stdout"] == "nobody"
+    capsys.readouterr()
+
+
+def test_a_password_reaches_sudo_and_nothing_else(
+    api: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, heard = tmp_path / "sudo", tmp_path / "heard"
+    program.write_text(DOUBLE)
+    program.chmod(0o755)
+    said = {"WANTED": PASSWORD, "HEARD": str(heard), **SUDO}
+    exe = shlex.join(["env", *(f"{name}={value}" for name, value in said.items()), str(program)])
+    for settings, status in [
+        ({"become_password": PASSWORD}, "success"),
+        ({"ask_sudo_pass": PASSWORD}, "success"),
+        ({"ask_sudo_pass": True, "remote_password": PASSWORD}, "success"),
+        ({"become_password": "wrong"}, "failed"),
+        ({}, "failed"),
+    ]:
+        heard.unlink(missing_ok=True)
+        made = api({"127.0.0.1": {"ansible_become_exe": exe}}, become=True, **settings)
+        made.run("cat")
+        result = made.get_result()[status]["127.0.0.1"]
+        assert PASSWORD not in repr(result)
+        if status == "success":
+            assert heard.read_text() == f"{PASSWORD}\n"
+    assert result["msg"] == "Missing sudo password"
     capsys.readouterr()
 
 
