@@ -7,6 +7,7 @@ Names, order and defaults of the arguments, and the maps of the result, are thos
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any
@@ -123,6 +124,9 @@ class AnsibleApi:
         winning = variables or {}
         hosts = [Host(name, _completed({**given}, defaults, winning)) for name, given in own.items()]
         self._engine = Engine(Inventory.from_hosts(hosts), concurrency=forks, variables=winning)
+        # The original needed no end, so there may be one such object for each request of a web server.
+        self._close = weakref.finalize(self, self._engine.close)
+        self._close.atexit = False
         self._hosts = list(own)
         self._result: RunResult | None = None
 
@@ -169,8 +173,8 @@ class AnsibleApi:
         return maps
 
     def close(self) -> None:
-        """Close every connection and end the worker processes."""
-        self._engine.close()
+        """Close every connection and end the worker processes; so does the end of the object."""
+        self._close()
 
     def __enter__(self) -> AnsibleApi:
         return self

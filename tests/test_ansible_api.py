@@ -18,8 +18,9 @@ import pytest
 from sshexec import Secret
 from sshexec.ansible_api import AnsibleApi
 from sshexec.connectors import registry
-from sshexec.errors import ArgumentError, InputError, OptionError
+from sshexec.errors import ArgumentError, InputError, OptionError, SshexecError
 from tests.connectors.test_become import DOUBLE, PASSWORD, SUDO
+from tests.runtime.conftest import wait_for
 from tests.testbed import Sshd
 
 Make = Callable[..., AnsibleApi]
@@ -418,4 +419,25 @@ def test_it_leaves_an_unpatched_process_as_it_is(api: Make, capsys: pytest.Captu
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["success"]["h"]["ping"] == "pong"
+    capsys.readouterr()
+
+
+def test_an_object_that_is_dropped_leaves_no_process_behind(capsys: pytest.CaptureFixture[str]) -> None:
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split())
+
+    def worker() -> set[str]:
+        made = AnsibleApi(["h"], connection="fake")
+        made.run("", module="ping")
+        return children() - before
+
+    before = children()
+    started = worker() | worker()
+    assert len(started) == 2
+    wait_for(lambda: not started & children())
+    with AnsibleApi(["h"], connection="fake") as made:
+        made.run("", module="ping")
+        made.close()
+    with pytest.raises(SshexecError, match="closed"):
+        made.run("", module="ping")
     capsys.readouterr()
