@@ -200,7 +200,7 @@ def _map(result: HostResult) -> str:
 def _seen(result: HostResult) -> dict[str, Any]:
     """Return a result as Ansible hands it to callbacks: without what the map says already."""
     seen = {name: value for name, value in result.to_ansible().items() if name not in ("failed", "skipped")}
-    return {**seen, "_ansible_no_log": False}
+    return {**seen, "_ansible_no_log": bool(seen.get("_ansible_no_log"))}
 
 
 def _yes(name: str, value: object) -> bool:

@@ -64,7 +64,8 @@ def run(settings: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
     play = {"name": "original", "hosts": settings["host_lists"], "gather_facts": "no", "tasks": [{"action": action}]}
     recorder = Maps()
     manager = TaskQueueManager(inventory, variables, loader, passwords={"conn_pass": settings.get("remote_password")})
-    recorder._init_callback_methods()
+    if hasattr(recorder, "_init_callback_methods"):  # since ansible-core 2.19
+        recorder._init_callback_methods()
     manager._callback_plugins.append(recorder)
     try:
         manager.run(Play().load(play, variables, loader))
