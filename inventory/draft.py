@@ -75,8 +75,13 @@ class Draft:
             self.groups[name] = Group(name)
         return self.groups[name]
 
-    def host(self, name: Any, group: Group | None = None) -> Host:
+    def host(self, name: Any, group: Group | None = None, port: int | None = None) -> Host:
         """Return the host of that name, a new one where there is none, and put it into a group.
+
+        Args:
+            name: the inventory name.
+            group: where to put it.
+            port: what stands behind its name. As in Ansible it counts where the host is named first, and there only.
 
         Raises:
             InventoryError: the name can't be a host's.
@@ -86,6 +91,8 @@ class Draft:
             self._check_name("host", name)
             host = self.hosts[name] = Host(name)
             host.source = self.source
+            if port is not None:
+                self.assign(host, {"ansible_port": port})
         if group is not None:
             group.hosts[name] = host
             host.groups[group.name] = group

@@ -100,7 +100,7 @@ class _Reader:
             names = expand(text)
         except ValueError as error:
             raise draft.error(str(error)) from None
-        variables: dict[str, Any] = {} if port is None else {"ansible_port": port}
+        variables: dict[str, Any] = {}
         for position, word in enumerate(words[1:], 2):
             name, equals, value = word.partition("=")
             if not equals or not name:
@@ -112,7 +112,7 @@ class _Reader:
             variables[name] = literal(value)
         group = draft.groups[self.group]
         for name in names:
-            draft.assign(draft.host(name, group), variables)
+            draft.assign(draft.host(name, group, port), variables)
 
     def _variable(self, line: str) -> None:
         name, equals, value = line.partition("=")

@@ -76,8 +76,7 @@ def _read_list(draft: Draft, text: str) -> None:
         except ValueError as error:
             raise InventoryError(str(error)) from None
         for name in names:
-            host = draft.host(name, draft.groups["ungrouped"])
-            draft.assign(host, {} if port is None else {"ansible_port": port})
+            draft.host(name, draft.groups["ungrouped"], port)
     if not draft.hosts:
         raise InventoryError(f"the host list {text!r} names no host")
 

@@ -73,9 +73,7 @@ class _Reader:
         line = draft.line
         for name in names:
             draft.line = line
-            host = draft.host(name, group)
-            if port is not None:
-                draft.assign(host, {"ansible_port": port})
+            host = draft.host(name, group, port)
             if variables:
                 draft.assign(host, variables, lines)
 

@@ -54,6 +54,7 @@ class RunOptions(TypedDict, total=False):
     become_flags: str | None
     output_dir: str | None
     binary: bool
+    no_log: bool
 
 
 class Engine:
@@ -141,6 +142,7 @@ class Engine:
         become_flags: str | None = None,
         output_dir: str | None = None,
         binary: bool = False,
+        no_log: bool = False,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -169,6 +171,8 @@ class Engine:
             output_dir: directory for the whole streams of every host, as exact bytes in ``HOST/stdout`` and
                 ``HOST/stderr``; files of an earlier run are replaced.
             binary: whether results (``stdout_bytes``, ``stderr_bytes``) and Output events (``data``) hold exact bytes.
+            no_log: show nothing of the arguments and of what came of them: results are Ansible's censored ones, there
+                are no Output and TransferProgress events, and wrong arguments are not quoted.
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -183,16 +187,13 @@ class Engine:
         expect.count("output_limit", output_limit, "bytes")
         _check_texts(pattern, args)
         _check_directories(spill=spill, output_dir=output_dir)
+        _check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
         who = BecomeKeywords(become, become_user, become_method, become_flags)
-        kept: dict[str, Any] = {
-            "output_limit": output_limit,
-            "spill": spill,
-            "output_dir": output_dir,
-            "binary": binary,
-        }
+        kept: dict[str, Any] = {"spill": spill, "output_dir": output_dir, "binary": binary, "no_log": no_log}
+        kept["output_limit"] = output_limit
         task = Task(module, args, check, diff, dict(environment or {}), timeout, become=who, **kept)
         targets = self._targets(pattern, variables or {})
-        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output)
+        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output and not no_log)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
         executor = self._ready()
@@ -407,6 +408,14 @@ def _check_directories(**folders: object) -> None:
     for name, folder in folders.items():
         if folder is not None and not (isinstance(folder, str) and os.path.isdir(folder)):
             raise ArgumentError(f"{name}: {folder!r} is not a directory")
+
+
+def _check_no_log(no_log: object, **kept: object) -> None:
+    if not isinstance(no_log, bool):
+        raise ArgumentError(f"no_log: expected True or False, got {no_log!r}")
+    named = [name for name, value in kept.items() if value]
+    if no_log and named:
+        raise ArgumentError(f"no_log: nothing is kept of such a task, and {' and '.join(named)} would keep its output")
 
 
 def _cancel_started(starting: asyncio.Future[Run]) -> None:

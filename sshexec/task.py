@@ -40,6 +40,7 @@ class Task:
         become: whom it runs as where a host's variables don't say it.
         output_dir: directory for the whole streams of every host, as ``HOST/stdout`` and ``HOST/stderr``.
         binary: whether results and events hold what hosts print byte by byte too.
+        no_log: whether results and events show nothing of what the task was given and what came of it.
     """
 
     module: str
@@ -54,3 +55,4 @@ class Task:
     become: BecomeKeywords = field(default_factory=BecomeKeywords)
     output_dir: str | None = None
     binary: bool = False
+    no_log: bool = False

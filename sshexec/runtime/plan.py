@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,7 +88,9 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
         raise
     except Exception as error:
         # A fault of ours or of a plugin, before anything was contacted.
-        log.debug("planning a run failed", exc_info=True)
+        log.debug("planning a run failed", exc_info=not job.task.no_log)
+        if job.task.no_log:
+            raise InputError(f"internal error: {type(error).__name__}, not shown, since no_log is set") from None
         raise InputError(f"internal error: {type(error).__name__}: {error}") from error
 
 
@@ -95,12 +98,13 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     kind = module_class(job.task.module)
     modules: dict[str, Module] = {}
     templated = has_template(job.task.args)
-    shared = None if templated else kind.from_args(job.task.args)
     given = job.task.args
-    if templated and isinstance(given, str):
-        # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and can't add
-        # arguments of its own.
-        given = split(kind.name, kind.parameters, given, free_form=kind.free_form)
+    with _discreet(job, kind):
+        shared = None if templated else kind.from_args(given)
+        if templated and isinstance(given, str):
+            # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and can't
+            # add arguments of its own.
+            given = split(kind.name, kind.parameters, given, free_form=kind.free_form)
     environment_templated = has_template(job.task.environment)
     _check_environment(job.task.environment)
     plans = {}
@@ -112,15 +116,16 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
             )
         module = shared
-        if module is None:
-            args = render(given, target.variables, target.host)
-            key = repr(args)
-            module = modules.get(key)
-            if module is None:
-                module = modules[key] = _filled_in(kind, args, target)
         environment = job.task.environment
-        if environment_templated:
-            environment = render(environment, target.variables, target.host)
+        if module is None or environment_templated:
+            with _discreet(job, kind):
+                environment = render(environment, target.variables, target.host)
+                if module is None:
+                    args = render(given, target.variables, target.host)
+                    key = repr(args)
+                    module = modules.get(key)
+                    if module is None:
+                        module = modules[key] = _filled_in(kind, args, target)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
         settings = _settings(kind, target) if kind.reads else {}
         plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets, settings)
@@ -132,6 +137,17 @@ def _settings(kind: type[Module], target: Target) -> Mapping[str, Any]:
     settings = {name: target.variables[name] for name in kind.reads if name in target.variables}
     filled: Mapping[str, Any] = render(settings, target.variables, target.host) if has_template(settings) else settings
     return filled
+
+
+@contextlib.contextmanager
+def _discreet(job: Job, kind: type[Module]) -> Iterator[None]:
+    """Say of a wrong argument only that it is wrong, where nobody is to see it."""
+    try:
+        yield
+    except InputError:
+        if not job.task.no_log:
+            raise
+        raise ArgumentError(f"{kind.name}: the arguments are wrong, and not shown, since no_log is set") from None
 
 
 def _filled_in(kind: type[Module], args: Any, target: Target) -> Module:

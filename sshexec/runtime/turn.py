@@ -18,6 +18,7 @@ from sshexec.events import HostFinished, HostPhase, HostStarted, TransferProgres
 from sshexec.events import Output as OutputEvent
 from sshexec.modules.base import Invocation
 from sshexec.results import HostResult, Status
+from sshexec.runtime.censored import censored
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
 from sshexec.runtime.plan import Contexts, Plan
@@ -121,7 +122,7 @@ class Turn:
             result = self._result("failed", {"failed": True, "changed": False, "msg": str(error)}, cause="input")
         except Exception as error:
             # A fault of ours or of a plugin: this host's result says so, the other hosts go on.
-            log.debug("host %s: internal error", host, exc_info=True)
+            log.debug("host %s: internal error", host, exc_info=not task.no_log)
             text = f"internal error: {type(error).__name__}: {error}"
             result = self._result("failed", {"failed": True, "changed": False, "msg": text}, cause="internal")
         finally:
@@ -169,8 +170,9 @@ class Turn:
                 task.check,
                 task.diff,
                 self.plan.environment,
-                self._progress if self.job.watch else None,
+                self._progress if self.job.watch and not task.no_log else None,
                 settings=self.plan.settings,
+                no_log=task.no_log,
             )
             data = self.plan.module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
@@ -289,7 +291,7 @@ class Turn:
         return HostResult(
             self.plan.host,
             status,
-            data,
+            censored(data) if self.job.task.no_log else data,
             cause=cause,
             phase=None if phase is None else str(phase),
             started=self._started,

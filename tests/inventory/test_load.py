@@ -256,3 +256,21 @@ def test_a_list_of_hosts_loads_no_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "port"),
+    [
+        ("hosts", "[a]\nh:1000\n[b]\nh:2000\n", 1000),
+        ("hosts", "[a]\nh\n[b]\nh:2000\n", None),
+        ("hosts", "[a]\nh ansible_port=5\n[b]\nh:2000\n", 5),
+        ("hosts", "[a]\nh:1000 ansible_port=5\n", 5),
+        ("hosts.yml", "a: {hosts: {'h:1000': }}\nb: {hosts: {'h:2000': }}\n", 1000),
+        ("hosts.yml", "a: {hosts: {h: {ansible_port: 5}}}\nb: {hosts: {'h:2000': }}\n", 5),
+        ("hosts.yml", "a: {hosts: {'h:1000': }}\nb: {hosts: {h: {ansible_port: 5}}}\n", 5),
+    ],
+)
+def test_a_port_behind_a_name_counts_where_the_host_is_named_first(
+    write: Write, name: str, text: str, port: int | None
+) -> None:
+    assert Inventory.load(write(name, text)).variables("h").get("ansible_port") == port

@@ -212,6 +212,17 @@ def test_engine_runs_one_for_many_hosts(tmp_path: Path, monkeypatch: pytest.Monk
     assert asked(tmp_path) == 1
 
 
+def test_no_log_keeps_it_out_of_the_hosts_logs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    does = f"open({str(tmp_path / 'said')!r}, 'w').write(str(arguments['_ansible_no_log']))\nprint('{{\"x\": 1}}')\n"
+    monkeypatch.setenv(SETTING, str(interpreter(tmp_path, answer(does))))
+    host = Host("h", {"ansible_connection": "local", PYTHON: sys.executable})
+    with Engine(Inventory.from_hosts([host])) as engine:
+        assert engine.run("all", "thing").ok
+        assert (tmp_path / "said").read_text() == "False"
+        assert "censored" in engine.run("all", "thing", no_log=True)["h"].to_ansible()
+        assert (tmp_path / "said").read_text() == "True"
+
+
 @pytest.mark.parametrize("version", sorted(REAL))
 @pytest.mark.parametrize("connector", ["ssh"], indirect=True)
 def test_real_modules_of_both_versions(

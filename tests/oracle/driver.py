@@ -6,6 +6,11 @@ Reads one JSON request a line and writes one JSON answer a line:
 → ``{"status": "ok|failed|skipped|unreachable", "result": {...}, "events": [...]}``
 
 A text is split as the ``ansible`` command splits ``-a``; a mapping is handed over as it is.
+
+``{"call": "inventory", "sources": [path, ...], "patterns": [text, ...]}``
+→ ``{"list": what ansible-inventory --list prints, "hosts": {pattern: [names, warnings]}, "warnings": [...]}``
+
+A pattern that is wrong, or matches nothing, has its error in place of the names.
 """
 
 from __future__ import annotations
@@ -16,6 +21,8 @@ import sys
 from typing import Any
 
 from ansible import constants, context
+from ansible.cli.inventory import InventoryCLI
+from ansible.errors import AnsibleError
 from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.inventory.manager import InventoryManager
 from ansible.module_utils.common.collections import ImmutableDict
@@ -24,6 +31,7 @@ from ansible.parsing.splitter import parse_kv
 from ansible.playbook.play import Play
 from ansible.plugins.callback import CallbackBase
 from ansible.plugins.loader import init_plugin_loader
+from ansible.utils.display import Display
 from ansible.vars.manager import VariableManager
 
 try:
@@ -103,6 +111,41 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     return {"status": recorder.status, "result": recorder.result, "events": recorder.events}
 
 
+def inventory(request: dict[str, Any]) -> dict[str, Any]:
+    """Read an inventory, list it as ``ansible-inventory`` does, and select hosts as ``ansible`` does."""
+    context.CLIARGS = ImmutableDict(
+        {
+            **dict.fromkeys(("basedir", "subset", "host", "graph", "yaml", "toml", "export")),
+            "list": True,
+            "verbosity": 0,
+            "extra_vars": (),
+            "show_vars": False,
+        }
+    )
+    told: list[str] = []
+    display = Display()
+    display.warning = lambda message, *_, **__: told.append(str(message))
+    try:
+        command = InventoryCLI(["ansible-inventory"])
+        command.loader = DataLoader()
+        command.inventory = InventoryManager(command.loader, sources=request["sources"])
+        command.vm = VariableManager(command.loader, command.inventory, version_info={"string": "", "full": ""})
+        listing = json.loads(command.dump(command.json_inventory(command._get_group("all"))))
+        hosts: dict[str, Any] = {}
+        for pattern in request.get("patterns", ()):
+            before = len(told)
+            command.inventory.clear_caches()  # what matched nothing is warned of once only
+            try:
+                found: Any = [str(host) for host in command.get_host_list(command.inventory, None, pattern)]
+            except AnsibleError as error:
+                found = str(error)
+            hosts[pattern] = found, told[before:]
+            del told[before:]
+    finally:
+        del display.warning
+    return {"list": listing, "hosts": hosts, "warnings": told}
+
+
 def main() -> None:
     """Answer until standard input ends."""
     init_plugin_loader([])
@@ -111,6 +154,11 @@ def main() -> None:
         if request.get("call") == "parse_kv":
             try:
                 answer = {"result": parse_kv(request["text"], check_raw=request["raw"])}
+            except Exception as error:
+                answer = {"error": str(error)}
+        elif request.get("call") == "inventory":
+            try:
+                answer = inventory(request)
             except Exception as error:
                 answer = {"error": str(error)}
         else:
