@@ -28,6 +28,8 @@ class Invocation:
         diff: report differences (Ansible's diff mode).
         environment: variables for the commands that the task runs.
         on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
+        settings: those of the host's variables that the module `reads`.
+        no_log: keep what the task does out of the host's own logs too.
     """
 
     host: str
@@ -37,6 +39,8 @@ class Invocation:
     diff: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     on_progress: Callable[[str, int, int | None], None] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    no_log: bool = False
 
     def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
         """Return what a connector tells the progress of a transfer; None where nobody listens.
@@ -66,6 +70,8 @@ class Module(ABC):
     """Whether a text that is not ``key=value`` is the command itself (``_raw_params``)."""
     needs: ClassVar[Capability] = Capability.POSIX
     """What the connector must be able to do."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Variables of a host that `run` looks at: `Invocation.settings`."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments

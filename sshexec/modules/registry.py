@@ -47,10 +47,24 @@ def module_class(name: str) -> type[Module]:
         except Exception as error:
             raise UnknownModuleError(f"module {name!r} of {plugin.owner} does not load: {error}") from error
         return found
+    return _from_ansible(name, short)
+
+
+def _from_ansible(name: str, short: str) -> type[Module]:
+    """Return a module that an ansible-core brings which is installed beside."""
+    from sshexec.modules.builder import HOW_TO_GET, interpreter
+    from sshexec.modules.controller_part import instead
+    from sshexec.modules.foreign import foreign_class
+
     names = module_names()
     close = difflib.get_close_matches(short, names, 1)
     guess = f"; did you mean {close[0]}?" if close else ""
-    raise UnknownModuleError(f"no module named {name!r} (there are: {', '.join(names)}){guess}")
+    if instead(name) is None and interpreter() is None:
+        raise UnknownModuleError(f"no module named {name!r} here (there are: {', '.join(names)}): {HOW_TO_GET}{guess}")
+    try:
+        return foreign_class(name)
+    except UnknownModuleError as error:
+        raise UnknownModuleError(f"{error.message}{guess}") from None
 
 
 def module_names() -> list[str]:

@@ -40,6 +40,7 @@ class Plan:
         environment: variables for its commands.
         become: whom the task runs as; None for the login user.
         secrets: what its result's ``diff`` must not show.
+        settings: what the module wants to know of the host's variables.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Plan:
     environment: Mapping[str, str]
     become: Become | None = None
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class Contexts:
@@ -125,8 +127,16 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
                     if module is None:
                         module = modules[key] = _filled_in(kind, args, target)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
-        plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets)
+        settings = _settings(kind, target) if kind.reads else {}
+        plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets, settings)
     return plans
+
+
+def _settings(kind: type[Module], target: Target) -> Mapping[str, Any]:
+    """Return those of a host's variables that a module reads, with their expressions filled in."""
+    settings = {name: target.variables[name] for name in kind.reads if name in target.variables}
+    filled: Mapping[str, Any] = render(settings, target.variables, target.host) if has_template(settings) else settings
+    return filled
 
 
 @contextlib.contextmanager

@@ -171,6 +171,8 @@ class Turn:
                 task.diff,
                 self.plan.environment,
                 self._progress if self.job.watch and not task.no_log else None,
+                settings=self.plan.settings,
+                no_log=task.no_log,
             )
             data = self.plan.module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):

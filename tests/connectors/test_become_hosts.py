@@ -178,6 +178,12 @@ def named(town: Town, ways: list[tuple[str, dict[str, Any]]]) -> list[tuple[str,
     return [(role, {**become, "user": real} if become.get("user") == "target" else become) for role, become in ways]
 
 
+def test_a_long_line_of_input_arrives_whole(town: Town) -> None:
+    """A module of Ansible is one line of 170 KB and more; a terminal in its usual state would cut it."""
+    results = town.run(named(town, WAYS), "shell", {"cmd": "wc -c", "stdin": "x" * 300_000, "stdin_add_newline": False})
+    assert [result.to_ansible()["stdout"].strip() for result in results] == ["300000"] * len(WAYS)
+
+
 def test_every_way_becomes_who_was_asked_for(town: Town) -> None:
     text = """id -un; echo "$HOME"; cat; echo "error $X \\$x '" >&2; exit 3"""
     results = town.run(named(town, WAYS), "shell", {"cmd": text, "stdin": "in\n  put"}, environment={"X": "a b"})

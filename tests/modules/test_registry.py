@@ -25,7 +25,9 @@ def test_short_and_full_names(name: str) -> None:
 
 
 def test_unknown_module() -> None:
-    with pytest.raises(UnknownModuleError, match=r"no module named 'shel' \(there are: command, copy.*mean shell\?"):
+    with pytest.raises(
+        UnknownModuleError, match=r"no module named 'shel' here \(there are: command, copy.*mean shell\?"
+    ):
         module_class("shel")
 
 

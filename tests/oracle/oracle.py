@@ -11,8 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sshexec import Engine, Host, Inventory
 from sshexec.errors import InputError
+from sshexec.modules.builder import SETTING
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
 from tests.oracle.compare import differences, normalised, replaced
@@ -33,6 +36,7 @@ class Ansible:
     """
 
     def __init__(self, python: str, home: Path) -> None:
+        self.python = python
         (home / "ansible.cfg").write_text(
             "[defaults]\ndeprecation_warnings=False\ninterpreter_python=/usr/bin/python3\n"
         )
@@ -109,6 +113,12 @@ class Oracle:
             ansible_ssh_use_tty=False,
         )
         self._engine = Engine(Inventory.from_hosts([Host(self.HOST, self.variables)]))
+        # Both take their modules from the same ansible-core. Only our worker gets to know: other tests need none.
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(SETTING, ansible.python)
+            patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+            # Modules warn of it where it is missing; whoever came first would be the one to be warned.
+            self._engine.run(self.HOST, "shell", "umask 077; mkdir -p ~/.ansible/tmp")
 
     def ansible(self, case: Case, who: str) -> tuple[str, dict[str, Any], Any]:
         """Return Ansible's status, result and the target afterwards."""
