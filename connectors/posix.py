@@ -255,7 +255,7 @@ class Frame:
                 return
             if mark == self._mark and 0 <= end < _LONGEST_FRAME:
                 self._crlf = self._stream == "stdout" and data[end - 1 : end] == b"\r"
-                self._read(data[len(self._mark) : end].decode("utf-8", "surrogateescape").strip())
+                self._read(data[len(self._mark) : end].decode("utf-8", "replace").strip())
                 data = data[end + 1 :]
             else:
                 self._write(_MARK)

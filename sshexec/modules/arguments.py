@@ -152,28 +152,6 @@ def parse(
     return Arguments({each.name: values.get(each.name) for each in parameters}, given, warnings)
 
 
-def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
-    """Check that at most one of these arguments is given.
-
-    Raises:
-        ArgumentError: more are.
-    """
-    _exclude(module, Rules(exclusive=(names,)), _only_given(arguments))
-
-
-def one_of(module: str, arguments: Mapping[str, Any], *names: str) -> None:
-    """Check that one of these arguments is given.
-
-    Raises:
-        ArgumentError: none is.
-    """
-    _relate(module, Rules(one_of=(names,)), _only_given(arguments))
-
-
-def _only_given(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value is not None}
-
-
 def _named(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return what is given by the parameters' names: of several names the last alias counts."""
     values: dict[str, Any] = {}

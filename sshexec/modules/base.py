@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -118,6 +119,10 @@ class Module(ABC):
 
     def _module_args(self) -> dict[str, Any]:
         """Return the arguments as results show them: aliases that were given too, secrets not."""
+        return dict(self._shown_arguments)
+
+    @functools.cached_property
+    def _shown_arguments(self) -> dict[str, Any]:
         given = self.arguments.given if isinstance(self.arguments, Arguments) else {}
         shown = dict(self.arguments)
         for parameter in self.parameters:

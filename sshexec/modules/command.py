@@ -129,7 +129,7 @@ class Command(Module):
 
     def _answer(self, invocation: Invocation, done: Completed) -> Result:
         note, paths = told(done.note)
-        arguments = {**self.arguments, **paths}
+        arguments = {**self.arguments, **paths} if paths else self.arguments
         kind = note.partition(" ")[0]
         result = self._result(
             changed=False, cmd=self._shown, rc=0, stdout="", stderr="", start=None, end=None, delta=None, msg=""
