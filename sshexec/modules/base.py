@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from sshexec.connectors.base import Capability, Connector
@@ -121,7 +121,7 @@ class Module(ABC):
         """Return the arguments as results show them: aliases that were given too, secrets not."""
         return dict(self._shown_arguments)
 
-    @functools.cached_property
+    @cached_property
     def _shown_arguments(self) -> dict[str, Any]:
         given = self.arguments.given if isinstance(self.arguments, Arguments) else {}
         shown = dict(self.arguments)
