@@ -37,6 +37,14 @@ def test_a_host_result_reads_ansibles_dictionary():
     assert one.seconds == 2.5
 
 
+def test_the_reason_is_told_where_ansible_shows_one_beside_the_message():
+    said, reason = "Error executing command.", "Error executing command: [Errno 2] No such file or directory: b'x'"
+    assert result("h", "failed", msg=said, exception=reason).why == reason
+    assert result("h", "failed", msg=said, exception="(traceback unavailable)").why == said
+    assert result("h", "failed", msg=said).why == said
+    assert result("h", "failed", exception=reason).why == ""
+
+
 def test_a_host_result_without_a_command_has_no_exit_status():
     one = HostResult("web1", "unreachable")
     assert (one.changed, one.rc, one.stdout, one.stderr, one.msg, one.seconds) == (False, None, "", "", "", None)

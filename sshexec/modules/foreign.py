@@ -70,9 +70,6 @@ class Foreign(Module):
         if wrong:
             raise ArgumentError(f"{cls.name}: {readable(wrong[0])} is no parameter")
         if payload.documented:
-            known = {name for each in payload.parameters for name in (each.name, *each.aliases)}
-            # As Ansible does, what is missing comes first.
-            parse(cls.name, payload.parameters, {name: value for name, value in given.items() if name in known})
             parse(cls.name, payload.parameters, given)
         for name, value in given.items():
             try:
