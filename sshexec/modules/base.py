@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,15 @@ from typing import Any, ClassVar
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Output
+from sshexec.errors import HostError
 from sshexec.modules.arguments import Parameter, parse
 
 Result = dict[str, Any]
 """Ansible's result of a task: ``changed``, ``rc``, ``stdout`` ... and ``failed``/``skipped`` where they are true."""
+
+
+def _no_connector() -> Connector[Any, Any]:
+    raise HostError("no connection can be made here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,12 @@ class Invocation:
         diff: report differences (Ansible's diff mode).
         environment: variables for the commands that the task runs.
         on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
+        fresh: returns a new connector to this host that is not open; the caller closes it.
+        sleep: waits so many seconds, while the host's slot may be lent to others.
+        begun: when the host's turn began, on the monotonic clock; the same where `run` is called again, since the slot
+            was somebody else's when the host answered (for a module that does not leave opening to the runtime).
+
+    ``fresh`` and ``sleep`` raise CancelledError where the run is cancelled.
     """
 
     host: str
@@ -37,6 +49,9 @@ class Invocation:
     diff: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     on_progress: Callable[[str, int, int | None], None] | None = None
+    fresh: Callable[[], Connector[Any, Any]] = _no_connector
+    sleep: Callable[[float], None] = time.sleep
+    begun: float = field(default_factory=time.monotonic)
 
     def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
         """Return what a connector tells the progress of a transfer; None where nobody listens.
@@ -66,6 +81,8 @@ class Module(ABC):
     """Whether a text that is not ``key=value`` is the command itself (``_raw_params``)."""
     needs: ClassVar[Capability] = Capability.POSIX
     """What the connector must be able to do."""
+    opens: ClassVar[bool] = True
+    """Whether the runtime opens the connection before `run`; else the module does, and gets no connection that was kept."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments
