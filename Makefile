@@ -50,9 +50,9 @@ clean:
 sshd:
 	@.ci/packages || echo "openssh-server could not be installed: going on without" >&2
 
-# And what else the tests talk to: sudo and doas.
+# And what else the tests talk to: sudo, doas and busybox.
 packages:
-	@.ci/packages all || echo "openssh-server, sudo or doas could not be installed: going on without" >&2
+	@.ci/packages all || echo "openssh-server, sudo, doas or busybox could not be installed: going on without" >&2
 
 .venv/installed: $(SOURCES) | .venv/bin/pip
 	rm -rf build/lib

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,15 @@ from typing import Any, ClassVar
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Output
+from sshexec.errors import HostError
 from sshexec.modules.arguments import HIDDEN, Arguments, Parameter, Rules, parse
 
 Result = dict[str, Any]
 """Ansible's result of a task: ``changed``, ``rc``, ``stdout`` ... and ``failed``/``skipped`` where they are true."""
+
+
+def _no_connector() -> Connector[Any, Any]:
+    raise HostError("no connection can be made here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,12 @@ class Invocation:
         on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
         settings: those of the host's variables that the module `reads`.
         no_log: keep what the task does out of the host's own logs too.
+        fresh: returns a new connector to this host that is not open; the caller closes it.
+        sleep: waits so many seconds, while the host's slot may be lent to others.
+        begun: when the host's turn began, on the monotonic clock; the same where `run` is called again, since the slot
+            was somebody else's when the host answered (for a module that does not leave opening to the runtime).
+
+    ``fresh`` and ``sleep`` raise CancelledError where the run is cancelled.
     """
 
     host: str
@@ -42,6 +54,9 @@ class Invocation:
     on_progress: Callable[[str, int, int | None], None] | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     no_log: bool = False
+    fresh: Callable[[], Connector[Any, Any]] = _no_connector
+    sleep: Callable[[float], None] = time.sleep
+    begun: float = field(default_factory=time.monotonic)
 
     def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
         """Return what a connector tells the progress of a transfer; None where nobody listens.
@@ -76,6 +91,8 @@ class Module(ABC):
     """What the connector must be able to do."""
     reads: ClassVar[tuple[str, ...]] = ()
     """Variables of a host that `run` looks at: `Invocation.settings`."""
+    opens: ClassVar[bool] = True
+    """Whether the runtime opens the connection before `run`; else the module does, and gets none that was kept."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments

@@ -47,6 +47,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_begun",
         "_connector",
         "_deadline",
         "_decoders",
@@ -57,6 +58,7 @@ class Turn:
         "_slots",
         "_started",
         "_stop",
+        "_woken",
         "answered",
         "budget",
         "emit",
@@ -85,6 +87,8 @@ class Turn:
         self._owner = os.getpid()
         self._progress_told: float | None = None
         self._slots = slots
+        self._begun: float | None = None
+        self._woken: threading.Event | None = None
         self.waiting_since: float | None = None
         self.answered = False
         self.patient = False
@@ -95,6 +99,8 @@ class Turn:
             self._stop = stop
             if self._connector is not None:
                 self._connector.cancel()
+            if self._woken is not None:
+                self._woken.set()
 
     def skip(self, stop: Stop) -> None:
         """Report a host whose turn never came."""
@@ -133,36 +139,55 @@ class Turn:
 
     def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
         reused = connections.take(self.plan)
-        if reused is not None:
+        if reused is not None and not self.plan.module.opens:
+            # Whether the host is there is what the module asks, and this one may be of before its restart.
+            reused.close()
+        elif reused is not None:
             try:
-                return self._work(reused, connections, output)
+                return self._work(reused, connections, contexts, output)
             except ConnectionLostError as error:
                 # The host closed the idle connection unseen, and nothing was started: a fresh one may be tried.
                 if error.started:
                     raise
+        return self._work(self._connection(contexts), connections, contexts, output, fresh=True)
+
+    def _connection(self, contexts: Contexts) -> Connector[Any, Any]:
         if os.getpid() != self._owner:
             raise CancelledError("this process was forked off; the run is its parent's")
-        connector = self.plan.connector(
-            self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts
-        )
-        return self._work(connector, connections, output, fresh=True)
+        return self.plan.connector(self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts)
 
-    def _work(
-        self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
-    ) -> HostResult:
-        self._connector = connector
+    def _watch(self, connector: Connector[Any, Any]) -> Connector[Any, Any]:
+        """Let a connector tell what it does, and be the one that `stop` reaches."""
         connector.become = self.plan.become
         connector.on_phase = self._enter
         connector.on_answer = self._answer
+        self._connector = connector
+        self._check_stop()
+        return connector
+
+    def _check_stop(self) -> None:
+        if self._stop is not None:
+            raise CancelledError(self._stop.message)
+
+    def _work(
+        self,
+        connector: Connector[Any, Any],
+        connections: Connections,
+        contexts: Contexts,
+        output: Output,
+        fresh: bool = False,
+    ) -> HostResult:
         clean = False
         try:
-            if self._stop is not None:
-                raise CancelledError(self._stop.message)
-            if fresh:
-                connector.open(Deadline())
-            task = self.job.task
-            self._enter(Phase.RUNNING)
-            self._deadline = Deadline.after(self._limit)
+            self._watch(connector)
+            task, module = self.job.task, self.plan.module
+            if module.opens:
+                if fresh:
+                    connector.open(Deadline())
+                self._enter(Phase.RUNNING)
+            if module.opens or self._begun is None:
+                self._begun = time.monotonic()
+            self._deadline = Deadline(None if self._limit is None else self._begun + self._limit, self._limit)
             invocation = Invocation(
                 self.plan.host,
                 output,
@@ -173,8 +198,11 @@ class Turn:
                 self._progress if self.job.watch and not task.no_log else None,
                 settings=self.plan.settings,
                 no_log=task.no_log,
+                fresh=lambda: self._watch(self._connection(contexts)),
+                sleep=self._sleep,
+                begun=self._begun,
             )
-            data = self.plan.module.run(connector, invocation)
+            data = module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
                 data["diff"] = hide(data["diff"], self.plan.secrets)
             clean = True
@@ -187,6 +215,21 @@ class Turn:
             else:
                 connector.close()
         return self._result(_status(data), data, output=output)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait between two attempts to reach the host, which has no use for its slot meanwhile."""
+        if self._phase is not Phase.WAITING:
+            self._phase = Phase.WAITING
+            self._tell(self._phase)
+        if self.waiting_since is None:
+            self.waiting_since, self.answered = time.monotonic(), False
+        self.patient = False
+        woken = self._woken = threading.Event()
+        self._check_stop()
+        woken.wait(self._deadline.remaining(max(0.0, seconds)))
+        self._check_stop()
+        if self._deadline.expired:
+            raise CommandTimeoutError(f"the host was not reached {self._deadline.within}")
 
     @property
     def _limit(self) -> float | None:
@@ -204,6 +247,9 @@ class Turn:
             self.waiting_since = None
             if phase is not Phase.WAITING:
                 self._slots.claim(self)
+        self._tell(phase)
+
+    def _tell(self, phase: Phase) -> None:
         if self.job.watch:
             self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
 

@@ -18,7 +18,7 @@ from sshexec.errors import InputError
 from sshexec.modules.builder import SETTING
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
-from tests.oracle.compare import differences, normalised, replaced
+from tests.oracle.compare import differences, facts_compared, normalised, replaced
 from tests.testbed import Sshd
 
 ANSWER_WITHIN = 60.0
@@ -172,6 +172,10 @@ class Oracle:
                 (their_status, their_tree, theirs, arguments[0]),
             )
         ]
+        if case.facts:
+            given, gathered = (facts_compared(side.pop("ansible_facts", {})) for side in pairs)
+            pairs[0].update({f"facts.{name}": value for name, value in given.items()})
+            pairs[1].update({f"facts.{name}": value for name, value in gathered.items() if name in given})
         for side in pairs:
             # Ansible leaves these two out of what it hands to callbacks.
             for name in (*case.ignore, "failed", "skipped"):
@@ -198,7 +202,8 @@ class Oracle:
         build(self._local, case.local, "root", self.places)
 
     def _seen(self, case: Case) -> Any:
-        return seen(self._target, times=case.times)
+        found: Any = seen(self._target, times=case.times)
+        return {"target": found, "controller": seen(self._local)} if case.fetched else found
 
     def close(self) -> None:
         """Close what is open."""
