@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from sshexec.cli.alike import Names, groups
-from sshexec.cli.difference import unified
+from sshexec.difference import unified
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
 from sshexec.events import Event, HostFinished
@@ -191,7 +191,7 @@ def summary(result: RunResult, names: Names | None = None, *, verbose: bool = Fa
         names: how hosts are called; reasons that differ in that alone are given once.
         verbose: new host keys were shown already.
     """
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.stats.items(), key=_by_status))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.counts.items(), key=_by_status))
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
