@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from sshexec.cli.alike import Names, groups
-from sshexec.difference import unified
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
+from sshexec.difference import unified
 from sshexec.events import Event, HostFinished
 from sshexec.results import HostResult, RunResult
 
