@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sshexec.callbacks.subjects import TaskResult
+from sshexec.callbacks.subjects import Host, TaskResult
 from sshexec.errors import ArgumentError, SshexecError
 
 log = logging.getLogger(__name__)
@@ -88,10 +88,8 @@ class Callbacks:
                 method(*given, **keywords)
             except BaseException:
                 # Whatever it is, SystemExit too: it is the callback's own, and the run has to come to its end.
-                about = ", ".join(str(getattr(each, "host", "")) or str(each) for each in given[:1])
-                log.exception(
-                    "callback %s.%s failed (%s)", type(getattr(method, "__self__", method)).__name__, name, about
-                )
+                whose = type(getattr(method, "__self__", method)).__name__
+                log.exception("callback %s.%s failed%s", whose, name, _about(given))
             finally:
                 _inside.reset(token)
 
@@ -107,6 +105,12 @@ class Callbacks:
     def after_fork(self) -> None:
         """In a forked child: forget who was calling."""
         self._lock = threading.Lock()
+
+
+def _about(arguments: Sequence[Any]) -> str:
+    first = arguments[0]
+    host = first.host if isinstance(first, TaskResult) else first if isinstance(first, Host) else None
+    return "" if host is None else f" (host {host})"
 
 
 def _check(callback: object) -> None:

@@ -33,6 +33,7 @@ class Host:
 
     def __init__(self, target: Target) -> None:
         self.name = target.host
+        self._uuid = str(uuid.uuid4())
         self._variables = target.variables
         self.address = str(target.variables.get("ansible_host", target.host))
 
@@ -66,6 +67,7 @@ class Task:
 
     name = ""
     ignore_errors = None
+    ignore_unreachable = None
     any_errors_fatal = False
     implicit = False
     run_once = False

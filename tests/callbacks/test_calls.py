@@ -183,7 +183,7 @@ def test_a_callback_that_raises_is_logged_and_disturbs_nobody(
     assert {host.stdout for host in result.values()} == {"hi\n"}
     assert {each._result["stdout"] for each in seen.results("ok").values()} == {"hi\n"}
     logged = [record.getMessage() for record in caplog.records]
-    assert "callback Broken.v2_runner_on_ok failed (l0)" in logged
+    assert "callback Broken.v2_runner_on_ok failed (host l0)" in logged
     assert len(logged) == 6 + 6 + 1
 
 
