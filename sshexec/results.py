@@ -128,6 +128,12 @@ class HostResult:
         }
 
 
+def file_name(host: str) -> str:
+    """Return the name of a host's file or directory; no host's name leads out of the directory above."""
+    name = host.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    return name.replace(".", "%2E") if name in ("", ".", "..") else name
+
+
 def base64_of(data: bytes | None) -> str | None:
     """Return bytes as JSON can hold them."""
     return None if data is None else base64.b64encode(data).decode("ascii")
