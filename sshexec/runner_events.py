@@ -115,7 +115,7 @@ class RunnerEvents:
         self._started.discard(host)
         shown = result.to_callback()
         if self._diff and "diff" in shown and result.status in ("ok", "changed"):
-            text = "".join(f"{line}\n" for line in unified(shown["diff"]))
+            text = "\n".join(unified(shown["diff"]))
             made.append(self._of_task("runner_on_file_diff", {"host": host, "diff": shown["diff"]}, text))
         name = _ENDS.get(result.status, "runner_on_failed")
         data: dict[str, Any] = {"host": host, "remote_addr": host}

@@ -85,7 +85,7 @@ def test_a_difference_comes_before_its_host_and_in_diff_mode_only() -> None:
     ended = HostFinished(result("h", "changed", diff=[{"before": "a\n", "after": "b\n", "after_header": "f"}]))
     *_, shown, last = converted(ended, module="copy", diff=True)
     assert (shown["event"], last["event"]) == ("runner_on_file_diff", "runner_on_ok")
-    assert shown["stdout"] == "--- before\n+++ after: f\n@@ -1 +1 @@\n-a\n+b\n"
+    assert shown["stdout"] == "--- before\n+++ after: f\n@@ -1 +1 @@\n-a\n+b"
     assert shown["event_data"]["diff"] == ended.result.data["diff"]
     assert "runner_on_file_diff" not in [event["event"] for event in converted(ended, module="copy")]
 
