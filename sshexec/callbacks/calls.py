@@ -72,7 +72,7 @@ class Callbacks:
     def call(self, name: str, *arguments: Any, **keywords: Any) -> None:
         """Call a method of every object that has it, and is not ``disabled``; what it raises is logged."""
         for each, accepted in zip(self._objects, self._keywords, strict=True):
-            if getattr(each, "disabled", False):
+            if getattr(each, "disabled", False) is True:
                 continue
             method, listener = getattr(each, name, None), getattr(each, ANY, None)
             if method is not None:

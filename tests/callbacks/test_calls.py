@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import unittest.mock
 from typing import Any
 
 import pytest
@@ -336,6 +337,15 @@ def test_any_gets_every_call_and_disabled_none(local: Inventory) -> None:
     one, start, failed = (1, {}), (2, {}), (1, {"ignore_errors": False})
     assert every.calls == [one, one, (1, {"is_conditional": False}), start, failed, one]
     assert disabled.calls == []
+
+
+def test_a_mock_is_called(local: Inventory) -> None:
+    seen = unittest.mock.Mock()
+    with Engine(local, callback=seen) as engine:
+        engine.run("l0", "ping")
+    (result,) = seen.v2_runner_on_ok.call_args.args
+    assert result._result["ping"] == "pong"
+    seen.v2_runner_on_failed.assert_not_called()
 
 
 def test_a_plain_class_may_leave_out_what_ansible_gives_by_name(local: Inventory) -> None:
