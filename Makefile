@@ -32,11 +32,15 @@ types: .venv-test/installed
 
 # Development only, and never a dependency: ansible-core is GPL, and needs a Python of its own choice.
 oracle:
-	@$(MAKE) --no-print-directory .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19 || \
-	  echo "ansible-core could not be installed: going on without" >&2
+	@$(MAKE) --no-print-directory .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19 .venv-oracle/runner-2.4.3 || \
+	  echo "ansible-core or ansible-runner could not be installed: going on without" >&2
 
 .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19: | .venv-oracle/bin/pip .venv-oracle-2.18/bin/pip
 	$(@D)/bin/python $(PIP) install ansible-core==$(@F)
+	@touch $@
+
+.venv-oracle/runner-2.4.3: | .venv-oracle/2.19.14
+	$(@D)/bin/python $(PIP) install ansible-$(@F:runner-%=runner==%)
 	@touch $@
 
 bench: .venv-test/installed sshd

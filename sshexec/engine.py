@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from sshexec import expect
 from sshexec.batches import Batches, Serial
+from sshexec.callbacks.calls import Callbacks
+from sshexec.callbacks.telling import Telling
 from sshexec.connectors.base import Timeouts
 from sshexec.connectors.become import BecomeKeywords
 from sshexec.connectors.broker import Ask, Broker
@@ -74,6 +76,9 @@ class Engine:
         ask: answers what logins ask for (a password, a passphrase, a one-time code): gets a `Question` and returns a
             text or a `Secret`, or None for no answer. It is called in this process on a thread of its own, one question
             at a time, once for all hosts that share the answer. None asks nobody.
+        callback: an object with some of the methods of Ansible's callbacks (``v2_runner_on_ok`` ...), a subclass of its
+            CallbackBase for one, or a list of such objects. They are called in this process on a thread of each run's
+            own, one call at a time; a run ends when all have returned. What they raise is logged.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -89,6 +94,7 @@ class Engine:
         variables: Mapping[str, Any] | None = None,
         keep: float = 60.0,
         ask: Ask | None = None,
+        callback: object = None,
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(
@@ -110,6 +116,7 @@ class Engine:
         self._variables = dict(variables or {})
         self._keep = keep
         self._ask = ask
+        self._callbacks = Callbacks.of(callback)
         self._broker: Broker | None = None
         self._lock = threading.Lock()
         _engines.add(self)
@@ -193,11 +200,13 @@ class Engine:
         kept["output_limit"] = output_limit
         task = Task(module, args, check, diff, dict(environment or {}), timeout, become=who, **kept)
         targets = self._targets(pattern, variables or {})
-        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watch, output=watch and output and not no_log)
+        telling = self._telling(task, targets, pattern)
+        watched = watch or (self._callbacks is not None and self._callbacks.wants_starts)
+        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watched, output=watch and output and not no_log)
         batches = Batches([target.host for target in targets], serial, max_fail_percentage)
         limit = run_timeout if run_timeout is not None else self.timeouts.total
         executor = self._ready()
-        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done)
+        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done, telling=telling)
         executor.prepare(job, run.receive)
         with self._lock:
             closed = self._closed
@@ -307,6 +316,12 @@ class Engine:
         hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **variables}
         return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+
+    def _telling(self, task: Task, targets: Sequence[Target], pattern: str | Sequence[str]) -> Telling | None:
+        if self._callbacks is None:
+            return None
+        self._callbacks.refuse_inside()
+        return Telling(self._callbacks, task, targets, pattern)
 
     # ------------------------------------------------------------------ the executor
 
@@ -444,6 +459,8 @@ def _after_fork() -> None:
     """Give a forked child's engines locks of its own: another thread may have held them, and is not there any more."""
     for engine in list(_engines):
         engine._lock = threading.Lock()
+        if engine._callbacks is not None:
+            engine._callbacks.after_fork()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Literal
 
 from sshexec.errors import HostsFailedError
 
 Status = Literal["ok", "changed", "failed", "unreachable", "timeout", "cancelled", "skipped"]
 
-VERSION = 1
+VERSION = 2
 """Version of the dictionaries that `to_dict` returns; raised when a key changes its meaning."""
 
 GOOD: frozenset[str] = frozenset({"ok", "changed", "skipped"})
@@ -104,6 +105,16 @@ class HostResult:
         """Return the dictionary that Ansible returns for the task."""
         return dict(self.data)
 
+    def to_callback(self) -> dict[str, Any]:
+        """Return the dictionary as Ansible's callbacks and ansible-runner's events get it.
+
+        ``failed`` and ``skipped`` are not in it, since the callback's name says them; ``_ansible_no_log`` always is.
+        """
+        shown = {"_ansible_no_log": False, **self.data}
+        for name in ("failed", "skipped"):
+            shown.pop(name, None)
+        return shown
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data with stable keys."""
         return {
@@ -121,6 +132,12 @@ class HostResult:
             "stderr_base64": base64_of(self.stderr_bytes),
             "result": dict(self.data),
         }
+
+
+def file_name(host: str) -> str:
+    """Return the name of a host's file or directory; no host's name leads out of the directory above."""
+    name = host.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
+    return name.replace(".", "%2E") if name in ("", ".", "..") else name
 
 
 def base64_of(data: bytes | None) -> str | None:
@@ -153,6 +170,84 @@ class Group:
         return {k: v for k, v in first.data.items() if all(other.data.get(k, missing) == v for other in others)}
 
 
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How often each host ended how, in the shape of Ansible's AggregateStats; can't be changed.
+
+    A host of a run has one task, so each count is 1. ``processed`` has every host, and of the others each host is in
+    one of ``ok``, ``failures``, ``dark`` and ``skipped``; ``changed`` are those of ``ok`` that were.
+
+    Args:
+        ok: hosts on which the task ended well.
+        failures: hosts on which it failed, timed out or was cancelled.
+        dark: hosts that were unreachable.
+        changed: hosts that the task changed.
+        skipped: hosts on which there was nothing to do.
+        rescued: empty, since there are no blocks here.
+        ignored: empty, since no failure is ignored here.
+        processed: all of them.
+    """
+
+    ok: Mapping[str, int]
+    failures: Mapping[str, int]
+    dark: Mapping[str, int]
+    changed: Mapping[str, int]
+    skipped: Mapping[str, int]
+    rescued: Mapping[str, int]
+    ignored: Mapping[str, int]
+    processed: Mapping[str, int]
+
+    @classmethod
+    def of(cls, results: Iterable[HostResult]) -> Stats:
+        """Count the results of a run."""
+        counts: dict[str, dict[str, int]] = {each.name: {} for each in fields(cls)}
+        for result in results:
+            for name in ("processed", *_STATISTICS[result.status]):
+                counts[name][result.host] = 1
+        return cls(**{name: MappingProxyType(hosts) for name, hosts in counts.items()})
+
+    @property
+    def custom(self) -> Mapping[str, Any]:
+        """What ``set_stats`` would have set: nothing. Ansible's own callbacks ask for it."""
+        return MappingProxyType({})
+
+    def summarize(self, host: str) -> dict[str, int]:
+        """Return the counts of one host, under AggregateStats' names."""
+        return {
+            "ok": self.ok.get(host, 0),
+            "failures": self.failures.get(host, 0),
+            "unreachable": self.dark.get(host, 0),
+            "changed": self.changed.get(host, 0),
+            "skipped": self.skipped.get(host, 0),
+            "rescued": self.rescued.get(host, 0),
+            "ignored": self.ignored.get(host, 0),
+        }
+
+    def to_dict(self) -> dict[str, dict[str, int]]:
+        """Return the counts as plain data, as ansible-runner's ``Runner.stats``."""
+        return {each.name: dict(getattr(self, each.name)) for each in fields(self)}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _stats, (self.to_dict(),)
+
+
+_STATISTICS: Mapping[Status, tuple[str, ...]] = {
+    "ok": ("ok",),
+    "changed": ("ok", "changed"),
+    "skipped": ("skipped",),
+    "unreachable": ("dark",),
+    "failed": ("failures",),
+    "timeout": ("failures",),
+    "cancelled": ("failures",),
+}
+"""Under which names a host of each status is counted, besides ``processed``."""
+
+
+def _stats(counts: Mapping[str, Mapping[str, int]]) -> Stats:
+    """Make statistics again from what `Stats.to_dict` returned."""
+    return Stats(**{name: MappingProxyType(dict(hosts)) for name, hosts in counts.items()})
+
+
 @dataclass(frozen=True)
 class RunResult(Mapping[str, HostResult]):
     """The results of a run, by host, in the order of the inventory.
@@ -174,7 +269,7 @@ class RunResult(Mapping[str, HostResult]):
     state: Literal["finished", "cancelled", "timeout"] = "finished"
 
     def __repr__(self) -> str:
-        counts = ", ".join(f"{count} {status}" for status, count in self.stats.items())
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"<RunResult of {self.module}: {counts or 'no hosts'}>"
 
     def __getitem__(self, host: str) -> HostResult:
@@ -218,7 +313,12 @@ class RunResult(Mapping[str, HostResult]):
         return 2 if self.failed else 0
 
     @property
-    def stats(self) -> dict[str, int]:
+    def stats(self) -> Stats:
+        """Which hosts ended how, in the shape of Ansible's AggregateStats."""
+        return Stats.of(self.hosts.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
         """How many hosts have each status; statuses that no host has are left out."""
         counts: dict[str, int] = {}
         for result in self.hosts.values():
@@ -282,7 +382,8 @@ class RunResult(Mapping[str, HostResult]):
             "started": self.started,
             "finished": self.finished,
             "exit_code": self.exit_code,
-            "stats": self.stats,
+            "counts": self.counts,
+            "stats": self.stats.to_dict(),
             "learned_host_keys": self.learned_host_keys,
             "hosts": {name: result.to_dict() for name, result in self.hosts.items()},
         }

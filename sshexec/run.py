@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sshexec.batches import Batches
+from sshexec.callbacks.telling import Telling
 from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
 from sshexec.results import HostResult, RunResult
 from sshexec.runtime.job import Executor, Job, Stop
@@ -60,6 +61,7 @@ class Run:
         run_timeout: seconds for the whole run.
         events: whether events are kept for `events`.
         on_done: called once every result is there.
+        telling: tells the engine's callbacks; the run ends once they all have returned.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Run:
         run_timeout: float | None,
         events: bool,
         on_done: Callable[[Run], None],
+        telling: Telling | None = None,
     ) -> None:
         self.id = job.id
         self.hosts = [target.host for target in job.targets]
@@ -79,6 +82,7 @@ class Run:
         self._batches = batches
         self._run_timeout = run_timeout
         self._on_done = on_done
+        self._telling = telling
         self._changed = threading.Condition()
         self._results: dict[str, HostResult] = {}
         self._states: dict[str, HostState] = {}
@@ -100,6 +104,8 @@ class Run:
 
     def begin(self) -> None:
         """Start the first batch; called once, by the engine."""
+        if self._telling is not None:
+            self._telling.begin()
         if self._run_timeout is not None:
             text = f"the run's deadline of {self._run_timeout:g} s passed"
             self._after(self._run_timeout, lambda: self._stop("timeout", Stop("run_timeout", text)))
@@ -256,6 +262,8 @@ class Run:
                 self._states[event.host] = replace(state, done=event.done, total=event.total)
 
     def _enqueue(self, event: Event) -> None:
+        if self._telling is not None:
+            self._telling.put(event)
         if self._queue is None or (isinstance(event, Output) and not self._keep_output):
             return
         if isinstance(event, TransferProgress):
@@ -299,14 +307,12 @@ class Run:
                 self._skip_rest(stop)
             batch = self._batches.next()
             self._open.update(batch)
-            if not batch:
-                self._finish()
         if batch:
             self._executor.begin(self.id, batch)
             if self._stopped is not None:
                 self._executor.stop(self.id, self._stopped)
             return True
-        self._settle()
+        self._finish()
         return False
 
     def _skip_rest(self, stop: Stop) -> None:
@@ -319,11 +325,17 @@ class Run:
 
     def _finish(self) -> None:
         ordered = {host: self._results[host] for host in self.hosts}
-        self._result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
-        self._enqueue(RunFinished(self._result))
-        self._changed.notify_all()
+        result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
+        if self._telling is None:
+            self._settle(result)
+        else:
+            self._telling.end(result, lambda: self._settle(result))
 
-    def _settle(self) -> None:
+    def _settle(self, result: RunResult) -> None:
+        with self._changed:
+            self._result = result
+            self._enqueue(RunFinished(result))
+            self._changed.notify_all()
         for timer in self._timers:
             timer.cancel()
         self._executor.forget(self.id)

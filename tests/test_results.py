@@ -100,8 +100,47 @@ def test_exit_code(statuses, code):
     assert run(*(result(str(n), status) for n, status in enumerate(statuses))).exit_code == code
 
 
-def test_stats_count_the_statuses_that_occur():
-    assert run(result("a"), result("b"), result("c", "failed")).stats == {"ok": 2, "failed": 1}
+def test_stats_have_the_shape_of_aggregate_stats(mixed):
+    stats = mixed.stats
+    assert stats.to_dict() == {
+        "ok": {"h-ok": 1, "h-changed": 1},
+        "failures": {"h-failed": 1, "h-timeout": 1, "h-cancelled": 1},
+        "dark": {"h-unreachable": 1},
+        "changed": {"h-changed": 1},
+        "skipped": {"h-skipped": 1},
+        "rescued": {},
+        "ignored": {},
+        "processed": dict.fromkeys(mixed, 1),
+    }
+    none = dict.fromkeys(("ok", "failures", "unreachable", "changed", "skipped", "rescued", "ignored"), 0)
+    assert stats.summarize("h-changed") == {**none, "ok": 1, "changed": 1}
+    assert stats.summarize("h-unreachable") == {**none, "unreachable": 1}
+    assert stats.summarize("nobody") == none
+
+
+def test_stats_can_not_be_changed_and_come_through_a_pipe(mixed):
+    stats = mixed.stats
+    with pytest.raises(TypeError):
+        stats.ok["other"] = 1
+    with pytest.raises(AttributeError):
+        stats.ok = {}
+    assert pickle.loads(pickle.dumps(stats)) == stats
+
+
+def test_what_a_callback_gets_does_not_say_failed_or_skipped_and_is_no_part_of_the_result():
+    failed = result("a", "failed", failed=True, rc=1)
+    assert failed.to_callback() == {"rc": 1, "_ansible_no_log": False}
+    assert result("a", "skipped", skipped=True, changed=False).to_callback() == {
+        "changed": False,
+        "_ansible_no_log": False,
+    }
+    assert result("a", "unreachable", unreachable=True).to_callback()["unreachable"] is True
+    assert result("a", _ansible_no_log=True).to_callback() == {"_ansible_no_log": True}
+    assert failed.data["failed"] is True
+
+
+def test_counts_count_the_statuses_that_occur():
+    assert run(result("a"), result("b"), result("c", "failed")).counts == {"ok": 2, "failed": 1}
 
 
 def test_groups_fold_equal_outcomes_the_largest_first():
@@ -159,6 +198,7 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "started",
         "finished",
         "exit_code",
+        "counts",
         "stats",
         "learned_host_keys",
         "hosts",
@@ -221,7 +261,8 @@ def test_a_finished_host_brings_its_whole_result():
 def test_a_finished_run_does_not_repeat_the_hosts():
     plain = RunFinished(run(result("web1"))).to_dict()
     assert "hosts" not in plain
-    assert plain["stats"] == {"ok": 1}
+    assert plain["counts"] == {"ok": 1}
+    assert plain["stats"]["ok"] == {"web1": 1}
 
 
 def test_the_host_keys_that_a_run_learned_are_listed_once_each():

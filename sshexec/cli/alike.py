@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sshexec.cli.difference import contents
+from sshexec.difference import contents
 from sshexec.errors import InputError
 from sshexec.results import HostResult, RunResult
 from sshexec.templating import render

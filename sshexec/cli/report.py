@@ -6,14 +6,18 @@ A report turns events into text; it neither waits nor writes.
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sshexec.cli.alike import Names, groups
-from sshexec.cli.difference import unified
 from sshexec.cli.nodeset import fold
 from sshexec.cli.untrusted import harmless
+from sshexec.difference import unified
 from sshexec.events import Event, HostFinished
 from sshexec.results import HostResult, RunResult
+
+if TYPE_CHECKING:
+    from sshexec.artifacts import Artifacts
 
 COLOURS = {
     "ok": "green",
@@ -56,6 +60,43 @@ class JsonLines(Report):
     def event(self, event: Event) -> str:
         """Return the event as a line of JSON."""
         return json.dumps(event.to_dict(), default=str) + "\n"
+
+
+class RunnerLines(Report):
+    """One event of ansible-runner a line.
+
+    Args:
+        take: makes them from the run's.
+    """
+
+    def __init__(self, take: Callable[[Event], Sequence[dict[str, Any]]]) -> None:
+        self._take = take
+
+    def event(self, event: Event) -> str:
+        """Return the events as lines of JSON."""
+        return "".join(json.dumps(each, default=str) + "\n" for each in self._take(event))
+
+
+class Kept(Report):
+    """Another report, of a run whose events are kept in files too.
+
+    Args:
+        report: makes the text.
+        artifacts: the files.
+    """
+
+    def __init__(self, report: Report, artifacts: Artifacts) -> None:
+        self._report = report
+        self._artifacts = artifacts
+
+    def event(self, event: Event) -> str:
+        """Keep the event, and return what to print now."""
+        self._artifacts.take(event)
+        return self._report.event(event)
+
+    def end(self, result: RunResult) -> str:
+        """Return what to print once every host has its result."""
+        return self._report.end(result)
 
 
 class Json(Report):
@@ -191,7 +232,7 @@ def summary(result: RunResult, names: Names | None = None, *, verbose: bool = Fa
         names: how hosts are called; reasons that differ in that alone are given once.
         verbose: new host keys were shown already.
     """
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.stats.items(), key=_by_status))
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.counts.items(), key=_by_status))
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]

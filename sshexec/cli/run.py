@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.alike import Names
+from sshexec.cli.recording import check_recording, recording
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.retry import RetryFile
 from sshexec.cli.sources import inventory_option, load_inventory, select
@@ -81,6 +82,16 @@ once."""
 @click.option("--json", is_flag=True, help="Print one JSON object for the run, at the end.")
 @click.option("--jsonl", is_flag=True, help="Print every event as a line of JSON.")
 @click.option(
+    "--events", type=click.Choice(["sshexec", "runner"]), help="With --jsonl: whose events; runner is ansible-runner."
+)
+@click.option(
+    "--artifacts",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="Write DIR/artifacts/ID as ansible-runner does.",
+)
+@click.option("--ident", metavar="ID", help="With --artifacts or --events runner: the run's name. Default: a new one.")
+@click.option(
     "--output-limit", type=size, default="16M", metavar="SIZE", show_default=True, help="Bytes kept of each stream."
 )
 @click.option(
@@ -108,6 +119,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     chosen = [flag for name, flag in _FORMATS.items() if options[name]]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
+    check_recording(options)
     for name, (flag, instead) in _MISSING.items():
         if options[name]:
             raise InputError(f"{flag}: {instead}")
@@ -135,6 +147,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     )
     with (
         contextlib.closing(questions) if questions else contextlib.nullcontext(),
+        recording(pattern, sources, options) as records,
         Engine(
             inventory,
             concurrency=options["forks"],
@@ -146,8 +159,9 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
         ) as engine,
     ):
         run = _start(engine, hosts, options)
+        records.started()
         verbose = options["verbose"] > 0 and not options["jsonl"]
-        report = _report(options, stdout, names)
+        report = records.over(_report(options, stdout, names))
         return follow(
             run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry, questions=questions
         )
@@ -172,7 +186,7 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             become_method=options["become_method"],
             output_dir=options["output_dir"],
             binary=options["binary"],
-            output=options["jsonl"],
+            output=options["jsonl"] and options["events"] != "runner",
         )
     except ArgumentError as error:
         module = options["module"].rpartition(".")[2]

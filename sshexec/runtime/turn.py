@@ -17,7 +17,7 @@ from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostEr
 from sshexec.events import HostFinished, HostPhase, HostStarted, TransferProgress
 from sshexec.events import Output as OutputEvent
 from sshexec.modules.base import Invocation
-from sshexec.results import HostResult, Status
+from sshexec.results import HostResult, Status, file_name
 from sshexec.runtime.censored import censored
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
@@ -115,7 +115,7 @@ class Turn:
             if job.watch:
                 self.emit((HostStarted(host, self._started),))
         task = job.task
-        folder = None if task.output_dir is None else os.path.join(task.output_dir, _folder(host))
+        folder = None if task.output_dir is None else os.path.join(task.output_dir, file_name(host))
         output = Output(task.output_limit, self.budget, task.spill, self._tee if job.output else None, folder)
         try:
             result = self._attempt(connections, contexts, output)
@@ -349,12 +349,6 @@ class Turn:
             stdout_bytes=output.exact("stdout") if exact and output else None,
             stderr_bytes=output.exact("stderr") if exact and output else None,
         )
-
-
-def _folder(host: str) -> str:
-    """Return the name of a host's directory; no name leads out of the one above."""
-    name = host.replace("%", "%25").replace("/", "%2F").replace("\0", "%00")
-    return name.replace(".", "%2E") if name in ("", ".", "..") else name
 
 
 def _status(data: Mapping[str, Any]) -> Status:

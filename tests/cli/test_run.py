@@ -59,7 +59,7 @@ def test_json_is_one_object(sshd: Sshd, inventory: Write) -> None:
     result = json.loads(done.stdout)
     assert done.returncode == result["exit_code"] == 2
     assert {name: host["result"]["rc"] for name, host in result["hosts"].items()} == {"good": 0, "bad": 7}
-    assert result["stats"] == {"changed": 1, "failed": 1}
+    assert result["counts"] == {"changed": 1, "failed": 1}
     assert "failed, rc=7: bad: non-zero return code" in done.stderr
 
 
@@ -321,7 +321,7 @@ def test_password_question_needs_a_terminal() -> None:
 @pytest.mark.parametrize("processes", [1, 2])
 def test_worker_processes(processes: int) -> None:
     done = sshexec("run", "all", "-i", "h1,h2,h3,", "-c", "local", "-a", "true", "--processes", processes, "--json")
-    assert json.loads(done.stdout)["stats"] == {"changed": 3}
+    assert json.loads(done.stdout)["counts"] == {"changed": 3}
     assert done.returncode == 0
 
 

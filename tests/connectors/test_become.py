@@ -250,7 +250,7 @@ def test_keywords_reach_the_hosts_and_variables_win(tmp_path: Path) -> None:
     ]
     with Engine(Inventory.from_hosts(hosts)) as engine:
         result = engine.run("all", "command", "id", become=True, become_user="deploy", become_method="doas")
-        assert result.stats == {"changed": 3}
+        assert result.counts == {"changed": 3}
     texts = record.read_text()
     assert re.search(r'"plain".*"become": "doas:deploy"', texts)
     assert re.search(r'"own".*"become": "su:db"', texts)

@@ -247,7 +247,7 @@ def test_a_password_is_asked_for_once_a_credential_group(town: Town) -> None:
         for n, group in enumerate(groups)
     ]
     with Engine(Inventory.from_hosts(hosts), ask=ask) as engine:
-        assert engine.run("all", "command", "true").stats == {"changed": 4}
+        assert engine.run("all", "command", "true").counts == {"changed": 4}
     login = town.name("login")
     assert {(question.group, question.text) for question in asked} == {
         (f"sudo:root:{login}", f"sudo password of {login}"),
@@ -412,7 +412,7 @@ def test_no_password_is_seen_anywhere(town: Town, caplog: pytest.LogCaptureFixtu
         texts += [repr(event) for event in run.events()]
         result = run.wait()
     texts += [json.dumps(result.to_ansible(), default=str), repr(result), caplog.text, town.sshd.log.read_text()]
-    assert result.stats.get("changed") == len(WAYS)
+    assert result.counts.get("changed") == len(WAYS)
     assert seen == set()
     assert [text for text in texts if "canary" in text] == []
 

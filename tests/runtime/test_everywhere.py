@@ -28,7 +28,7 @@ def at_once(spans: dict[str, tuple[str, str]]) -> bool:
 
 
 def spans(result: RunResult) -> dict[str, tuple[str, str]]:
-    assert result.stats == {"changed": 20}, [r.msg for r in result.values() if not r.good][:3]
+    assert result.counts == {"changed": 20}, [r.msg for r in result.values() if not r.good][:3]
     return {name: (r.data["start"], r.data["end"]) for name, r in result.items()}
 
 
@@ -115,7 +115,7 @@ from sshexec import Engine, Host, Inventory
 hosts = [Host(f"l{n}", {"ansible_connection": "local"}) for n in range(3)]
 with Engine(Inventory.from_hosts(hosts), concurrency=1) as engine:
     for _ in range(5):
-        print(engine.run("all", "raw", "true", serial=2).stats)
+        print(engine.run("all", "raw", "true", serial=2).counts)
 """
 
 
@@ -160,7 +160,7 @@ with Engine(mixed, concurrency=10) as engine:
             os._exit(1)
     assert os.waitpid(child, 0)[1] == 0
     result = run.wait(60)
-    assert result.stats == {"changed": 23}, {h: r.data for h, r in result.items() if r.failed}
+    assert result.counts == {"changed": 23}, {h: r.data for h, r in result.items() if r.failed}
     assert {r.data["stdout"] for r in result.values()} == {"done"}
     assert ports(engine) == before
 print("fine")
@@ -200,7 +200,7 @@ def test_in_a_multiprocessing_child(fleet: Inventory, method: str) -> None:
 
 def test_in_a_forked_child_of_a_process_that_uses_the_engine(fleet: Inventory) -> None:
     with Engine(fleet) as engine:
-        assert engine.run("all", "ping").stats == {"ok": 20}
+        assert engine.run("all", "ping").counts == {"ok": 20}
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
@@ -216,7 +216,7 @@ def test_in_a_forked_child_of_a_process_that_uses_the_engine(fleet: Inventory) -
         os.waitpid(child, 0)
         assert at_once({name: tuple(span) for name, span in found.items()})
         # The child's coming and going did not disturb the parent's workers.
-        assert engine.run("all", "ping").stats == {"ok": 20}
+        assert engine.run("all", "ping").counts == {"ok": 20}
 
 
 def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not(fleet: Inventory) -> None:
@@ -227,12 +227,12 @@ def test_a_forked_child_does_not_wait_for_a_thread_that_it_has_not(fleet: Invent
             if child == 0:
                 code = 1
                 try:
-                    code = 0 if engine.run("h001", "ping").stats == {"ok": 1} else 2
+                    code = 0 if engine.run("h001", "ping").counts == {"ok": 1} else 2
                     engine.close()
                 finally:
                     os._exit(code)
             assert os.waitpid(child, 0)[1] == 0
-        assert engine.run("h001", "ping").stats == {"ok": 1}
+        assert engine.run("h001", "ping").counts == {"ok": 1}
 
 
 SEARCHED = """
@@ -259,7 +259,7 @@ before = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.ge
           signal.getsignal(signal.SIGCHLD), list(logging.getLogger().handlers))
 from sshexec import Engine, Inventory
 with Engine(Inventory.load(sys.argv[1])) as engine:
-    assert engine.run("all", "raw", "true").stats == {"changed": 20}
+    assert engine.run("all", "raw", "true").counts == {"changed": 20}
 after = (socket.socket, threading.Lock, time.sleep, subprocess.Popen, signal.getsignal(signal.SIGINT),
          signal.getsignal(signal.SIGCHLD), list(logging.getLogger().handlers))
 print(json.dumps({

@@ -13,8 +13,8 @@ import pytest
 
 from sshexec import Engine, Host, Inventory, Timeouts, errors
 from sshexec.events import Output
+from sshexec.results import file_name
 from sshexec.run import QUEUED
-from sshexec.runtime.turn import _folder
 from tests.cli.command import sshexec
 from tests.testbed import Sshd
 
@@ -148,7 +148,7 @@ def test_the_total_is_a_run_s_deadline(local: Inventory) -> None:
 
 def test_no_two_hosts_share_a_directory() -> None:
     names = ["a/b", "a%2Fb", "a%252Fb", "..", "%2E%2E", "."]
-    assert len({_folder(name) for name in names}) == len(names)
+    assert len({file_name(name) for name in names}) == len(names)
 
 
 def test_output_dir_is_a_directory(local: Inventory) -> None:

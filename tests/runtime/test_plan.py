@@ -64,7 +64,7 @@ def test_nothing_is_contacted(
             engine.run("bad,good", module, args)
         assert "\n" not in str(caught.value)
         # The engine is as good as new afterwards.
-        assert engine.run("good", "ping").stats == {"ok": 1}
+        assert engine.run("good", "ping").counts == {"ok": 1}
 
 
 @pytest.mark.parametrize(
@@ -133,4 +133,4 @@ def test_what_no_host_can_be_asked(args: Any, words: str) -> None:
         except errors.InputError as error:
             message = str(error)
         assert "\n" not in message
-        assert engine.run("all", "ping").stats == {"ok": 1}
+        assert engine.run("all", "ping").counts == {"ok": 1}

@@ -26,9 +26,9 @@ def test_progress_is_told_and_not_too_often(fleet: Inventory, tmp_path: Path) ->
             if isinstance(event, TransferProgress):
                 seen.append(event)
                 states += run.snapshot()
-        assert run.wait(30).stats == {"changed": 1}
+        assert run.wait(30).counts == {"changed": 1}
         quiet = engine.run("h001", "fetch", {"src": f"{tmp_path}/big", "dest": f"{tmp_path}/got"})
-    assert quiet.stats == {"changed": 1}
+    assert quiet.counts == {"changed": 1}
     assert [event.done for event in seen] == sorted(event.done for event in seen)
     last = seen[-1]
     assert (last.host, last.path, last.done, last.total) == ("h001", f"{tmp_path}/out", SIZE, SIZE)
@@ -73,8 +73,8 @@ def test_one_file_and_one_tree_to_many_hosts(fleet: Inventory, tmp_path: Path) -
     with Engine(fleet) as engine:
         for _ in range(2):
             result = engine.run("all", "copy", {"src": f"{tmp_path}/tree/", "dest": dest})
-            assert result.stats in ({"changed": 20}, {"ok": 20})
-    assert result.stats == {"ok": 20}
+            assert result.counts in ({"changed": 20}, {"ok": 20})
+    assert result.counts == {"ok": 20}
     for n in range(1, 21):
         there = tmp_path / f"out/h{n:03d}"
         assert (there / "big").read_bytes() == (tmp_path / "tree/big").read_bytes()

@@ -106,7 +106,7 @@ def test_events_that_were_read_are_not_there_again(engine: Engine) -> None:
 def test_a_listener_is_no_reader(engine: Engine) -> None:
     run = engine.start("l0", "raw", "yes | head -c 30000000", output_limit=1000)
     run.listen(lambda: None)
-    assert run.wait(60).stats == {"changed": 1}
+    assert run.wait(60).counts == {"changed": 1}
 
 
 def test_a_reader_that_has_asked_gets_the_output_although_somebody_waits(engine: Engine) -> None:
@@ -163,7 +163,7 @@ def test_what_timeouts_do_not_take(limits: dict[str, Any]) -> None:
 def test_run_timeout_ends_what_runs_and_starts_nothing_more(engine: Engine) -> None:
     result = engine.run("all", "raw", "sleep 60", serial=4, run_timeout=1)
     assert result.state == "timeout"
-    assert result.stats == {"timeout": 4, "cancelled": 2}
+    assert result.counts == {"timeout": 4, "cancelled": 2}
     assert {r.cause for r in result.values()} == {"run_timeout"}
     assert result["l5"].started is None
     assert result["l5"].msg.startswith("not started: ")
@@ -176,7 +176,7 @@ def test_cancel(engine: Engine) -> None:
     run.cancel()
     result = run.wait(20)
     assert result.state == "cancelled"
-    assert result.stats == {"changed": 1, "cancelled": 5}
+    assert result.counts == {"changed": 1, "cancelled": 5}
     assert result["l1"].killed is True
     assert result["l5"].msg == "not started: the run was cancelled"
     assert result.exit_code == 2
@@ -202,7 +202,7 @@ def test_wait_gives_up_and_can_be_repeated(engine: Engine) -> None:
     run = engine.start("l0", "raw", "sleep 1")
     with pytest.raises(TimeoutError, match="0 of 1 hosts"):
         run.wait(0.1)
-    assert run.wait(20).stats == {"changed": 1}
+    assert run.wait(20).counts == {"changed": 1}
     assert run.done
 
 
@@ -225,7 +225,7 @@ def test_serial_batches_follow_each_other(engine: Engine) -> None:
 
 def test_max_fail_percentage_over_batches(engine: Engine) -> None:
     result = engine.run("all", "raw", "exit 1", serial=2, max_fail_percentage=40)
-    assert result.stats == {"failed": 2, "cancelled": 4}
+    assert result.counts == {"failed": 2, "cancelled": 4}
     assert result["l5"].cause == "max_fail_percentage"
     assert "of 2 hosts failed, more than max_fail_percentage 40 allows" in result["l5"].msg
 
@@ -234,7 +234,7 @@ def test_max_fail_percentage_stops_within_a_batch(local: Inventory) -> None:
     with Engine(local, concurrency=1) as engine:
         result = engine.run("all", "raw", "sleep 0.5; exit 1", max_fail_percentage=30)
     # The third host may have had its turn before the news of the second one's failure came round.
-    assert result.stats in ({"failed": 2, "cancelled": 4}, {"failed": 3, "cancelled": 3})
+    assert result.counts in ({"failed": 2, "cancelled": 4}, {"failed": 3, "cancelled": 3})
 
 
 def test_concurrency_bounds_the_hosts_at_once(local: Inventory) -> None:
@@ -322,8 +322,8 @@ def test_a_listener_that_fails_harms_nobody(engine: Engine, caplog: pytest.LogCa
             raise ValueError("a fault of the caller's")
 
     run.listen(fail)
-    assert run.wait(20).stats == {"changed": 6}
-    assert engine.run("all", "ping").stats == {"ok": 6}
+    assert run.wait(20).counts == {"changed": 6}
+    assert engine.run("all", "ping").counts == {"ok": 6}
     assert "a listener of a run failed" in caplog.text
 
 
@@ -346,7 +346,7 @@ def test_a_coroutine_cancelled_while_its_run_starts_leaves_nothing_running(local
 def test_an_engine_closes_without_blocking_the_event_loop(local: Inventory) -> None:
     async def main() -> None:
         async with Engine(local) as engine:
-            assert (await engine.arun("all", "ping")).stats == {"ok": 6}
+            assert (await engine.arun("all", "ping")).counts == {"ok": 6}
         with pytest.raises(errors.SshexecError, match="closed"):
             await engine.arun("all", "ping")
 

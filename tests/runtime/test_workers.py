@@ -42,7 +42,7 @@ def test_a_killed_worker_costs_its_own_hosts_only(fleet: Inventory) -> None:
         assert set(result.unreachable) == lost
         assert {r.status for name, r in result.items() if name not in lost} == {"changed"}
         assert all(f"worker process {victim} was killed by SIGKILL" in result[name].msg for name in lost)
-        assert engine.run("all", "ping").stats == {"ok": 20}
+        assert engine.run("all", "ping").counts == {"ok": 20}
         assert survivor in workers_of(engine)
         assert victim not in workers_of(engine)
 
@@ -53,7 +53,7 @@ def test_a_killed_worker_between_runs_is_replaced(local: Inventory) -> None:
         (victim,) = workers_of(engine)
         os.kill(victim, signal.SIGKILL)
         wait_for(lambda: gone(victim))
-        assert engine.run("all", "ping").stats == {"ok": 6}
+        assert engine.run("all", "ping").counts == {"ok": 6}
 
 
 PARENT = """
@@ -91,7 +91,7 @@ def test_close_ends_the_workers_and_what_they_run(local: Inventory) -> None:
     engine.close()
     assert gone(worker)
     result = run.wait(20)
-    assert result.stats == {"cancelled": 6}
+    assert result.counts == {"cancelled": 6}
     assert all(r.killed for r in result.values())
 
 
@@ -124,7 +124,7 @@ def test_an_engine_that_is_closed_while_the_job_is_checked_runs_nothing(local: I
 def test_another_python_is_never_taken(local: Inventory, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with Engine(local) as engine:
         monkeypatch.setattr(sys, "executable", "/usr/bin/uwsgi")
-        assert engine.run("l0", "ping").stats == {"ok": 1}
+        assert engine.run("l0", "ping").counts == {"ok": 1}
     with Engine(local) as engine:
         monkeypatch.setattr(sys, "exec_prefix", str(tmp_path))
         with pytest.raises(WorkerStartError, match="no Python to start a worker process with"):
@@ -137,7 +137,7 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (128, 128))
 from sshexec import Engine, Inventory
 with Engine(Inventory.load(sys.argv[1]), concurrency=300) as engine:
     for _ in range(2):
-        print(engine.run("all", "raw", "sleep 0.2").stats)
+        print(engine.run("all", "raw", "sleep 0.2").counts)
 """
 
 
@@ -210,7 +210,7 @@ def test_what_cannot_be_sent_to_a_worker_is_named(local: Inventory) -> None:
             engine.run("all", "ping", variables={"odd": Odd()})
         with pytest.raises(ArgumentError, match=r"args: dict can't be sent"):
             engine.run("all", "ping", {"data": threading.Lock()})
-        assert engine.run("all", "ping").stats == {"ok": 6}
+        assert engine.run("all", "ping").counts == {"ok": 6}
 
 
 MINE = """
@@ -273,7 +273,7 @@ def test_a_logging_handler_that_fails_costs_no_worker(local: Inventory, monkeypa
     logging.getLogger("sshexec").addHandler(handler)
     try:
         with Engine(local, concurrency=1_000_000) as engine:
-            assert engine.run("all", "ping").stats == {"ok": 6}
+            assert engine.run("all", "ping").counts == {"ok": 6}
     finally:
         logging.getLogger("sshexec").removeHandler(handler)
 
@@ -307,7 +307,7 @@ def test_files_in_the_current_folder_are_not_imported(tmp_path: Path) -> None:
         "from sshexec import Engine, Host, Inventory\n"
         "import os; os.chdir(os.environ['FOREIGN'])\n"
         "inventory = Inventory.from_hosts([Host('here', {'ansible_connection': 'local'})])\n"
-        "with Engine(inventory) as engine: print(engine.run('all', 'ping').stats)\n"
+        "with Engine(inventory) as engine: print(engine.run('all', 'ping').counts)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
