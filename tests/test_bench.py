@@ -171,9 +171,6 @@ def test_tasks_are_measured_cold_and_warm(tmp_path):
     for medians in seen["medians"].values():
         assert set(medians) == {"sshexec", "sshexec-cli"}
         assert all(figures["cpu_ms_host"] > 0 for figures in medians.values())
-    # What the process needs to start is in its first run, not in its second.
-    cold, warm = (seen["medians"][f"ansible-command-4-{how}"]["sshexec"]["cpu_ms_host"] for how in ("cold", "warm"))
-    assert warm < cold
 
 
 def test_a_warm_run_counts_from_its_first_mark_to_its_second():
