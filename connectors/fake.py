@@ -8,19 +8,21 @@ Its answers come from the host's variables::
         fake_answers:                       # the first pattern that fits the command wins (fnmatch, or ~regex)
           uptime: " 10:00:00 up 1 day\n"
           "systemctl restart *": {rc: 1, stderr: "Unit not found\n", delay: 0.5}
-        fake_files: {/etc/motd: "hello\n"}  # what `copy` and `fetch` find
+        fake_files: {/etc/motd: "hello\n"}  # what `copy`, `fetch` and `slurp` find
         fake_fault: refused                 # see `FAULTS`
         fake_record: calls.jsonl            # every call, a line of JSON
 
 A command that nothing matches ends with 127, so that a test notices. ``raw``, ``command``, ``shell``, ``script``,
-``ping``, ``copy`` and ``fetch`` work. What only a shell can tell is not played: ``chdir``, ``creates`` and ``removes``
+``ping``, ``copy``, ``fetch`` and ``slurp`` work. What only a shell can tell is not played: ``chdir``, ``creates`` and ``removes``
 of a command have no effect, every directory exists, and ``copy`` keeps no backup, sets no owner and asks no
 ``validate`` command.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import errno
 import fnmatch
 import hashlib
 import json
@@ -312,7 +314,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
         return Answer(text, stderr=f"fake: no answer for {text!r}\n", rc=127)
 
     def _builtin(self, kind: str, words: list[str]) -> Answer | None:
-        """Answer what a module asks for itself, see `sshexec.modules.destination`."""
+        """Answer what a module asks for itself, see `sshexec.modules.destination` and `reading`."""
         if kind == "ping":
             return Answer("", "pong\n")
         if kind == "ask":
@@ -322,6 +324,8 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
                 path = f"{dest.rstrip('/')}/{basename}"
             looks = [f"{path}/{entry.rstrip('/')}" for entry in entries] or [path]
             return Answer("", f"0022\n{''.join(self._found(look).lines() for look in looks)}\n{path}")
+        if kind in ("reading", "slurp"):
+            return Answer("", self._read_out(words[0], kind == "slurp"))
         if kind == "settle":
             lines = []
             for path, bits, validated in zip(*(iter(words),) * 3, strict=True):
@@ -332,6 +336,15 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
                 lines.append(self._found(path).lines())
             return Answer("", "".join(lines))
         return None
+
+    def _read_out(self, path: str, content: bool) -> str:
+        found = self._found(path)
+        number = 0 if found.exists else errno.ENOENT
+        if not content:
+            size = "" if found.size is None else found.size
+            return f"{found.kind}\n{number}\n{size}\n{found.sha1}\n{path}"
+        held = self._host.files[path].content if found.kind == "file" else b""
+        return f"{found.kind} {number} 64\n{base64.b64encode(held).decode()}\n.{number}\n{path}"
 
     def _found(self, path: str) -> Found:
         stored = self._host.files.get(path)

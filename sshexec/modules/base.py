@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,10 +11,15 @@ from typing import Any, ClassVar
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Output
-from sshexec.modules.arguments import Parameter, parse
+from sshexec.errors import HostError
+from sshexec.modules.arguments import HIDDEN, Arguments, Parameter, Rules, parse
 
 Result = dict[str, Any]
 """Ansible's result of a task: ``changed``, ``rc``, ``stdout`` ... and ``failed``/``skipped`` where they are true."""
+
+
+def _no_connector() -> Connector[Any, Any]:
+    raise HostError("no connection can be made here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,12 @@ class Invocation:
         diff: report differences (Ansible's diff mode).
         environment: variables for the commands that the task runs.
         on_progress: called during transfers with what is transferred, bytes so far, and bytes in all.
+        fresh: returns a new connector to this host that is not open; the caller closes it.
+        sleep: waits so many seconds, while the host's slot may be lent to others.
+        begun: when the host's turn began, on the monotonic clock; the same where `run` is called again, since the slot
+            was somebody else's when the host answered (for a module that does not leave opening to the runtime).
+
+    ``fresh`` and ``sleep`` raise CancelledError where the run is cancelled.
     """
 
     host: str
@@ -37,6 +49,9 @@ class Invocation:
     diff: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     on_progress: Callable[[str, int, int | None], None] | None = None
+    fresh: Callable[[], Connector[Any, Any]] = _no_connector
+    sleep: Callable[[float], None] = time.sleep
+    begun: float = field(default_factory=time.monotonic)
 
     def progress(self, path: str, total: int | None, before: int = 0) -> Callable[[int], None] | None:
         """Return what a connector tells the progress of a transfer; None where nobody listens.
@@ -62,10 +77,15 @@ class Module(ABC):
     name: ClassVar[str]
     """Short name; ``ansible.builtin.NAME`` and ``ansible.legacy.NAME`` work too."""
     parameters: ClassVar[tuple[Parameter, ...]]
+    rules: ClassVar[Rules] = Rules()
+    called: ClassVar[str] = ""
+    """What Ansible calls the module where it lists its parameters; empty is `name`."""
     free_form: ClassVar[bool] = False
     """Whether a text that is not ``key=value`` is the command itself (``_raw_params``)."""
     needs: ClassVar[Capability] = Capability.POSIX
     """What the connector must be able to do."""
+    opens: ClassVar[bool] = True
+    """Whether the runtime opens the connection before `run`; else the module does, and gets no connection that was kept."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments
@@ -80,7 +100,7 @@ class Module(ABC):
         Raises:
             ArgumentError: an argument is unknown, missing or wrong; nothing was contacted.
         """
-        module = cls(parse(cls.name, cls.parameters, args, free_form=cls.free_form))
+        module = cls(parse(cls.name, cls.parameters, args, free_form=cls.free_form, rules=cls.rules, called=cls.called))
         module.check_arguments()
         return module
 
@@ -106,11 +126,20 @@ class Module(ABC):
 
     def _result(self, **values: Any) -> Result:
         """Return a result that tells the arguments too, as most of Ansible's modules do."""
-        return {**values, "invocation": {"module_args": self._module_args()}}
+        result = {**values, "invocation": {"module_args": self._module_args()}}
+        warnings = self.arguments.warnings if isinstance(self.arguments, Arguments) else []
+        return {**result, "warnings": [*warnings]} if warnings else result
 
     def _failed(self, message: str, **values: Any) -> Result:
         return self._result(failed=True, changed=False, msg=message, **values)
 
     def _module_args(self) -> dict[str, Any]:
-        """Return the arguments as results show them."""
-        return dict(self.arguments)
+        """Return the arguments as results show them: aliases that were given too, secrets not."""
+        given = self.arguments.given if isinstance(self.arguments, Arguments) else {}
+        shown = dict(self.arguments)
+        for parameter in self.parameters:
+            shown.update({alias: given[alias] for alias in parameter.aliases if alias in given})
+            if parameter.no_log:
+                names = (parameter.name, *parameter.aliases)
+                shown.update({name: HIDDEN for name in names if shown.get(name)})
+        return shown

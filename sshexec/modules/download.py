@@ -17,7 +17,6 @@ from typing import Any, BinaryIO, cast
 
 from sshexec.connectors.base import Connector
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.files import Found
 from sshexec.connectors.source import RESUMABLE
 from sshexec.errors import UnreachableError
 
@@ -29,18 +28,20 @@ class Download:
 
     Args:
         target: its place.
-        found: what the host said of it.
+        sha1: of the content by the host; "" where it did not say.
+        size: bytes, likewise.
 
     Raises:
         OSError: nothing can be written beside the place.
     """
 
-    def __init__(self, target: Path, found: Found) -> None:
+    def __init__(self, target: Path, sha1: str, size: int | None) -> None:
         self._target = target
-        self._found = found
+        self._sha1 = sha1
+        self._size = size or 0
         self._placed = False
         self._reset()
-        content = found.sha1 if found.sha1 and (found.size or 0) >= RESUMABLE else None
+        content = sha1 if sha1 and self._size >= RESUMABLE else None
         opened = None if content is None else self._open_kept(content)
         self._resumable = opened is not None
         if opened is None:
@@ -87,7 +88,7 @@ class Download:
             self.sha1.update(piece)
             self.md5.update(piece)
             self.begun += len(piece)
-        if self.begun > (self._found.size or 0):
+        if self.begun > self._size:
             self._begin_anew(opened)
 
     def _begin_anew(self, opened: BinaryIO) -> None:
@@ -105,7 +106,7 @@ class Download:
             OSError: it can't be written here.
         """
         connector.get(path, cast(BinaryIO, self), deadline, progress=progress, offset=self.begun)
-        if self.begun and self.sha1.hexdigest() != self._found.sha1:
+        if self.begun and self.sha1.hexdigest() != self._sha1:
             # What was kept has been spoiled, or the file is another one by now.
             self._begin_anew(self._file)
             connector.get(path, cast(BinaryIO, self), deadline, progress=progress)
@@ -122,7 +123,12 @@ class Download:
         self._file.flush()
 
     def place(self) -> None:
-        """Put it in its place."""
+        """Put it in its place, with owner and mode of the file that it replaces."""
+        with contextlib.suppress(OSError):
+            replaced = os.stat(self._target)
+            if os.geteuid() == 0:
+                os.fchown(self._file.fileno(), replaced.st_uid, replaced.st_gid)
+            os.fchmod(self._file.fileno(), stat.S_IMODE(replaced.st_mode))
         os.replace(self._path, self._target)
         self._placed = True
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
-from sshexec.connectors.files import Found
 from sshexec.errors import ArgumentError, BecomeError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.destination import Question, ask
 from sshexec.modules.download import Download
 from sshexec.modules.exchange import shown
 from sshexec.modules.local_file import LocalFile, located
+from sshexec.modules.reading import Readable, read_about
 
 _MISSING = "the remote file does not exist, not transferring, ignored"
+_DIRECTORY = "remote file is a directory, fetch cannot work on directories"
+_FLAT_DIRECTORY = (
+    "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
+)
 
 
 class Fetch(Module):
@@ -30,14 +35,23 @@ class Fetch(Module):
         Parameter(
             "flat", "bool", default=False, help="write `dest` itself, or the file's name below it where it ends in `/`"
         ),
-        Parameter("fail_on_missing", "bool", default=True, help="fail where the host has no such file"),
+        Parameter("fail_on_missing", "bool", default=True, help="fail where the host's file can't be read"),
         Parameter("validate_checksum", "bool", default=True, help="compare the SHA-1 of what came with the host's"),
     )
     needs = Capability.POSIX | Capability.FILES
 
+    @classmethod
+    def from_args(cls, args: str | Mapping[str, Any] | None) -> Module:
+        """Parse and check arguments; both paths must be texts, as in Ansible."""
+        if isinstance(args, Mapping):
+            for name, said in (("src", "source"), ("dest", "dest")):
+                if not isinstance(args.get(name, ""), (str, type(None))):
+                    raise ArgumentError(f"{cls.name}: Invalid type supplied for {said} option, it must be a string")
+        return super().from_args(args)
+
     def check_arguments(self) -> None:
         """Check that both paths are given."""
-        if not self.arguments["src"] or not self.arguments["dest"]:
+        if self.arguments["src"] is None or self.arguments["dest"] is None:
             raise ArgumentError(f"{self.name}: src and dest are required")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
@@ -46,46 +60,66 @@ class Fetch(Module):
             return {"changed": False, "skipped": True, "msg": "check mode not (yet) supported for this module"}
         src = self.arguments["src"]
         try:
-            answer = ask(connector, invocation, Question(src, follow=True))
-            found = answer.founds[0]
-            if not found.exists:
-                if self.arguments["fail_on_missing"]:
-                    return self._failed(_MISSING)
-                return self._result(changed=False, file=shown(src), msg=_MISSING)
+            found = read_about(connector, invocation, src)
             if found.kind == "other":
-                return self._failed("remote file is not a regular file")
-            if found.kind == "directory":
-                return self._failed("remote file is a directory, fetch cannot work on directories")
-            return self._fetch(connector, invocation, answer.path, found)
+                return {"failed": True, "changed": False, "msg": "remote file is not a regular file"}
+            if found.kind == "directory" or found.errno:
+                return self._unread(found)
+            return self._fetch(connector, invocation, found)
         except HostError as error:
             if error.status != "failed" or isinstance(error, BecomeError):
                 raise
-            return self._failed(error.message, file=shown(src))
+            return {"failed": True, "changed": False, "msg": error.message, "file": shown(src)}
         except OSError as error:
-            return self._failed(
-                f"Failed to fetch the file: {error.strerror}: {error.filename or self.arguments['dest']!r}",
-                file=shown(src),
-            )
+            return {"failed": True, "changed": False, "msg": _in_words(error)}
 
-    def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, path: str, found: Found) -> Result:
-        # As Ansible, which opens dest for writing: what a link points to is replaced, not the link.
-        target = Path(os.path.realpath(self._target(invocation.host, path)))
-        if target.exists() and not target.is_dir() and not target.is_file():
-            return self._failed(f"{target} is not a regular file, a file can't take its place")
-        if target.is_dir():
-            return self._failed(
-                "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
-                if self.arguments["flat"]
-                else f"{target} is a directory, a file can't take its place"
-            )
+    def _unread(self, found: Readable) -> Result:
+        """Return the result for what can't be read; which keys each kind has is Ansible's doing."""
+        path = shown(found.path)
+        about_arguments = {"invocation": {"module_args": {"src": path}}}
+        if not self.arguments["fail_on_missing"]:
+            if found.kind == "directory":
+                return {"changed": False, "msg": f"{_DIRECTORY}, not transferring, ignored"}
+            if found.kind != "absent":
+                return {"changed": False, "file": path}
+            msg = _MISSING if found.errno == errno.ENOENT else f"{_no_information(found)}, ignored"
+            return {"changed": False, "file": path, "msg": msg}
+        failed = {"failed": True, "changed": False}
+        if found.kind == "directory":
+            return {**failed, "msg": _DIRECTORY}
+        if found.kind != "absent":
+            return {**failed, "msg": f"File is not readable: {path}", **about_arguments}
+        if found.errno == errno.ENOENT:
+            return {**failed, "msg": _MISSING, **about_arguments}
+        return {**failed, "file": path, "msg": _no_information(found)}
+
+    def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, found: Readable) -> Result:
+        target = self._target(invocation.host, found.path)
         dest = shown(str(target))
-        if found.sha1 and target.is_file():
-            facts = LocalFile(str(target)).facts()
+        if target.is_dir():
+            flat = self.arguments["flat"] and not self.arguments["dest"].endswith("/")
+            return {
+                "failed": True,
+                "changed": False,
+                "msg": _FLAT_DIRECTORY
+                if flat
+                else f"calculated dest '{dest}' is an existing directory, use another path that does not point to an "
+                "existing directory",
+            }
+        # As Ansible, which opens dest for writing: what a link points to is replaced, not the link.
+        place = Path(os.path.realpath(target))
+        if place.exists() and not place.is_file():
+            msg = f"{dest} is not a regular file, a file can't take its place"
+            return {"failed": True, "changed": False, "msg": msg}
+        if found.sha1 and place.is_file():
+            facts = LocalFile(str(place)).facts()
             if facts.sha1 == found.sha1:
-                return self._result(changed=False, checksum=facts.sha1, dest=dest, file=shown(path), md5sum=facts.md5)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with Download(target, found) as download:
-            download.receive(connector, path, invocation.deadline, invocation.progress(path, found.size))
+                file = shown(found.path)
+                return {"changed": False, "checksum": facts.sha1, "dest": dest, "file": file, "md5sum": facts.md5}
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Download(place, found.sha1, found.size) as download:
+            progress = invocation.progress(found.path, found.size)
+            download.receive(connector, found.path, invocation.deadline, progress)
             sums = {
                 "checksum": download.sha1.hexdigest(),
                 "md5sum": download.md5.hexdigest(),
@@ -93,9 +127,10 @@ class Fetch(Module):
                 "remote_md5sum": None,
             }
             if self.arguments["validate_checksum"] and found.sha1 and found.sha1 != sums["checksum"]:
-                return self._failed("checksum mismatch", file=shown(path), dest=dest, **sums)
+                file = shown(found.path)
+                return {"failed": True, "changed": False, "msg": "checksum mismatch", "file": file, "dest": dest, **sums}
             download.place()
-            return self._result(changed=True, dest=dest, **sums)
+            return {"changed": True, "dest": dest, **sums}
 
     def _target(self, host: str, path: str) -> Path:
         """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
@@ -105,3 +140,14 @@ class Fetch(Module):
             return Path(dest, parts[-1]) if self.arguments["dest"].endswith("/") else Path(dest)
         safe = host.replace("/", "_").replace("\0", "_")
         return Path(dest, "_" if safe in ("", ".", "..") else safe, *parts)
+
+
+def _no_information(found: Readable) -> str:
+    return f"Failed to get information on remote file ({shown(found.path)}): {found.problem}"
+
+
+def _in_words(error: OSError) -> str:
+    name = error.filename
+    if isinstance(name, str):
+        name = os.fsencode(name)
+    return f"[Errno {error.errno}] {error.strerror}" + ("" if name is None else f": {name!r}")

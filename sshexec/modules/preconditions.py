@@ -15,7 +15,7 @@ from sshexec.connectors.posix import NOTE
 from sshexec.modules.words import expanding
 
 # The nearest thing above a path that exists tells why the path can't be had.
-_WHY = """why() {
+WHY = """why() {
 sshexec_q=$1 sshexec_e=13
 until [ -e "$sshexec_q" ]; do
 case $sshexec_q in ?*/*) sshexec_q=${sshexec_q%/*} ;; /*) sshexec_q=/ ;; *) sshexec_q=.; break ;; esac; done
@@ -23,17 +23,18 @@ if [ ! -d "$sshexec_q" ]; then sshexec_e=20
 elif [ "$sshexec_q" != "$1" ] && [ -x "$sshexec_q" ]; then sshexec_e=2; fi
 }
 """
+"""Shell function ``why PATH``: sets ``sshexec_e`` to the errno of a path that does not exist."""
 
 WANTED = "sshexec_x"
 """Shell variable that holds the path in question. These scripts run in the environment of the command that follows, so
 every variable of theirs has a name that nobody else uses."""
 
-DIRECTORY = f"""{_WHY}CDPATH= cd -- "${WANTED}" >/dev/null 2>&1 || {{
+DIRECTORY = f"""{WHY}CDPATH= cd -- "${WANTED}" >/dev/null 2>&1 || {{
 why "${WANTED}"; {NOTE} "chdir $sshexec_e"; exit 1; }}
 """
 """Changes to the directory `WANTED`."""
 
-PROGRAM = f"""{_WHY}have() {{ [ -e "$1" ] && {{ sshexec_e=13; [ -f "$1" ] && [ -x "$1" ]; }}; }}
+PROGRAM = f"""{WHY}have() {{ [ -e "$1" ] && {{ sshexec_e=13; [ -f "$1" ] && [ -x "$1" ]; }}; }}
 search() {{ sshexec_p=${{PATH-/bin:/usr/bin}}:
 while [ "$sshexec_p" ]; do sshexec_w=${{sshexec_p%%:*}} sshexec_p=${{sshexec_p#*:}}
 have "${{sshexec_w:-.}}/$1" && return; done; return 1; }}

@@ -21,7 +21,10 @@ _BUILT_IN = {
     "ping": "sshexec.modules.ping:Ping",
     "raw": "sshexec.modules.raw:Raw",
     "script": "sshexec.modules.script:Script",
+    "setup": "sshexec.modules.setup:Setup",
     "shell": "sshexec.modules.command:Shell",
+    "slurp": "sshexec.modules.slurp:Slurp",
+    "wait_for_connection": "sshexec.modules.wait_for_connection:WaitForConnection",
 }
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 

@@ -46,6 +46,7 @@ class Turn:
     """
 
     __slots__ = (
+        "_begun",
         "_connector",
         "_deadline",
         "_decoders",
@@ -56,6 +57,7 @@ class Turn:
         "_slots",
         "_started",
         "_stop",
+        "_woken",
         "answered",
         "budget",
         "emit",
@@ -84,6 +86,8 @@ class Turn:
         self._owner = os.getpid()
         self._progress_told: float | None = None
         self._slots = slots
+        self._begun: float | None = None
+        self._woken: threading.Event | None = None
         self.waiting_since: float | None = None
         self.answered = False
         self.patient = False
@@ -94,6 +98,8 @@ class Turn:
             self._stop = stop
             if self._connector is not None:
                 self._connector.cancel()
+            if self._woken is not None:
+                self._woken.set()
 
     def skip(self, stop: Stop) -> None:
         """Report a host whose turn never came."""
@@ -132,36 +138,55 @@ class Turn:
 
     def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
         reused = connections.take(self.plan)
-        if reused is not None:
+        if reused is not None and not self.plan.module.opens:
+            # Whether the host is there is what the module asks, and this one may be of before its restart.
+            reused.close()
+        elif reused is not None:
             try:
-                return self._work(reused, connections, output)
+                return self._work(reused, connections, contexts, output)
             except ConnectionLostError as error:
                 # The host closed the idle connection unseen, and nothing was started: a fresh one may be tried.
                 if error.started:
                     raise
         if os.getpid() != self._owner:
             raise CancelledError("this process was forked off; the run is its parent's")
-        connector = self.plan.connector(
-            self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts
-        )
-        return self._work(connector, connections, output, fresh=True)
+        return self._work(self._connection(contexts), connections, contexts, output, fresh=True)
 
-    def _work(
-        self, connector: Connector[Any, Any], connections: Connections, output: Output, fresh: bool = False
-    ) -> HostResult:
-        self._connector = connector
+    def _connection(self, contexts: Contexts) -> Connector[Any, Any]:
+        return self.plan.connector(self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts)
+
+    def _watch(self, connector: Connector[Any, Any]) -> Connector[Any, Any]:
+        """Let a connector tell what it does, and be the one that `stop` reaches."""
         connector.become = self.plan.become
         connector.on_phase = self._enter
         connector.on_answer = self._answer
+        self._connector = connector
+        self._check_stop()
+        return connector
+
+    def _check_stop(self) -> None:
+        if self._stop is not None:
+            raise CancelledError(self._stop.message)
+
+    def _work(
+        self,
+        connector: Connector[Any, Any],
+        connections: Connections,
+        contexts: Contexts,
+        output: Output,
+        fresh: bool = False,
+    ) -> HostResult:
         clean = False
         try:
-            if self._stop is not None:
-                raise CancelledError(self._stop.message)
-            if fresh:
-                connector.open(Deadline())
-            task = self.job.task
-            self._enter(Phase.RUNNING)
-            self._deadline = Deadline.after(self._limit)
+            self._watch(connector)
+            task, module = self.job.task, self.plan.module
+            if module.opens:
+                if fresh:
+                    connector.open(Deadline())
+                self._enter(Phase.RUNNING)
+            if module.opens or self._begun is None:
+                self._begun = time.monotonic()
+            self._deadline = Deadline(None if self._limit is None else self._begun + self._limit, self._limit)
             invocation = Invocation(
                 self.plan.host,
                 output,
@@ -170,8 +195,11 @@ class Turn:
                 task.diff,
                 self.plan.environment,
                 self._progress if self.job.watch else None,
+                lambda: self._watch(self._connection(contexts)),
+                self._sleep,
+                self._begun,
             )
-            data = self.plan.module.run(connector, invocation)
+            data = module.run(connector, invocation)
             if self.plan.secrets and data.get("diff"):
                 data["diff"] = hide(data["diff"], self.plan.secrets)
             clean = True
@@ -184,6 +212,19 @@ class Turn:
             else:
                 connector.close()
         return self._result(_status(data), data, output=output)
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait between two attempts to reach the host, which has no use for its slot meanwhile."""
+        self._phase = Phase.WAITING
+        if self.waiting_since is None:
+            self.waiting_since, self.answered = time.monotonic(), False
+        self.patient = False
+        woken = self._woken = threading.Event()
+        self._check_stop()
+        woken.wait(self._deadline.remaining(max(0.0, seconds)))
+        self._check_stop()
+        if self._deadline.expired:
+            raise CommandTimeoutError(f"the host was not reached {self._deadline.within}")
 
     @property
     def _limit(self) -> float | None:

@@ -68,6 +68,8 @@ class Case:
         variables: further host variables.
         users: who runs it: ``user`` is the login user, ``root`` is become with sudo.
         times: compare times of modification too.
+        fetched: compare what the controller has afterwards too.
+        facts: compare those of Ansible's facts that we give, and not what we don't.
         ignore: keys of the result that are not compared, for what can't be the same twice; say why beside it.
     """
 
@@ -82,6 +84,8 @@ class Case:
     variables: Mapping[str, Any] = field(default_factory=dict)
     users: Iterable[str] = ("user", "root")
     times: bool = False
+    fetched: bool = False
+    facts: bool = False
     ignore: tuple[str, ...] = ()
 
 

@@ -22,6 +22,9 @@ _REPLACED = (
     (re.compile(r"\bansible\.(legacy|builtin)\."), ""),
 )
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?\Z|\d+:\d\d:\d\d(\.\d{6})?\Z")
+_VARYING = frozenset(f"ansible_{name}" for name in ("memfree_mb", "swapfree_mb", "uptime_seconds", "date_time"))
+_OF_LOGIN = re.compile(r"SSH_|SUDO_COMMAND\Z|LC_CTYPE\Z|PWD\Z|SHLVL\Z")
+"""Variables of one login, and those that a shell or Python sets for itself."""
 _PREFIX = re.compile(r"Task failed: |Unexpected AnsibleActionFail error: ")
 _HINT = re.compile(r" Did you mean [^?]*\?\Z")
 _SUPPORTED = re.compile(r"(?<=Supported parameters include: ).*", re.DOTALL)
@@ -48,6 +51,19 @@ def normalised(module: str, result: Mapping[str, Any], module_args: Mapping[str,
         # Its own name for the file that it sent.
         arguments.pop("src", None)
     return {**replaced(kept), **{f"invocation.{name}": value for name, value in replaced(arguments).items()}}
+
+
+def facts_compared(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as they are compared: what differs from one moment or login to the next is only there or not."""
+    compared = {name: "<varies>" if name in _VARYING else value for name, value in facts.items()}
+    if "ansible_env" in compared:
+        env = compared["ansible_env"]
+        compared["ansible_env"] = {name: value for name, value in env.items() if not _OF_LOGIN.match(name)}
+    for name in ("ansible_interfaces", "ansible_all_ipv4_addresses", "ansible_all_ipv6_addresses"):
+        # Ansible tells them in the order of a Python set.
+        if name in compared:
+            compared[name] = sorted(compared[name])
+    return compared
 
 
 def replaced(value: Any) -> Any:

@@ -15,7 +15,7 @@ from sshexec import Engine, Host, Inventory
 from sshexec.errors import InputError
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
-from tests.oracle.compare import differences, normalised, replaced
+from tests.oracle.compare import differences, facts_compared, normalised, replaced
 from tests.testbed import Sshd
 
 ANSWER_WITHIN = 60.0
@@ -162,6 +162,10 @@ class Oracle:
                 (their_status, their_tree, theirs, arguments[0]),
             )
         ]
+        if case.facts:
+            gathered = [facts_compared(side.get("ansible_facts", {})) for side in pairs]
+            pairs[0]["ansible_facts"] = gathered[0]
+            pairs[1]["ansible_facts"] = {name: fact for name, fact in gathered[1].items() if name in gathered[0]}
         for side in pairs:
             # Ansible leaves these two out of what it hands to callbacks.
             for name in (*case.ignore, "failed", "skipped"):
@@ -188,7 +192,8 @@ class Oracle:
         build(self._local, case.local, "root", self.places)
 
     def _seen(self, case: Case) -> Any:
-        return seen(self._target, times=case.times)
+        found: Any = seen(self._target, times=case.times)
+        return {"target": found, "controller": seen(self._local)} if case.fetched else found
 
     def close(self) -> None:
         """Close what is open."""
