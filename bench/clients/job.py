@@ -24,8 +24,9 @@ class Job:
     whatever is kept in between, up to the mark ``done``; ``session``: connect all, then ``repeat`` commands on every
     open connection, then ``idle`` seconds of nothing; ``local``: once on this machine), repeat, idle, processes, warm
     (hosts that a session reaches before its first mark: what is loaded at the first connection is no connection's
-    memory); for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt (seconds) with
-    near and far (ports of the first host without and with it); inventory_dead (the same hosts beside dead ones).
+    memory); for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt
+    (seconds) with near and far (ports of the first host without and with it); inventory_dead (the same hosts beside
+    dead ones).
 
     Modes of transfers: ``get``, ``put`` and ``stdout`` set the mark ``ready`` on an open connection and ``done`` behind
     the transfer; ``spread`` puts the file to every host; ``latency`` and ``latency-get``, ``latency-put`` see

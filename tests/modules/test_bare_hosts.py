@@ -1,170 +1,19 @@
-"""Every module on hosts that have nothing but busybox, with and without SFTP, as an ordinary user and through su."""
+"""Commands and transfers where there is nothing but busybox, with and without SFTP, as an ordinary user and by su."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import hashlib
 import os
-import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sshexec.connectors.base import Connector, Deadline, Timeouts
-from sshexec.connectors.become import Become
-from sshexec.connectors.output import Output
-from sshexec.connectors.registry import connector_class
-from sshexec.modules.base import Invocation, Result
-from sshexec.modules.registry import module_class
-from tests.chroot import USER, BareHost, Kind, bare_host
-from tests.testbed import lacking
-
-HOSTILE = [
-    " led and trailed ", "it's \"quoted\"", "new\nline", "line end\n", "-rf", "--", "*", "?[a-z]*", "back\\slash\\n\\",
-    "$x ${y} `id` $(id)", "~", "~root", "a=b %s {} ;&|<>()#!", "\t", "é☃\U0001f600", "\udcff\udcfe.bin", "x" * 200,
-]  # fmt: skip
-"""Names of files and words of commands; no variable of them is set on the hosts."""
-
-CONTENT = b"one\n\0\xff\r\ntwo"
-TARGETS = [
-    *(("chroot", sftp, who) for sftp in (True, False) for who in (USER, "root")),
-    ("usr", True, "root"),
-    ("usr", False, USER),
-]
-"""What there is beside busybox, whether there is SFTP, and whose rights the tasks have."""
-
-
-class Watched:
-    """A connection that keeps note of what it is asked for.
-
-    Args:
-        connector: the connection.
-    """
-
-    def __init__(self, connector: Connector[Any, Any]) -> None:
-        self._connector = connector
-        self.calls: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._connector, name)
-        if name in ("execute", "put", "put_all", "get", "get_all"):
-            self.calls.append(name)
-        return value
-
-
-@dataclass
-class Target:
-    """One host as one user: ``t`` is a fresh directory there, ``outside`` the same for this machine.
-
-    Args:
-        host: the host.
-        connector: an open connection to it.
-        who: whose rights the tasks have; root's through su.
-    """
-
-    host: BareHost
-    connector: Connector[Any, Any]
-    who: str
-    calls: list[str] = field(default_factory=list)
-
-    @property
-    def t(self) -> str:
-        return f"{self.host.home(self.who)}/t"
-
-    @property
-    def outside(self) -> Path:
-        return self.host.outside(self.t)
-
-    @property
-    def uid(self) -> int:
-        return self.host.outside(self.host.home(self.who)).stat().st_uid
-
-    def fresh(self) -> None:
-        """Empty the directory."""
-        shutil.rmtree(self.outside, ignore_errors=True)
-        self.outside.mkdir(mode=0o755)
-        os.chown(self.outside, self.uid, self.uid)
-
-    def write(self, name: str, content: bytes = CONTENT, mode: int = 0o644) -> Path:
-        """Make a file there, of the user's."""
-        path = self.outside / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        path.chmod(mode)
-        for each in (path, *path.parents[: len(path.relative_to(self.outside).parents) - 1]):
-            os.chown(each, self.uid, self.uid)
-        return path
-
-    def run(self, module: str, args: str | Mapping[str, Any] | None = None, **more: Any) -> Result:
-        """Run a module; `calls` is then what the connection was asked for."""
-        watched = Watched(self.connector)
-        invocation = Invocation("bare", Output(), Deadline.after(30), **more)
-        result = module_class(module).from_args(self.filled(args)).run(watched, invocation)  # type: ignore[arg-type]
-        self.calls = watched.calls
-        return result
-
-    def filled(self, value: Any) -> Any:
-        """Fill in ``{t}``, ``{who}`` and ``{home}``."""
-        if isinstance(value, str):
-            for name, text in (("t", self.t), ("who", self.who), ("home", self.host.home(self.who))):
-                value = value.replace(f"{{{name}}}", text)
-            return value
-        if isinstance(value, Mapping):
-            return {name: self.filled(each) for name, each in value.items()}
-        return [self.filled(each) for each in value] if isinstance(value, list) else value
-
-    def left_behind(self) -> list[str]:
-        """Return what of ours is left on the host."""
-        places = [self.outside, self.host.outside(self.host.home(self.who)), self.host.outside(self.host.home())]
-        return [str(path) for place in places for path in place.rglob("*sshexec*")]
-
-
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kind, bool], BareHost]]:
-    """Hosts, each started when it is asked for."""
-    with contextlib.ExitStack() as stack:
-
-        @functools.cache
-        def started(kind: Kind, sftp: bool) -> BareHost:
-            folder = tmp_path_factory.mktemp("bare") / "host"
-            return stack.enter_context(bare_host(folder, kind, sftp=sftp))
-
-        yield started
-
-
-@pytest.fixture(scope="module", params=TARGETS, ids=lambda each: f"{each[0]}-{'sftp' if each[1] else 'cat'}-{each[2]}")
-def opened(request: pytest.FixtureRequest, hosts: Callable[[Kind, bool], BareHost]) -> Iterator[Target]:
-    kind, sftp, who = request.param
-    host = hosts(kind, sftp)
-    variables = {"inventory_hostname": "bare", **host.variables()}
-    if who == "root":
-        if not host.has_su:
-            lacking("busybox with su (see .ci/packages)")
-        variables |= host.su()
-    ssh = connector_class("ssh")
-    context = ssh.Context()
-    connector = ssh("bare", ssh.Options.from_vars(variables, "bare"), context, Timeouts())
-    connector.become = Become.from_vars(variables)
-    try:
-        connector.open(Deadline.after(20))
-        yield Target(host, connector, who)
-    finally:
-        connector.close()
-        context.close()
-
-
-@pytest.fixture
-def target(opened: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Target]:
-    """One of the hosts as one of the users; nothing of ours may be left there. This machine's files are in ``.``."""
-    monkeypatch.chdir(tmp_path)
-    opened.fresh()
-    yield opened
-    assert opened.left_behind() == []
+from sshexec.modules.base import Result
+from tests.modules.bare import CONTENT, HOSTILE, Target
 
 
 @dataclass(frozen=True)
@@ -500,4 +349,4 @@ def test_rights_that_are_lacking_are_told(target: Target, tmp_path: Path) -> Non
     assert (result["failed"], result["msg"]) == (True, "Destination /etc not writable")
     result = target.run("fetch", {"src": "/etc/shadow", "dest": f"{tmp_path}/got"})
     assert result["failed"] is True
-    assert "ermission denied" in result["msg"]
+    assert result["msg"] == "File is not readable: /etc/shadow"
