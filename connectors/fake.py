@@ -13,8 +13,8 @@ Its answers come from the host's variables::
         fake_record: calls.jsonl            # every call, a line of JSON
 
 A command that nothing matches ends with 127, so that a test notices. ``raw``, ``command``, ``shell``, ``script``,
-``ping``, ``copy``, ``fetch`` and ``slurp`` work. What only a shell can tell is not played: ``chdir``, ``creates`` and ``removes``
-of a command have no effect, every directory exists, and ``copy`` keeps no backup, sets no owner and asks no
+``ping``, ``copy``, ``fetch`` and ``slurp`` work. What only a shell can tell is not played: ``chdir``, ``creates`` and
+``removes`` of a command have no effect, every directory exists, and ``copy`` keeps no backup, sets no owner and asks no
 ``validate`` command.
 """
 

@@ -85,7 +85,7 @@ class Module(ABC):
     needs: ClassVar[Capability] = Capability.POSIX
     """What the connector must be able to do."""
     opens: ClassVar[bool] = True
-    """Whether the runtime opens the connection before `run`; else the module does, and gets no connection that was kept."""
+    """Whether the runtime opens the connection before `run`; else the module does, and gets none that was kept."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments

@@ -36,7 +36,14 @@ _NAMES = {
     "nixos": ("NixOS", "NixOS"),
     "void": ("Void", "Void"),
 }
-_LIKE = {"debian": "Debian", "ubuntu": "Debian", "rhel": "RedHat", "fedora": "RedHat", "suse": "Suse", "arch": "Archlinux"}
+_LIKE = {
+    "debian": "Debian",
+    "ubuntu": "Debian",
+    "rhel": "RedHat",
+    "fedora": "RedHat",
+    "suse": "Suse",
+    "arch": "Archlinux",
+}
 _RELEASE = re.compile(r"release\s+(\d[\d.]*)")
 _CODENAME = re.compile(r"\(([^)]+)\)")
 

@@ -32,7 +32,8 @@ try:
     ssl = "1"
 except ImportError:
     ssl = ""
-print("\\n".join([sys.executable, sys.implementation.name, ssl] + [str(part) for part in sys.version_info]))' 2>/dev/null && break
+print("\\n".join([sys.executable, sys.implementation.name, ssl] + [str(part) for part in sys.version_info]))
+' 2>/dev/null && break
 done
 """
 
@@ -69,13 +70,13 @@ _DATE = "say date; date '+%s %z %Z %N'\n"
 
 _ENV = "say env; env -0 2>/dev/null || env\n"
 
-_HARDWARE = """say meminfo; grep -E '^(MemTotal|MemFree|Buffers|Cached|SwapTotal|SwapFree|SwapCached):' /proc/meminfo 2>/dev/null
-say cpuinfo; grep -E '^(processor|Processor|vendor_id|model name|physical id|core id|siblings|cpu cores|cpu|vendor|Vendor|\
-cpu model|core)[[:space:]]*:' /proc/cpuinfo 2>/dev/null
+_HARDWARE = """say meminfo; grep -E '^(MemTotal|MemFree|SwapTotal|SwapFree):' /proc/meminfo 2>/dev/null
+say cpuinfo; grep -iE '^(processor|vendor(_id)?|model name|cpu model|physical id|siblings|cpu cores)[[:space:]]*:' \
+/proc/cpuinfo 2>/dev/null
 say nproc; nproc 2>/dev/null || grep -c '^processor' /proc/cpuinfo 2>/dev/null
 say uptime; cat /proc/uptime 2>/dev/null
-say sysctl; [ -e /proc/meminfo ] || sysctl hw.physmem hw.memsize hw.ncpu hw.model machdep.cpu.brand_string hw.physicalcpu \
-hw.pagesize vm.stats.vm.v_free_count kern.boottime vm.swapusage 2>/dev/null
+say sysctl; [ -e /proc/meminfo ] || sysctl hw.physmem hw.memsize hw.ncpu hw.physicalcpu hw.model \
+machdep.cpu.brand_string hw.pagesize vm.stats.vm.v_free_count 2>/dev/null
 """
 
 _NETWORK = """say links

@@ -20,9 +20,7 @@ from sshexec.modules.reading import Readable, read_about
 
 _MISSING = "the remote file does not exist, not transferring, ignored"
 _DIRECTORY = "remote file is a directory, fetch cannot work on directories"
-_FLAT_DIRECTORY = (
-    "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
-)
+_FLAT_DIRECTORY = "dest is an existing directory, use a trailing slash if you want to fetch src into that directory"
 
 
 class Fetch(Module):
@@ -53,6 +51,7 @@ class Fetch(Module):
         """Check that both paths are given."""
         if self.arguments["src"] is None or self.arguments["dest"] is None:
             raise ArgumentError(f"{self.name}: src and dest are required")
+        self._dest = located(self.arguments["dest"])
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Fetch the file where the local copy differs; check mode skips it."""
@@ -65,13 +64,11 @@ class Fetch(Module):
                 return {"failed": True, "changed": False, "msg": "remote file is not a regular file"}
             if found.kind == "directory" or found.errno:
                 return self._unread(found)
-            return self._fetch(connector, invocation, found)
+            return self._fetch(connector, invocation, found, self._target(invocation.host, found.path))
         except HostError as error:
             if error.status != "failed" or isinstance(error, BecomeError):
                 raise
             return {"failed": True, "changed": False, "msg": error.message, "file": shown(src)}
-        except OSError as error:
-            return {"failed": True, "changed": False, "msg": _in_words(error)}
 
     def _unread(self, found: Readable) -> Result:
         """Return the result for what can't be read; which keys each kind has is Ansible's doing."""
@@ -93,8 +90,16 @@ class Fetch(Module):
             return {**failed, "msg": _MISSING, **about_arguments}
         return {**failed, "file": path, "msg": _no_information(found)}
 
-    def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, found: Readable) -> Result:
-        target = self._target(invocation.host, found.path)
+    def _fetch(self, connector: Connector[Any, Any], invocation: Invocation, found: Readable, target: Path) -> Result:
+        try:
+            return self._bring(connector, invocation, found, target)
+        except HostError:
+            raise  # some of them are OSErrors too
+        except OSError as error:
+            msg = f"[Errno {error.errno}] {error.strerror}: {os.fsencode(target)!r}"
+            return {"failed": True, "changed": False, "msg": msg}
+
+    def _bring(self, connector: Connector[Any, Any], invocation: Invocation, found: Readable, target: Path) -> Result:
         dest = shown(str(target))
         if target.is_dir():
             flat = self.arguments["flat"] and not self.arguments["dest"].endswith("/")
@@ -128,26 +133,25 @@ class Fetch(Module):
             }
             if self.arguments["validate_checksum"] and found.sha1 and found.sha1 != sums["checksum"]:
                 file = shown(found.path)
-                return {"failed": True, "changed": False, "msg": "checksum mismatch", "file": file, "dest": dest, **sums}
+                return {
+                    "failed": True,
+                    "changed": False,
+                    "msg": "checksum mismatch",
+                    "file": file,
+                    "dest": dest,
+                    **sums,
+                }
             download.place()
             return {"changed": True, "dest": dest, **sums}
 
     def _target(self, host: str, path: str) -> Path:
         """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
-        dest = located(self.arguments["dest"])
         parts = posixpath.normpath(f"/{path}").strip("/").split("/")
         if self.arguments["flat"]:
-            return Path(dest, parts[-1]) if self.arguments["dest"].endswith("/") else Path(dest)
+            return self._dest / parts[-1] if self.arguments["dest"].endswith("/") else self._dest
         safe = host.replace("/", "_").replace("\0", "_")
-        return Path(dest, "_" if safe in ("", ".", "..") else safe, *parts)
+        return Path(self._dest, "_" if safe in ("", ".", "..") else safe, *parts)
 
 
 def _no_information(found: Readable) -> str:
     return f"Failed to get information on remote file ({shown(found.path)}): {found.problem}"
-
-
-def _in_words(error: OSError) -> str:
-    name = error.filename
-    if isinstance(name, str):
-        name = os.fsencode(name)
-    return f"[Errno {error.errno}] {error.strerror}" + ("" if name is None else f": {name!r}")

@@ -7,20 +7,21 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from sshexec.connectors.base import Connector
+from sshexec.connectors.base import Command, Connector
+from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError
 from sshexec.modules import facts as read
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.distribution import distribution, package_manager, service_manager
-from sshexec.modules.exchange import run_script, said
+from sshexec.modules.exchange import said
 from sshexec.modules.facts_script import script, sections
 from sshexec.modules.network_facts import network
 
-_MINIMAL = (
-    "apparmor caps cmdline date_time distribution dns env fips local lsb pkg_mgr platform python selinux service_mgr"
-    " ssh_pub_keys user"
-).split()
+_MINIMAL = {
+    "apparmor", "caps", "cmdline", "date_time", "distribution", "dns", "env", "fips", "local", "lsb", "pkg_mgr",
+    "platform", "python", "selinux", "service_mgr", "ssh_pub_keys", "user",
+}  # fmt: skip
 _OTHERS = {
     "chroot": "is_chroot",
     "distribution": "distribution_major_version distribution_release distribution_version os_family",
@@ -42,7 +43,7 @@ _OTHERS = {
     "virtual": "virtualization_role virtualization_tech_guest virtualization_tech_host virtualization_type",
 }
 """Ansible's names of what can be gathered, each with its other names."""
-_COLLECTORS = {name: _OTHERS.get(name, "").split() for name in {*_MINIMAL, *_OTHERS}}
+_COLLECTORS = {name: _OTHERS.get(name, "").split() for name in _MINIMAL | _OTHERS.keys()}
 _SHOWN_TOO = {
     "network": ("platform", "distribution"),
     "hardware": ("platform",),
@@ -88,7 +89,8 @@ class Setup(Module):
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Gather them, in check mode too: nothing is changed."""
-        done, output = run_script(connector, invocation, self._script, ("setup",))
+        output = Output()
+        done = connector.execute(Command(self._script, about=("setup",)), output, invocation.deadline).rc
         try:
             parts = list(sections(output.stdout))
         except ValueError:
@@ -96,7 +98,7 @@ class Setup(Module):
             return self._failed(f"the host did not tell its facts: {why}")
         found, warnings = self._facts(parts)
         shown_facts = {f"ansible_{name}": value for name, value in found.items()}
-        shown_facts |= {"gather_subset": self.arguments["gather_subset"], "module_setup": True}
+        shown_facts |= {"gather_subset": self.arguments["gather_subset"] or ["all"], "module_setup": True}
         result = self._result(ansible_facts=self._filtered(shown_facts), changed=False)
         return {**result, "warnings": warnings} if warnings else result
 
@@ -109,7 +111,10 @@ class Setup(Module):
         version = python["python"]["version_info"][:3] if python else ()
         if version:
             platform["python_version"] = ".".join(map(str, version))
-        programs = dict((*line.split(" "), "")[:2] for line in read.lines(told, "packages"))
+        programs: dict[str, str] = {}
+        for line in read.lines(told, "packages"):
+            program, _, link = line.partition(" ")
+            programs[program] = link
         makers: dict[str, Callable[[], dict[str, Any]]] = {
             "env": lambda: read.environment(next(data for name, data in parts if name == "env")),
             "platform": lambda: platform,
@@ -147,10 +152,10 @@ def selected(subset: Collection[str]) -> set[str]:
     What is named wins over what is excluded; where nothing is named the minimal ones are meant.
     """
     everything = {name for primary, others in _COLLECTORS.items() for name in (primary, *others)}
-    chosen = everything if not subset else set(_MINIMAL)
+    chosen = everything if not subset else _MINIMAL
     named: set[str] = set()
     excluded: set[str] = set()
-    groups = {"all": everything, "min": set(_MINIMAL)}
+    groups = {"all": everything, "min": _MINIMAL}
     for name in subset:
         if name == "!all":
             excluded |= everything - groups["min"]

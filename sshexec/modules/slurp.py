@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import os
 from typing import Any
 
 from sshexec.connectors.base import Command, Connector
@@ -66,7 +67,7 @@ class Slurp(Module):
             return self._unread(shown(src), "other", 0, words or f"exit status {done.rc}")
         path = shown(name.decode("utf-8", "surrogateescape"))
         if kind not in ("file", "other") or problem or failed:
-            return self._unread(path, kind, problem, said(output))
+            return self._unread(path, kind, problem, os.strerror(problem) if problem else said(output))
         if len(content) > LIMIT:
             return self._unread(path, kind, 0, _TOO_LARGE)
         return {

@@ -215,7 +215,9 @@ class Turn:
 
     def _sleep(self, seconds: float) -> None:
         """Wait between two attempts to reach the host, which has no use for its slot meanwhile."""
-        self._phase = Phase.WAITING
+        if self._phase is not Phase.WAITING:
+            self._phase = Phase.WAITING
+            self._tell(self._phase)
         if self.waiting_since is None:
             self.waiting_since, self.answered = time.monotonic(), False
         self.patient = False
@@ -242,6 +244,9 @@ class Turn:
             self.waiting_since = None
             if phase is not Phase.WAITING:
                 self._slots.claim(self)
+        self._tell(phase)
+
+    def _tell(self, phase: Phase) -> None:
         if self.job.watch:
             self.emit((HostPhase(self.plan.host, phase.value, time.time()),))
 

@@ -8,6 +8,7 @@ from sshexec.runtime.patched import patch
 
 patch()
 
+import contextlib
 import gc
 import logging
 import os
@@ -73,8 +74,12 @@ class Worker:
         self._outbox.put(None)
         sender.join(FLUSH_LIMIT)
 
-    def _prepare(self, job_id: str, packed: bytes, level: int) -> None:
+    def _prepare(self, job_id: str, packed: bytes, level: int, folder: str | None) -> None:
         logging.getLogger("sshexec").setLevel(level)
+        if folder is not None:
+            # The parent may have moved since this process began. Modules make their paths absolute when they are made.
+            with contextlib.suppress(OSError):
+                os.chdir(folder)
         problem: InputError | None = None
         try:
             self._executor.prepare(_unpacked(packed), lambda events: self._outbox.put((job_id, events)))

@@ -211,7 +211,7 @@ class _Worker:
             packed = pack(job)
         except Exception as error:
             raise ArgumentError(_unsendable(job)) from error
-        self.tell("prepare", job.id, packed, _level())
+        self.tell("prepare", job.id, packed, _level(), _current_directory())
 
     def wait_prepared(self, job_id: str, limit: float) -> None:
         """Wait for the answer to `ask`.
@@ -340,6 +340,14 @@ def _unsendable(job: Job) -> str:
         if not sendable(value):
             return f"{name}: {type(value).__name__} can't be sent to the worker process that speaks to the hosts"
     return "the task can't be sent to the worker process that speaks to the hosts"
+
+
+def _current_directory() -> str | None:
+    """Return where the job's relative paths begin; None where that is gone."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 def _level() -> int:

@@ -164,9 +164,9 @@ class Oracle:
             )
         ]
         if case.facts:
-            gathered = [facts_compared(side.get("ansible_facts", {})) for side in pairs]
-            pairs[0]["ansible_facts"] = gathered[0]
-            pairs[1]["ansible_facts"] = {name: fact for name, fact in gathered[1].items() if name in gathered[0]}
+            given, gathered = (facts_compared(side.pop("ansible_facts", {})) for side in pairs)
+            pairs[0].update({f"facts.{name}": value for name, value in given.items()})
+            pairs[1].update({f"facts.{name}": value for name, value in gathered.items() if name in given})
         for side in pairs:
             # Ansible leaves these two out of what it hands to callbacks.
             for name in (*case.ignore, "failed", "skipped"):

@@ -55,7 +55,6 @@ CASES = [
     fetch("flat to a new file", "{t}/f.txt", "{l}/new/deep", flat=True, users=USER),
     fetch("flat to a directory without a slash", "{t}/f.txt", "{l}/d", flat=True),
     fetch("flat where a directory has the name", "{t}/f.txt", "{l}/taken/", flat=True),
-    fetch("not flat where a directory has the name", "f.txt", "{l}/out/", users=USER),
     fetch("flat and missing, into a directory", "{t}/no", "{l}/d", flat=True, users=USER),
     fetch("flat to a place with dots", "{t}/f.txt", "{l}/d/../x//y/", flat=True, users=USER),
     fetch("missing", "{t}/no"),
@@ -93,9 +92,13 @@ CASES = [
     Case("source is a list", {"src": ["{t}/f.txt"], "dest": "{l}"}, users=USER),
     Case("destination is a number", {"src": "{t}/f.txt", "dest": 5}, users=USER),
     Case(
-        "text", "src={t}/f.txt dest={l}/out flat=yes fail_on_missing=no validate_checksum=no", target=TARGET,
-        local=LOCAL, users=USER, fetched=True,
-    ),  # fmt: skip
+        "text",
+        "src={t}/f.txt dest={l}/out flat=yes fail_on_missing=no validate_checksum=no",
+        target=TARGET,
+        local=LOCAL,
+        users=USER,
+        fetched=True,
+    ),
 ]
 
 test_fetch = judged("fetch", CASES)

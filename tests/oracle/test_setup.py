@@ -70,7 +70,10 @@ CASES = [
     Case("unknown argument", {"bogus": 1}, users=USER),
     Case("no number", {"gather_timeout": "x"}, users=USER),
     Case(
-        "local facts", {"fact_path": "{t}/facts.d", "filter": "ansible_local"}, target=LOCAL_FACTS, users=("user", "root")
+        "local facts",
+        {"fact_path": "{t}/facts.d", "filter": "ansible_local"},
+        target=LOCAL_FACTS,
+        users=("user", "root"),
     ),
     Case("no local facts", {"fact_path": "/nonexistent", "filter": "ansible_local"}, users=USER),
     local_fact("neither json nor ini", File("nothing here")),

@@ -54,7 +54,6 @@ CASES = [
     Case("alias", "path={t}/f.txt", target=TARGET),
     Case("no arguments", {}, users=USER),
     Case("unknown argument", {"src": "x", "bogus": 1}, users=USER),
-    Case("a list", {"src": ["x"]}, users=USER),
 ]
 
 test_slurp = judged("slurp", CASES)
