@@ -37,6 +37,11 @@ TARGETS = [
 """What there is beside busybox, whether there is SFTP, and whose rights the tasks have."""
 
 
+def named(target: tuple[str, bool, str]) -> str:
+    """Return what a target is called in a test's name."""
+    return f"{target[0]}-{'sftp' if target[1] else 'cat'}-{target[2]}"
+
+
 class Watched:
     """A connection that keeps note of what it is asked for.
 
@@ -135,7 +140,7 @@ def bare_hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[K
         yield started
 
 
-@pytest.fixture(scope="module", params=TARGETS, ids=lambda each: f"{each[0]}-{'sftp' if each[1] else 'cat'}-{each[2]}")
+@pytest.fixture(scope="module", params=TARGETS, ids=named)
 def bare_target(request: pytest.FixtureRequest, bare_hosts: Callable[[Kind, bool], BareHost]) -> Iterator[Target]:
     kind, sftp, who = request.param
     host = bare_hosts(kind, sftp)

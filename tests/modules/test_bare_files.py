@@ -4,13 +4,117 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
 from pathlib import Path
 
 import pytest
 
-from sshexec import Engine, Host, Inventory
-from tests.chroot import USER, bare_host
-from tests.modules.bare import CONTENT, HOSTILE, Target
+from tests.chroot import USER
+from tests.modules.bare import CONTENT, HOSTILE, Target, named
+
+# None of them cares for SFTP.
+TARGETS = [("chroot", False, USER), ("chroot", False, "root"), ("usr", False, USER)]
+pytestmark = pytest.mark.parametrize("bare_target", TARGETS, indirect=True, ids=named)
+
+
+def bits(path: Path) -> int:
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_files_of_hostile_names(target: Target, name: str) -> None:
+    """A directory, a file in it, a link to it and a hard link are made, are there already, and are removed again."""
+    place, there = f"{{t}}/{name}", target.outside / name
+    tasks = [
+        {"path": place, "state": "directory", "mode": "u=rwx,go="},
+        {"path": f"{place}/{name}", "state": "touch", "modification_time": "preserve", "access_time": "preserve"},
+        {"path": f"{place}/link", "state": "link", "src": f"./{name}"},
+        {"path": f"{place}/hard", "state": "hard", "src": f"{place}/{name}"},
+        {"path": place, "state": "directory", "recurse": True, "mode": "g+rX"},
+        {"path": f"{place}/link", "state": "absent"},
+    ]
+    for task in tasks:
+        result = target.run("file", task)
+        assert (result.get("failed"), result["changed"]) == (None, True), result
+        assert target.calls == ["execute"]
+        assert target.run("file", task)["changed"] is False
+    assert sorted(path.name for path in there.iterdir()) == sorted(["hard", name])
+    assert (there / name).samefile(there / "hard")
+    assert (bits(there), bits(there / name)) == (0o750, 0o644)
+    assert target.run("file", {"path": place, "state": "absent"})["changed"] is True
+    assert list(target.outside.iterdir()) == []
+    assert target.run("file", {"path": place, "state": "absent"})["changed"] is False
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        "path={t}/x state=directory mode=0700",
+        "path={t}/x state=touch",
+        "path={t}/x state=link src=f",
+        "path={t}/x state=hard src={t}/f",
+        "path={t}/f state=absent",
+        "path={t}/f mode=0600",
+        "path={t} state=directory recurse=yes mode=0755",
+    ],
+)
+def test_check_changes_nothing(target: Target, args: str) -> None:
+    path = target.write("f")
+    before = path.stat()
+    assert target.run("file", args, check=True)["changed"] is True
+    assert list(target.outside.iterdir()) == [path]
+    assert path.stat() == before
+    assert target.run("file", args)["changed"] is True
+    assert list(target.outside.iterdir()) != [path] or path.stat().st_mode != before.st_mode
+
+
+def test_a_file_tells_what_it_is(target: Target) -> None:
+    target.write("f", b"12345", 0o640)
+    result = target.run("file", "path={t}/f mode=u+x,g-r owner={who} group={who}", diff=True)
+    told = {"changed": True, "path": f"{target.t}/f", "state": "file", "mode": "0700", "size": 5, "uid": target.uid}
+    told |= {"gid": target.uid, "owner": target.who, "group": target.who}
+    assert {name: result.get(name) for name in told} == told
+    changes = {when: result["diff"][when]["mode"] for when in ("before", "after")}
+    assert changes == {"before": "0640", "after": "0700"}
+    assert bits(target.outside / "f") == 0o700
+
+
+def test_times_are_set(target: Target) -> None:
+    path = target.write("f")
+    args = "path={t}/f modification_time=202001020304.05 access_time=202101020304.05"
+    assert target.run("file", args)["changed"] is True
+    assert (path.stat().st_mtime, path.stat().st_atime) == (1577934245, 1609556645)
+    assert target.run("file", args)["changed"] is False
+    assert target.run("file", "path={t}/f state=touch")["changed"] is True
+    assert path.stat().st_mtime > 1_700_000_000
+
+
+def test_a_deep_tree_is_set_and_removed(target: Target) -> None:
+    for number in range(200):
+        target.write(f"d/{number % 7}/{number % 5}/f {number}", mode=0o600)
+    assert target.run("file", "path={t}/d state=directory recurse=yes mode=a+rX")["changed"] is True
+    assert target.calls == ["execute"]
+    modes = {bits(path) for path in (target.outside / "d").rglob("*") if path.is_file()}
+    assert modes == {0o644}
+    assert target.run("file", "path={t}/d state=directory recurse=yes mode=a+rX")["changed"] is False
+    assert target.run("file", "path={t}/d state=absent")["changed"] is True
+    assert target.calls == ["execute"]
+    assert not (target.outside / "d").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ("path={t}/x state=file", "file ({t}/x) is absent, cannot continue"),
+        ("path={t}/f owner=nosuch", "chown failed: failed to look up user nosuch"),
+        ("path={t}/f group=nosuch", "chgrp failed: failed to look up group nosuch"),
+        ("path={t}/x state=link", "src is required for creating new symlinks"),
+    ],
+)
+def test_what_can_not_be(target: Target, args: str, message: str) -> None:
+    target.write("f")
+    result = target.run("file", args)
+    assert (result.get("failed"), result["msg"]) == (True, target.filled(message)), result
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -75,15 +179,3 @@ def test_a_part_of_the_facts(target: Target) -> None:
     result = target.run("setup", {"gather_subset": ["!all", "network"], "filter": ["ansible_hostname", "all_ipv4*"]})
     names = {name for name in result["ansible_facts"] if name.startswith("ansible_")}
     assert names == {"ansible_all_ipv4_addresses", "ansible_hostname"}
-
-
-def test_a_connection_is_waited_for(tmp_path: Path) -> None:
-    with bare_host(tmp_path / "bare") as host:
-        inventory = Inventory.from_hosts([Host("bare", host.variables())])
-        with Engine(inventory) as engine:
-            result = engine.run("bare", "wait_for_connection", "timeout=10 sleep=1")["bare"]
-            assert (result.status, result.to_ansible()["elapsed"]) == ("ok", 0), result.msg
-            host.stop()
-            result = engine.run("bare", "wait_for_connection", "timeout=1 sleep=1 connect_timeout=1")["bare"]
-            assert result.status == "failed"
-            assert result.msg.startswith("timed out waiting for ping module test: ")

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from sshexec import Engine, Host, Inventory
 from sshexec.modules.base import Result
+from tests.chroot import bare_host
 from tests.modules.bare import CONTENT, HOSTILE, Target
 
 
@@ -350,3 +352,15 @@ def test_rights_that_are_lacking_are_told(target: Target, tmp_path: Path) -> Non
     result = target.run("fetch", {"src": "/etc/shadow", "dest": f"{tmp_path}/got"})
     assert result["failed"] is True
     assert result["msg"] == "File is not readable: /etc/shadow"
+
+
+def test_a_connection_is_waited_for(tmp_path: Path) -> None:
+    with bare_host(tmp_path / "bare") as host:
+        inventory = Inventory.from_hosts([Host("bare", host.variables())])
+        with Engine(inventory) as engine:
+            result = engine.run("bare", "wait_for_connection", "timeout=10 sleep=1")["bare"]
+            assert (result.status, result.to_ansible()["elapsed"]) == ("ok", 0), result.msg
+            host.stop()
+            result = engine.run("bare", "wait_for_connection", "timeout=1 sleep=1 connect_timeout=1")["bare"]
+            assert result.status == "failed"
+            assert result.msg.startswith("timed out waiting for ping module test: ")

@@ -166,7 +166,10 @@ def test_another_user_is_waited_for_too(sshd: Sshd) -> None:
 
 def test_check_mode_skips(late: Sshd) -> None:
     with engine({"h": late.variables(ansible_host="127.0.0.1")}) as given:
-        assert given.run("h", "wait_for_connection", check=True)["h"].to_ansible() == {"changed": False, "skipped": True}
+        assert given.run("h", "wait_for_connection", check=True)["h"].to_ansible() == {
+            "changed": False,
+            "skipped": True,
+        }
 
 
 def test_wrong_arguments() -> None:
