@@ -23,6 +23,7 @@ _BUILT_IN = {
     "raw": "sshexec.modules.raw:Raw",
     "script": "sshexec.modules.script:Script",
     "shell": "sshexec.modules.command:Shell",
+    "stat": "sshexec.modules.stat:Stat",
 }
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 
