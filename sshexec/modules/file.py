@@ -19,7 +19,7 @@ from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.exchange import run_script, said, shown
 from sshexec.modules.file_arguments import FILE_PARAMETERS
-from sshexec.modules.file_script import BEGIN, END, FUNCTIONS, PREPARE, STATES
+from sshexec.modules.file_script import BEGIN, END, FUNCTIONS, INSIDE, PREPARE, STATES
 from sshexec.modules.mode import Mode
 from sshexec.modules.wish import Context, SettingError, attribute_script, identity, system_error
 from sshexec.modules.words import expanding
@@ -28,9 +28,7 @@ _FORMAT = "%Y%m%d%H%M.%S"
 _STATES = ("absent", "directory", "file", "hard", "link", "touch")
 _TIME = "`now`, `preserve`, or a time"
 _REMOVED = re.compile(r"rm: (?:cannot remove |can't remove )?'?(.*?)'?: ([^:]*)\Z")
-_NO_TARGET = (
-    "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
-)
+_NO_TARGET = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
 
 
 class File(Module):
@@ -39,7 +37,9 @@ class File(Module):
     name = "file"
     parameters = (
         Parameter("path", "path", required=True, aliases=("dest", "name"), help="what it is about"),
-        Parameter("state", choices=_STATES, help="what shall be there; what is there, or a file, where it is not given"),
+        Parameter(
+            "state", choices=_STATES, help="what shall be there; what is there, or a file, where it is not given"
+        ),
         Parameter("src", "path", help="what a `link` or `hard` link points to"),
         Parameter("recurse", "bool", default=False, help="set attributes of everything below a directory too"),
         Parameter("force", "bool", default=False, help="link to what is not there, and in place of what is there"),
@@ -85,10 +85,15 @@ class File(Module):
         if not any(record[0] in ("end", "fail", "twins") for record in records):
             raise HostError(f"the host's shell broke off: {said(output) or f'exit status {rc}'}")
         answer = _Answer(records)
-        self_args = self._module_args()
-        self_args.update(path=shown(answer.first.get("main", "")), state=answer.last("main", 1))
         result = self._answered(answer, diff=invocation.diff)
-        return {**result, "invocation": {"module_args": self_args}}
+        if answer.crashed:
+            return result
+        arguments = {
+            **self._module_args(),
+            "path": shown(answer.first.get("main", "")),
+            "state": answer.last("main", 1),
+        }
+        return {**result, "invocation": {"module_args": arguments}}
 
     def _write(self, check: bool, diff: bool) -> str:
         """Return the script; the same for every host."""
@@ -98,15 +103,16 @@ class File(Module):
         words = f"sshexec_p={expanding(arguments['path'])}\nsshexec_s={expanding(src or '')}\n"
         functions = FUNCTIONS + self._settings(check, diff)
         if arguments["recurse"]:
-            functions = f"all={quote(functions)}\neval \"$all\"\n"
+            functions = f'all={quote(functions)}\neval "$all"\n'
         begin = (
             "P=$sshexec_p src=$sshexec_s depth=0 uid= gid= quiet= do=\nbase=${src##*/}\n"
             f"sources={_flag(src is not None)}\n{functions}state={state or ''}\n"
         )
+        default = ""
         if state is None:
             missing = "directory" if arguments["recurse"] else "file"
-            begin += f'kind "$P"\n[ "$k" = absent ] && state={missing} || state=$k\n'
-        body = [words, begin, BEGIN, PREPARE]
+            default = f'kind "$P"\n[ "$k" = absent ] && state={missing} || state=$k\n'
+        body = [words, begin, INSIDE, default, BEGIN, PREPARE]
         if state is not None:
             body.append(STATES[state])
         else:
@@ -176,6 +182,11 @@ class _Answer:
         self.first: dict[str, str] = {}
         for what, value, _ in records:
             self.first.setdefault(what, value)
+
+    @property
+    def crashed(self) -> bool:
+        """Whether Ansible's own module breaks off here, without a word about its arguments."""
+        return self.first.get("fail") in ("chmod", "system")
 
     def last(self, what: str, column: int = 0) -> str:
         """Return what was told last of something."""

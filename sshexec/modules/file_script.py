@@ -10,8 +10,24 @@ from __future__ import annotations
 
 from sshexec.modules.wish import SETTERS
 
+REAL = r"""
+target() { r=$(readlink -- "$1" && echo x) && r=${r%??}; }
+parent() {
+case $1 in */*) d=${1%/*}; while :; do case $d in */) d=${d%/} ;; *) break ;; esac; done; d=${d:-/} ;; *) d= ;; esac
+}
+join() { case $2 in /*) j=$2 ;; *) case $1 in '' | */) j=$1$2 ;; *) j=$1/$2 ;; esac ;; esac; }
+real() {
+r=$(readlink -f -- "$1" 2>/dev/null && echo x) && { r=${r%??}; return; }
+parent "$1"; d=$(cd -P -- "${d:-.}" 2>/dev/null && pwd -P) || d=.
+target "$1" || r=${1##*/}
+join "$d" "$r"; r=$j
+}
+"""
+"""Shell function ``real PATH``: puts what the path is with every link followed into ``$r``."""
+
 FUNCTIONS = (
     SETTERS
+    + REAL
     + r"""
 say() { printf '%s\0%s\0%s\0' "$1" "${2-}" "${3-}"; }
 changed() { [ "$told" ] || say changed; told=1; }
@@ -32,17 +48,6 @@ elif [ -d "$1" ]; then k=directory
 elif [ -e "$1" ]; then k=file; x=$(lines "$1") || x=1:; [ "${x%%:*}" -lt 2 ] || k=hard
 else k=absent
 fi
-}
-target() { r=$(readlink -- "$1" && echo x) && r=${r%??}; }
-parent() {
-case $1 in */*) d=${1%/*}; while :; do case $d in */) d=${d%/} ;; *) break ;; esac; done; d=${d:-/} ;; *) d= ;; esac
-}
-join() { case $2 in /*) j=$2 ;; *) case $1 in '' | */) j=$1$2 ;; *) j=$1/$2 ;; esac ;; esac; }
-real() {
-r=$(readlink -f -- "$1" 2>/dev/null && echo x) && { r=${r%??}; return; }
-parent "$1"; d=$(cd -P -- "${d:-.}" 2>/dev/null && pwd -P) || d=.
-target "$1" || r=${1##*/}
-join "$d" "$r"; r=$j
 }
 seconds() {
 case $1 in *' '*) v=${1#*.}; [ "$v" != "$1" ] || v=0; v=${1%% *}.${v%% *} ;; *) v=$1 ;; esac
@@ -147,13 +152,17 @@ depth=$((depth + 1)) uid=$uid gid=$gid quiet=1 all=$all find "$q/." ! -name . -p
 }
 """
 )
-"""Functions; `begin` sets the variables that they take."""
+"""Functions that need nothing but variables."""
 
-BEGIN = r"""
+INSIDE = r"""
 case $state in
 link | absent) ;;
 *) [ ! -d "$P" ] || [ ! "$base" ] || { join "$P" "$base"; P=$j; } ;;
 esac
+"""
+"""Moves to a place in a directory, where a name for it is known; ``$P`` is the path."""
+
+BEGIN = r"""
 say main "$P" "$state"
 [ ! "$sources" ] || say src "$src"
 at "$P"
@@ -161,7 +170,7 @@ at "$P"
 [ ! "$src" ] || case $state in link | hard) ;; *) fail src ;; esac
 kind "$P"
 """
-"""Decides what is looked at; ``$P`` is the path, ``$k`` its kind then."""
+"""Refuses what does not fit; ``$k`` is then the kind of what is there."""
 
 PREPARE = r"""
 resolve() { [ ! "$follow" ] || [ "$k" != link ] || { real "$P"; P=$r; kind "$P"; at "$P"; say main "$P" "$state"; }; }

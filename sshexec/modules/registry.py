@@ -25,6 +25,7 @@ _BUILT_IN = {
     "setup": "sshexec.modules.setup:Setup",
     "shell": "sshexec.modules.command:Shell",
     "slurp": "sshexec.modules.slurp:Slurp",
+    "stat": "sshexec.modules.stat:Stat",
     "wait_for_connection": "sshexec.modules.wait_for_connection:WaitForConnection",
 }
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
