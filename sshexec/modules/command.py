@@ -26,12 +26,12 @@ from sshexec.modules.words import expanding
 _COMMON = (
     Parameter(FREE_FORM, help="the command: a text that is not `key=value`"),
     Parameter("cmd", help="the command, under another name"),
-    Parameter("chdir", "path", inline=True, help="directory to change to first"),
-    Parameter("creates", "path", inline=True, help="do nothing where this path or glob exists; relative to `chdir`"),
-    Parameter("removes", "path", inline=True, help="do nothing where this path or glob does not exist; likewise"),
-    Parameter("stdin", inline=True, help="what the command reads; nothing unless given"),
-    Parameter("stdin_add_newline", "bool", default=True, inline=True, help="put a line end behind `stdin`"),
-    Parameter("strip_empty_ends", "bool", default=True, inline=True, help="leave line ends at the end of output out"),
+    Parameter("chdir", "path", help="directory to change to first"),
+    Parameter("creates", "path", help="do nothing where this path or glob exists; relative to `chdir`"),
+    Parameter("removes", "path", help="do nothing where this path or glob does not exist; likewise"),
+    Parameter("stdin", help="what the command reads; nothing unless given"),
+    Parameter("stdin_add_newline", "bool", default=True, help="put a line end behind `stdin`"),
+    Parameter("strip_empty_ends", "bool", default=True, help="leave line ends at the end of output out"),
 )
 
 
@@ -151,7 +151,7 @@ class Command(_Running):
     parameters = (
         *_COMMON,
         Parameter("argv", "list", elements="str", help="the command as a list of words"),
-        Parameter("executable", "path", inline=True, help="not used any more; a warning says so"),
+        Parameter("executable", "path", help="not used any more; a warning says so"),
         Parameter("expand_argument_vars", "bool", default=True, help="expand `~` and variables in the words"),
     )
     uses_shell = False
@@ -210,7 +210,7 @@ class Shell(_Running):
     """Run a text by ``/bin/sh -c``, or by another shell."""
 
     name = "shell"
-    parameters = (*_COMMON, Parameter("executable", "path", inline=True, help="shell to use in place of `/bin/sh`"))
+    parameters = (*_COMMON, Parameter("executable", "path", help="shell to use in place of `/bin/sh`"))
     uses_shell = True
 
     def running(self) -> str:

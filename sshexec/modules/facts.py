@@ -41,7 +41,7 @@ def platform(sections: Sections) -> Facts:
 def python(sections: Sections) -> Facts:
     """Return the facts of the host's Python; empty where there is none."""
     said = lines(sections, "python")
-    if len(said) != 8 or not all(part.isdigit() for part in (*said[3:6], said[7])):
+    if len(said) != 8 or not all(part.isdecimal() for part in (*said[3:6], said[7])):
         return {}
     parts = [*map(int, said[3:6]), said[6], int(said[7])]
     names = ("major", "minor", "micro", "releaselevel", "serial")
@@ -58,9 +58,9 @@ def python(sections: Sections) -> Facts:
 
 def user(sections: Sections) -> Facts:
     """Return who the task runs as."""
-    effective, real, group, real_group, name, *entry = [*lines(sections, "user"), *[""] * 5]
+    effective, real, group, real_group, name, entry = [*lines(sections, "user"), *[""] * 6][:6]
     # Of BSD's longer lines (`id -P`) the first four fields and the last three are the same.
-    fields = entry[0].split(":")
+    fields = entry.split(":")
     numbers = {
         "effective_user_id": effective,
         "real_user_id": real,
@@ -69,7 +69,7 @@ def user(sections: Sections) -> Facts:
         "user_uid": real,
         "user_gid": fields[3] if len(fields) > 6 else group,
     }
-    found: Facts = {key: int(number) for key, number in numbers.items() if number.isdigit()}
+    found: Facts = {key: int(number) for key, number in numbers.items() if number.isdecimal()}
     found["user_id"] = name
     if len(fields) > 6:
         found |= {"user_gecos": fields[-3], "user_dir": fields[-2], "user_shell": fields[-1]}
@@ -90,9 +90,9 @@ def environment(said: bytes) -> Facts:
 def date_time(sections: Sections) -> Facts:
     """Return the host's clock, in its time zone."""
     epoch, offset, zone, nanos = [*sections.get("date", "").split(), *[""] * 4][:4]
-    if not epoch.isdigit():
+    if not epoch.isdecimal():
         return {}
-    micros = int(nanos) // 1000 if nanos.isdigit() else 0
+    micros = int(nanos) // 1000 if nanos.isdecimal() else 0
     utc = datetime.fromtimestamp(int(epoch), timezone.utc) + timedelta(microseconds=micros)
     sign = re.fullmatch(r"([+-])(\d\d)(\d\d)", offset)
     ahead = timedelta(hours=int(sign[2]), minutes=int(sign[3])) if sign else timedelta()
@@ -125,7 +125,7 @@ def selinux(sections: Sections) -> Facts:
         "selinux": {
             "status": "enabled",
             "mode": "enforcing" if mode == "1" else "permissive",
-            "policyvers": int(version) if version.isdigit() else version,
+            "policyvers": int(version) if version.isdecimal() else version,
             "config_mode": told.get("SELINUX", "unknown"),
             "type": told.get("SELINUXTYPE", "unknown"),
         }
@@ -137,28 +137,30 @@ def hardware(sections: Sections) -> Facts:
     memory = _pairs(sections.get("meminfo", ""))
     told = _pairs(sections.get("sysctl", ""))
     if memory:
-        sizes = {name: int(text.split()[0]) // 1024 for name, text in memory.items() if text.split()[:1]}
-        found: Facts = {
-            "memtotal_mb": sizes.get("MemTotal", 0),
-            "memfree_mb": sizes.get("MemFree", 0),
-            "swaptotal_mb": sizes.get("SwapTotal", 0),
-            "swapfree_mb": sizes.get("SwapFree", 0),
-        }
+        found: Facts = {}
+        for name, said in (
+            ("memtotal", "MemTotal"),
+            ("memfree", "MemFree"),
+            ("swaptotal", "SwapTotal"),
+            ("swapfree", "SwapFree"),
+        ):
+            size = memory.get(said, "").partition(" ")[0]
+            found[f"{name}_mb"] = int(size) // 1024 if size.isdecimal() else 0
         found |= _processors(sections)
         since = sections.get("uptime", "").split(".")[0].strip()
-        if since.isdigit():
+        if since.isdecimal():
             found["uptime_seconds"] = int(since)
         return found
     found = {}
-    size = told.get("hw.memsize") or told.get("hw.physmem", "")
-    if size.isdigit():
-        found["memtotal_mb"] = int(size) // _MIB
+    memory_size = told.get("hw.memsize") or told.get("hw.physmem", "")
+    if memory_size.isdecimal():
+        found["memtotal_mb"] = int(memory_size) // _MIB
     pages, page = told.get("vm.stats.vm.v_free_count", ""), told.get("hw.pagesize", "")
-    if pages.isdigit() and page.isdigit():
+    if pages.isdecimal() and page.isdecimal():
         found["memfree_mb"] = int(pages) * int(page) // _MIB
-    if told.get("hw.ncpu", "").isdigit():
+    if told.get("hw.ncpu", "").isdecimal():
         count = int(told["hw.ncpu"])
-        cores = int(told["hw.physicalcpu"]) if told.get("hw.physicalcpu", "").isdigit() else count
+        cores = int(told["hw.physicalcpu"]) if told.get("hw.physicalcpu", "").isdecimal() else count
         found |= {"processor_cores": cores, "processor_vcpus": count, "processor_count": count}
         found["processor"] = told.get("machdep.cpu.brand_string") or told.get("hw.model", "")
     return found
@@ -176,12 +178,12 @@ def _processors(sections: Sections) -> Facts:
         elif name == "physical id":
             socket = value
             sockets.setdefault(socket, (1, 1))
-        elif name == "siblings" and value.isdigit():
+        elif name == "siblings" and value.isdecimal():
             siblings = int(value)
-        elif name == "cpu cores" and value.isdigit() and int(value):
+        elif name == "cpu cores" and value.isdecimal() and int(value):
             sockets[socket] = (int(value), max(1, siblings // int(value)))
     usable = sections.get("nproc", "").strip()
-    found: Facts = {"processor": shown, "processor_nproc": int(usable) if usable.isdigit() else occurrences}
+    found: Facts = {"processor": shown, "processor_nproc": int(usable) if usable.isdecimal() else occurrences}
     cores, threads = next(iter(sockets.values()), (1, 1))
     count = len(sockets) or occurrences
     vcpus = threads * count * cores

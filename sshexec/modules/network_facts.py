@@ -51,7 +51,7 @@ def network(sections: Mapping[str, str]) -> dict[str, Any]:
     for line in lines(sections, "links"):
         name, kind, mtu, *rest = [*line.split(" "), *[""] * 5]
         hardware, special = rest[0], rest[1]
-        links[name] = _Link(name, special or _TYPES.get(kind, "unknown"), int(mtu) if mtu.isdigit() else None)
+        links[name] = _Link(name, special or _TYPES.get(kind, "unknown"), int(mtu) if mtu.isdecimal() else None)
         if hardware.strip("0:"):
             links[name].mac = hardware
     if "inet" in sections:
@@ -91,7 +91,7 @@ def _read_ip(text: str, links: dict[str, _Link]) -> None:
         broadcast = words[words.index("brd") + 1] if "brd" in words else ""
         link = links.setdefault(name, _Link(name))
         if _is_ipv4(address):
-            link.inet.append(_Address(address, int(prefix) if prefix.isdigit() else 32, broadcast, words[-1]))
+            link.inet.append(_Address(address, int(prefix) if prefix.isdecimal() else 32, broadcast, words[-1]))
 
 
 def _read_ifconfig(text: str, links: dict[str, _Link]) -> None:

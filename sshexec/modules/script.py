@@ -47,10 +47,10 @@ class Script(Module):
     parameters = (
         Parameter(FREE_FORM, help="path of the script on this machine, and its arguments for the host's shell"),
         Parameter("cmd", help="the same, under another name"),
-        Parameter("chdir", "path", inline=True, help="directory of the host to change to first; absolute"),
-        Parameter("creates", "path", inline=True, help="skip where this path exists on the host"),
-        Parameter("removes", "path", inline=True, help="skip where this path does not exist on the host"),
-        Parameter("executable", "path", inline=True, help="interpreter, with its arguments, that runs the script"),
+        Parameter("chdir", "path", help="directory of the host to change to first; absolute"),
+        Parameter("creates", "path", help="skip where this path exists on the host"),
+        Parameter("removes", "path", help="skip where this path does not exist on the host"),
+        Parameter("executable", "path", help="interpreter, with its arguments, that runs the script"),
         Parameter("decrypt", "bool", default=True, help="refuse a script that is encrypted with Ansible Vault"),
     )
     free_form = True

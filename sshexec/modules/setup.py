@@ -90,13 +90,14 @@ class Setup(Module):
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Gather them, in check mode too: nothing is changed."""
         output = Output()
-        done = connector.execute(Command(self._script, about=("setup",)), output, invocation.deadline).rc
+        command = Command(self._script, environment=invocation.environment, about=("setup",))
+        done = connector.execute(command, output, invocation.deadline).rc
+        if output.truncated:
+            return self._failed("the host did not tell its facts: they are too large")
         try:
-            parts = list(sections(output.stdout))
-        except ValueError:
-            why = "its facts are too large" if output.truncated else said(output) or f"exit status {done}"
-            return self._failed(f"the host did not tell its facts: {why}")
-        found, warnings = self._facts(parts)
+            found, warnings = self._facts(list(sections(output.stdout)))
+        except ValueError as error:
+            return self._failed(f"the host did not tell its facts: {said(output) or f'exit status {done}: {error}'}")
         shown_facts = {f"ansible_{name}": value for name, value in found.items()}
         shown_facts |= {"gather_subset": self.arguments["gather_subset"] or ["all"], "module_setup": True}
         result = self._result(ansible_facts=self._filtered(shown_facts), changed=False)

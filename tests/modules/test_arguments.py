@@ -13,8 +13,8 @@ from sshexec.modules.arguments import Parameter, parse, split
 
 PARAMETERS = (
     Parameter("_raw_params"),
-    Parameter("chdir", "path", inline=True),
-    Parameter("stdin", inline=True),
+    Parameter("chdir", "path"),
+    Parameter("stdin"),
     Parameter("force", "bool", default=True, aliases=("thirsty",)),
     Parameter("count", "int"),
     Parameter("names", "list", elements="str"),

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from sshexec.modules.arguments import Parameter
+from sshexec.modules.grammar import LIFTED
 from sshexec.modules.registry import module_class, module_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
-MODULES = ("ping", "raw", "command", "shell", "script", "copy", "fetch")
+MODULES = ("ping", "raw", "command", "shell", "script", "copy", "fetch", "slurp", "setup", "wait_for_connection")
 
 
 def section(module: str) -> str:
@@ -26,12 +27,13 @@ def table(module: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def row(parameter: Parameter) -> list[str]:
-    """Return what the page says about an argument."""
+def row(module: str, parameter: Parameter) -> list[str]:
+    """Return what the page says about an argument of a module."""
     default = parameter.default
     shown = "" if default is None else f"`{default if isinstance(default, str) else str(default).lower()}`"
     names = ", ".join(f"`{name}`" for name in (parameter.name, *parameter.aliases))
-    return [f"{names} *" if parameter.inline else names, parameter.type, shown, parameter.help]
+    lifted = module_class(module).free_form and parameter.name in LIFTED
+    return [f"{names} *" if lifted else names, parameter.type, shown, parameter.help]
 
 
 def test_every_module_has_its_section_and_a_link_to_it() -> None:
@@ -41,7 +43,7 @@ def test_every_module_has_its_section_and_a_link_to_it() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_arguments_are_those_of_the_code(module: str) -> None:
-    expected = [row(parameter) for parameter in module_class(module).parameters]
+    expected = [row(module, parameter) for parameter in module_class(module).parameters]
     assert sorted(table(module, "argument")) == sorted(expected)
 
 
@@ -79,7 +81,12 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
         ("src=/nonexistent dest=got", {}),
         ("src=/nonexistent dest=got", {"check": True}),
     ],
+    "slurp": [("src={folder}/f.txt", {}), ("src=/nonexistent", {})],
+    "setup": [("fact_path={folder}", {})],
+    "wait_for_connection": [("", {}), ("", {"check": True})],
 }
+UNSEEN = {"ping": {"rc"}, "setup": {"failed", "msg"}, "wait_for_connection": {"failed", "msg"}}
+"""Keys of results that a host of these tests, which answers, does not show."""
 
 
 @pytest.mark.parametrize("connector", ["local"], indirect=True)
@@ -87,8 +94,8 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
 def test_the_keys_of_results_are_those_on_the_page(module: str, run: Callable[..., Any], folder: Path) -> None:
     named = {key for cells in table(module, "result") for key in re.findall(r"`(\w+)`", cells[0])}
     seen: set[str] = set()
+    (folder / "bad.fact").write_text("neither JSON nor INI")
     for args, more in CASES[module]:
         seen |= run(module, args.format(folder=folder), **more).keys()
-    # Only a ping that no shell answers has an exit status, and every host of these tests has a shell.
-    assert named - seen == ({"rc"} if module == "ping" else set())
+    assert named - seen == UNSEEN.get(module, set())
     assert seen <= named

@@ -95,7 +95,7 @@ def test_hosts_that_never_answer_lend_their_slot(sshd: Sshd, dead: DeadHosts) ->
     with engine(hosts, concurrency=1) as given:
         events = given.stream("all", "wait_for_connection", "timeout=2 connect_timeout=1")
         results = [event.result for event in events if isinstance(event, HostFinished)]
-    assert [result.host for result in results][0] == "live"
+    assert results[0].host == "live"
     assert {result.status for result in results[1:]} == {"failed"}
     assert all("did not answer in time" in result.to_ansible()["msg"] for result in results[1:])
 
