@@ -98,9 +98,9 @@ class Target:
         path = self.outside / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-        path.chmod(mode)
         for each in (path, *path.parents[: len(path.relative_to(self.outside).parents) - 1]):
             os.chown(each, self.uid, self.uid)
+        path.chmod(mode)  # a new owner takes set-id bits away
         return path
 
     def run(self, module: str, args: str | Mapping[str, Any] | None = None, **more: Any) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import stat
 from pathlib import Path
@@ -179,3 +180,37 @@ def test_a_part_of_the_facts(target: Target) -> None:
     result = target.run("setup", {"gather_subset": ["!all", "network"], "filter": ["ansible_hostname", "all_ipv4*"]})
     names = {name for name in result["ansible_facts"] if name.startswith("ansible_")}
     assert names == {"ansible_all_ipv4_addresses", "ansible_hostname"}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_stat_of_hostile_names(target: Target, name: str) -> None:
+    path = target.write(name, mode=0o4640)
+    found = target.run("stat", {"path": f"{{t}}/{name}"})["stat"]
+    assert target.calls == ["execute"]
+    status = path.stat()
+    told = {"exists": True, "isreg": True, "islnk": False, "mode": "4640", "isuid": True, "xusr": False}
+    told |= {"size": len(CONTENT), "uid": target.uid, "pw_name": target.who, "gr_name": target.who}
+    told |= {"checksum": hashlib.sha1(CONTENT).hexdigest(), "inode": status.st_ino, "nlink": 1, "readable": True}
+    told |= {"path": f"{target.t}/{name}".encode("utf-8", "surrogateescape").decode("utf-8", "replace")}
+    assert {each: found.get(each) for each in told} == told
+    assert int(found["mtime"]) == int(status.st_mtime)
+    (target.outside / "link").symlink_to(path.name)
+    found = target.run("stat", "path={t}/link")["stat"]
+    assert (found["islnk"], found["lnk_source"], "checksum" in found) == (True, told["path"], False)
+    assert target.run("stat", "path={t}/link follow=yes")["stat"]["checksum"] == told["checksum"]
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha1", "sha256", "sha512"])
+def test_stat_sums_as_it_is_told(target: Target, algorithm: str) -> None:
+    target.write("f")
+    found = target.run("stat", f"path={{t}}/f checksum_algorithm={algorithm}")["stat"]
+    assert found["checksum"] == hashlib.new(algorithm, CONTENT).hexdigest()
+
+
+def test_stat_of_other_kinds(target: Target) -> None:
+    os.mkfifo(target.outside / "pipe")
+    kinds = {"{t}/pipe": "isfifo", "{t}": "isdir", "/dev/null": "ischr", "{t}/f": None}
+    for path, kind in kinds.items():
+        found = target.run("stat", {"path": path})["stat"]
+        assert found["exists"] is (kind is not None)
+        assert kind is None or found[kind] is True
