@@ -127,7 +127,7 @@ class Copy(Module):
         try:
             return None if value is None else Mode(value)
         except ValueError as error:
-            raise self._wrong(f"{name}: {error}, got {quoted(value)}") from None
+            raise self._wrong(str(error)) from None
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Bring it there, or in check mode say what would change."""

@@ -152,8 +152,9 @@ class Oracle:
             for each in (ours, theirs)
         ]
         if ours.pop("_input", False):
-            # Found before any host was contacted: there is nothing but the message to compare.
-            theirs, arguments = {"msg": theirs.get("msg")}, [{}, {}]
+            # Found before any host was contacted: there is nothing but the message to compare, details included.
+            said = [theirs[name] for name in ("msg", "details") if name in theirs]
+            theirs, arguments = {"msg": ": ".join(said)}, [{}, {}]
         short = case.module.rpartition(".")[2]
         pairs = [
             {"status": status, "tree": replaced(tree), **normalised(short, result, other)}
