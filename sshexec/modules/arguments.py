@@ -1,33 +1,46 @@
-"""Module arguments: Ansible's ``key=value`` grammar, and the types and messages of its argument specs.
+"""Module arguments: what a module takes, and what Ansible's argument specs say about arguments that do not fit.
 
-What is accepted, and the messages, follow ansible-core 2.19.14; a message has the module's name in front and, where an
-argument's name is close to a known one, a suggestion behind.
+What is accepted, the order of the checks, and the messages follow ansible-core 2.19.14; a message has the module's name
+in front and, where an argument's name is close to a known one, a suggestion behind.
+
+A module says declaratively what it takes, and `Module.from_args` holds arguments to it::
+
+    class File(Module):
+        parameters = (
+            Parameter("path", "path", required=True, aliases=("dest", "name")),
+            Parameter("state", choices=("absent", "directory", "touch")),
+            Parameter("names", "list", elements="str"),
+            Parameter("password", no_log=True),
+        )
+        rules = Rules(
+            exclusive=(("src", "content"),),
+            one_of=(("src", "content"),),
+            together=(("owner", "group"),),
+            required_if=(("state", "link", ("src",)),),
+            required_by={"backup": ("dest",)},
+        )
+
+`self.arguments` then has every parameter by its name, aliases resolved and types converted (null is not given), and
+`invocation.module_args` shows aliases that were given beside it, as Ansible's does.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from sshexec.errors import ArgumentError
-from sshexec.scalars import boolean, whole_number
+from sshexec.modules.conversion import Type, convert
+from sshexec.modules.grammar import FREE_FORM as FREE_FORM
+from sshexec.modules.grammar import first_word as first_word
+from sshexec.modules.grammar import split as split
+from sshexec.modules.wording import quoted as quoted
+from sshexec.modules.wording import readable as readable
 
-Type = Literal["str", "bool", "int", "list", "path", "raw"]
-
-FREE_FORM = "_raw_params"
-"""Name of the argument that holds a free-form text."""
-
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\'\"abfnrtv])")
-_ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_EQUALS = re.compile(r"(?<!\\)=")
-_HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
-"""What neither UTF-8 nor `surrogateescape` can write."""
-_LONGEST_SHOWN = 200
-_BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
+HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+"""What results show in place of the value of a `Parameter.no_log`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +53,9 @@ class Parameter:
         default: its value where it is not given.
         required: whether it must be given.
         aliases: other names for it.
-        choices: the values allowed.
+        choices: the values allowed; of a list, for each of its elements.
+        elements: what each element of a list is converted to.
+        no_log: whether its value is a secret: results and messages do not show it.
         inline: whether ``name=value`` is lifted out of a free-form text.
         help: what it is for, in one line of Markdown; docs/modules.md shows it.
     """
@@ -51,13 +66,57 @@ class Parameter:
     required: bool = False
     aliases: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
+    elements: Type | None = None
+    no_log: bool = False
     inline: bool = False
     help: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What arguments mean to each other; a default counts as given, but not for ``exclusive``.
+
+    Args:
+        exclusive: groups of which at most one is given.
+        together: groups of which all are given, or none.
+        one_of: groups of which at least one is given.
+        required_if: an argument, a value of it, and what must then be given; with True behind, any one of these.
+        required_by: an argument, and what must be given with it.
+    """
+
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ()
+    required_if: tuple[tuple[str, Any, tuple[str, ...]] | tuple[str, Any, tuple[str, ...], bool], ...] = ()
+    required_by: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class Arguments(dict[str, Any]):
+    """Every parameter of a module with its value.
+
+    Args:
+        values: by name of the parameter.
+        given: what was given, by the name that it was given under, not converted; without what is null.
+        warnings: what the user should know about it.
+    """
+
+    def __init__(
+        self, values: Mapping[str, Any], given: Mapping[str, Any] | None = None, warnings: Iterable[str] = ()
+    ) -> None:
+        super().__init__(values)
+        self.given = dict(given or {})
+        self.warnings = list(warnings)
+
+
 def parse(
-    module: str, parameters: Sequence[Parameter], args: str | Mapping[str, Any] | None, *, free_form: bool = False
-) -> dict[str, Any]:
+    module: str,
+    parameters: Sequence[Parameter],
+    args: str | Mapping[str, Any] | None,
+    *,
+    free_form: bool = False,
+    rules: Rules = Rules(),
+    called: str = "",
+) -> Arguments:
     """Return every parameter of a module with its value.
 
     Args:
@@ -65,88 +124,34 @@ def parse(
         parameters: what it takes.
         args: a text (free form, ``key=value``) or a mapping; None is the same as no arguments.
         free_form: whether a text that is not ``key=value`` is the command itself.
+        rules: what arguments mean to each other.
+        called: what Ansible calls the module where it lists the parameters; empty is its name.
 
     Raises:
         ArgumentError: an argument is unknown, missing or wrong.
     """
     given = args if isinstance(args, Mapping) else split(module, parameters, args or "", free_form=free_form)
-    names = {name: parameter for parameter in parameters for name in (parameter.name, *parameter.aliases)}
-    unknown = [readable(name) for name in given if name not in names]
-    if unknown:
-        raise ArgumentError(_unsupported(module, parameters, unknown))
-    values = {parameter.name: parameter.default for parameter in parameters}
-    for name, value in given.items():
-        if value is not None:
-            values[names[name].name] = _convert(module, names[name], value)
-    missing = sorted(
-        parameter.name for parameter in parameters if parameter.required and values[parameter.name] is None
-    )
+    known = {name for parameter in parameters for name in (parameter.name, *parameter.aliases)}
+    given = {name: value for name, value in given.items() if value is not None or name not in known}
+    values, warnings = _named(parameters, given)
+    _exclude(module, rules, values)
+    for parameter in parameters:
+        if parameter.default is not None:
+            values.setdefault(parameter.name, parameter.default)
+    missing = sorted(each.name for each in parameters if each.required and each.name not in values)
     if missing:
         raise ArgumentError(f"{module}: missing required arguments: {', '.join(missing)}")
-    return values
-
-
-def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form: bool = False) -> dict[str, str]:
-    """Split a text into arguments, without checking or converting them.
-
-    Quotes and Jinja2 blocks keep what they enclose together. With ``free_form`` only the module's inline parameters
-    are lifted out, and what is left is the text as it was written.
-
-    Raises:
-        ArgumentError: a quote or block is not closed, or a word is not ``key=value``.
-    """
-    inline = {p.name for p in parameters if p.inline}
-    given: dict[str, str] = {}
-    rest: list[str] = []
-    kept_to = 0
-    for start, end in _words(module, text):
-        name, equals, value = _key_value(text[start:end])
-        if equals and (not free_form or name in inline):
-            given[name] = value
-            # The white space before a word that is lifted out goes with it.
-            rest.append(text[kept_to:start].rstrip())
-            kept_to = end
-        elif not free_form:
-            raise ArgumentError(f"{module}: expected key=value, got {quoted(text[start:end])}")
-    rest.append(text[kept_to:])
-    left = "".join(rest).strip()
-    if free_form and left:
-        given[FREE_FORM] = left
-    return given
-
-
-def first_word(module: str, text: str) -> tuple[str, str]:
-    """Return the first word of a text without its quotes, and the rest as it was written.
-
-    Raises:
-        ArgumentError: a quote is not closed.
-    """
-    for start, end in _words(module, text):
-        try:
-            return " ".join(shlex.split(text[start:end])), text[end:].strip()
-        except ValueError as error:
-            raise ArgumentError(f"{module}: {error}: {quoted(text)}") from None
-    return "", ""
-
-
-def readable(value: object) -> str:
-    """Return a value for a message, on one line and not endless; a text that is plain stands without quotes."""
-    plain = isinstance(value, str) and value.isprintable() and value.strip() == value != ""
-    return _cut(str(value)) if plain else quoted(value)
-
-
-def quoted(value: object) -> str:
-    """Return a value for a message as Python writes it, on one line and not endless."""
-    try:
-        # Cut before it is written out: a text may be as long as memory is.
-        text = repr(value[: _LONGEST_SHOWN + 1]) if isinstance(value, (str, bytes)) else repr(value)
-    except Exception:  # noqa: BLE001 - a caller's object may do anything
-        text = f"<{type(value).__name__}>"
-    return _cut(text if text.isprintable() else ascii(text))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."
+    for parameter in parameters:
+        if parameter.name in values:
+            values[parameter.name] = _convert(module, parameter, values[parameter.name])
+    for parameter in parameters:
+        if parameter.choices and parameter.name in values:
+            _choose(module, parameter, values[parameter.name])
+    _relate(module, rules, values)
+    unknown = [readable(name) for name in given if name not in known]
+    if unknown:
+        raise ArgumentError(f"{module}: {_unsupported(called or module, parameters, unknown)}")
+    return Arguments({each.name: values.get(each.name) for each in parameters}, given, warnings)
 
 
 def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
@@ -155,8 +160,7 @@ def exclusive(module: str, arguments: Mapping[str, Any], *names: str) -> None:
     Raises:
         ArgumentError: more are.
     """
-    if sum(arguments.get(name) is not None for name in names) > 1:
-        raise ArgumentError(f"{module}: parameters are mutually exclusive: {'|'.join(names)}")
+    _exclude(module, Rules(exclusive=(names,)), _only_given(arguments))
 
 
 def one_of(module: str, arguments: Mapping[str, Any], *names: str) -> None:
@@ -165,137 +169,98 @@ def one_of(module: str, arguments: Mapping[str, Any], *names: str) -> None:
     Raises:
         ArgumentError: none is.
     """
-    if all(arguments.get(name) is None for name in names):
-        raise ArgumentError(f"{module}: one of the following is required: {', '.join(names)}")
+    _relate(module, Rules(one_of=(names,)), _only_given(arguments))
 
 
-def _words(module: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where each word begins and ends."""
-    at, size = 0, len(text)
-    start: int | None = None
-    closing = ""
-    while at < size:
-        char, pair = text[at], text[at : at + 2]
-        if closing:
-            if closing in "'\"" and char == "\\":
-                at += 2
-                continue
-            if text.startswith(closing, at):
-                at += len(closing)
-                closing = ""
-                continue
-        elif char.isspace():
-            if start is not None:
-                yield start, at
-                start = None
-        else:
-            start = at if start is None else start
-            if pair in _BLOCKS:
-                closing = _BLOCKS[pair]
-                at += 1
-            elif char in "'\"":
-                closing = char
-            elif char == "\\":
-                at += 1
-        at += 1
-    if closing:
-        raise ArgumentError(
-            f"{module}: failed at splitting arguments, either an unbalanced jinja2 block or quotes: {quoted(text)}"
-            f" (a mapping with {FREE_FORM} takes the text as it is)"
-        )
-    if start is not None:
-        yield start, size
+def _only_given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
-def _key_value(word: str) -> tuple[str, str, str]:
-    """Split a word at its first ``=`` that no backslash stands before; unquote the value and read its escapes."""
-    found = _EQUALS.search(word)
-    if not found or not found.start():
-        return word, "", ""
-    name, value = word[: found.start()].strip(), _ESCAPE.sub(_unescape, word[found.end() :].strip())
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return name, "=", value
+def _named(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return what is given by the parameters' names: of several names the last alias counts."""
+    values: dict[str, Any] = {}
+    warnings = []
+    for parameter in parameters:
+        if parameter.name in given:
+            values[parameter.name] = given[parameter.name]
+        for alias in parameter.aliases:
+            if alias in given:
+                if parameter.name in values:
+                    warnings.append(f"Both option {parameter.name} and its alias {alias} are set.")
+                values[parameter.name] = given[alias]
+    return values, warnings
 
 
-def _unescape(match: re.Match[str]) -> str:
-    code = match[1]
-    if code[0] in "xuU":
-        return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else match[0]
-    return _ESCAPED.get(code, code)
+def _exclude(module: str, rules: Rules, values: Mapping[str, Any]) -> None:
+    broken = ["|".join(group) for group in rules.exclusive if sum(name in values for name in group) > 1]
+    if broken:
+        raise ArgumentError(f"{module}: parameters are mutually exclusive: {', '.join(broken)}")
 
 
-def _unsupported(module: str, parameters: Sequence[Parameter], unknown: list[str]) -> str:
-    known = {p.name: f"{p.name} ({', '.join(p.aliases)})" if p.aliases else p.name for p in parameters}
-    message = (
-        f"Unsupported parameters for ({module}) module: {', '.join(sorted(unknown))}. "
-        f"Supported parameters include: {', '.join(known[name] for name in sorted(known))}."
-    )
-    every = [name for p in parameters for name in (p.name, *p.aliases)]
-    close = [match for name in unknown for match in difflib.get_close_matches(name, every, 1)]
-    return f"{message} Did you mean {' or '.join(close)}?" if close else message
+def _relate(module: str, rules: Rules, values: Mapping[str, Any]) -> None:
+    for group in rules.together:
+        if any(name in values for name in group) and not all(name in values for name in group):
+            raise ArgumentError(f"{module}: parameters are required together: {', '.join(group)}")
+    for group in rules.one_of:
+        if not any(name in values for name in group):
+            raise ArgumentError(f"{module}: one of the following is required: {', '.join(group)}")
+    for name, value, needed, *one in rules.required_if:
+        missing = [each for each in needed if each not in values]
+        if name in values and values[name] == value and missing and (not any(one) or len(missing) == len(needed)):
+            which = "any" if any(one) else "all"
+            raise ArgumentError(
+                f"{module}: {name} is {value} but {which} of the following are missing: {', '.join(missing)}"
+            )
+    for name, needed in rules.required_by.items():
+        missing = [each for each in needed if each not in values]
+        if name in values and missing:
+            raise ArgumentError(f"{module}: missing parameter(s) required by '{name}': {', '.join(missing)}")
 
 
 def _convert(module: str, parameter: Parameter, value: Any) -> Any:
-    kind = parameter.type
+    def refused(what: str, kind: Type, value: Any, error: Exception) -> ArgumentError:
+        why = "its value is not shown" if parameter.no_log else error
+        return ArgumentError(
+            f"{module}: {what} is of type {type(value).__name__} and we were unable to convert to {kind}: {why}"
+        )
+
     try:
-        converted = _CONVERTERS[kind](value)
+        converted = convert(parameter.type, value)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"{module}: argument {parameter.name!r} is of type {type(value).__name__} and we were unable to convert "
-            f"to {kind}: {error}"
-        ) from None
-    if parameter.choices and converted not in parameter.choices:
-        choices = ", ".join(parameter.choices)
-        raise ArgumentError(f"{module}: value of {parameter.name} must be one of: {choices}, got: {readable(value)}")
-    return converted
+        raise refused(f"argument '{parameter.name}'", parameter.type, value, error) from None
+    if parameter.elements is None:
+        return converted
+    elements = []
+    for element in converted:
+        try:
+            elements.append(convert(parameter.elements, element))
+        except (TypeError, ValueError) as error:
+            what = f"Elements value for option '{parameter.name}'"
+            raise refused(what, parameter.elements, element, error) from None
+    return elements
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, (str, bool, int, float)):
-        text = str(value)
-        if "\0" in text:
-            raise ValueError("it holds a NUL character")
-        if _HALF.search(text):
-            raise ValueError("it holds half a surrogate pair, which no text does")
-        return text
-    raise TypeError(f"{quoted(value)} is not a string and conversion is not allowed")
+def _choose(module: str, parameter: Parameter, value: Any) -> None:
+    choices = ", ".join(parameter.choices)
+    if isinstance(value, list):
+        strangers = [each for each in value if each not in parameter.choices]
+        if strangers:
+            shown = HIDDEN if parameter.no_log else ", ".join(readable(each) for each in strangers)
+            raise ArgumentError(
+                f"{module}: value of {parameter.name} must be one or more of: {choices}. Got no match for: {shown}"
+            )
+    elif value not in parameter.choices:
+        shown = HIDDEN if parameter.no_log else readable(value)
+        raise ArgumentError(f"{module}: value of {parameter.name} must be one of: {choices}, got: {shown}")
 
 
-def _bool(value: Any) -> bool:
-    try:
-        return boolean(value)
-    except ValueError:
-        known = "yes, no, true, false, 1, 0"
-        raise TypeError(f"The value {quoted(value)} is not a valid boolean. Valid booleans include: {known}") from None
-
-
-def _int(value: Any) -> int:
-    try:
-        return whole_number(value)
-    except ValueError:
-        raise TypeError(f"{quoted(value)} cannot be converted to an int") from None
-
-
-def _list(value: Any) -> list[str]:
-    if isinstance(value, str):
-        return _text(value).split(",")
-    if isinstance(value, (list, tuple)):
-        return [_text(item) for item in value]
-    if isinstance(value, (int, float)):
-        return [_text(value)]
-    raise TypeError(f"{quoted(value)} cannot be converted to a list")
-
-
-def _raw(value: Any) -> Any:
-    return value
-
-
-_CONVERTERS: dict[Type, Callable[[Any], Any]] = {
-    "str": _text,
-    "path": _text,
-    "bool": _bool,
-    "int": _int,
-    "list": _list,
-    "raw": _raw,
-}
+def _unsupported(module: str, parameters: Sequence[Parameter], unknown: list[str]) -> str:
+    names = sorted(each.name for each in parameters)
+    aliases = sorted(alias for each in parameters for alias in each.aliases)
+    supported = ", ".join(names) + (f" ({', '.join(aliases)})" if aliases else "")
+    message = (
+        f"Unsupported parameters for ({module}) module: {', '.join(sorted(unknown))}. "
+        f"Supported parameters include: {supported}."
+    )
+    close = [match for name in unknown for match in difflib.get_close_matches(name, [*names, *aliases], 1)]
+    return f"{message} Did you mean {' or '.join(close)}?" if close else message

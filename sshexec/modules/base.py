@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.output import Output
-from sshexec.modules.arguments import Parameter, parse
+from sshexec.modules.arguments import HIDDEN, Arguments, Parameter, Rules, parse
 
 Result = dict[str, Any]
 """Ansible's result of a task: ``changed``, ``rc``, ``stdout`` ... and ``failed``/``skipped`` where they are true."""
@@ -62,6 +62,9 @@ class Module(ABC):
     name: ClassVar[str]
     """Short name; ``ansible.builtin.NAME`` and ``ansible.legacy.NAME`` work too."""
     parameters: ClassVar[tuple[Parameter, ...]]
+    rules: ClassVar[Rules] = Rules()
+    called: ClassVar[str] = ""
+    """What Ansible calls the module where it lists its parameters; empty is `name`."""
     free_form: ClassVar[bool] = False
     """Whether a text that is not ``key=value`` is the command itself (``_raw_params``)."""
     needs: ClassVar[Capability] = Capability.POSIX
@@ -80,7 +83,7 @@ class Module(ABC):
         Raises:
             ArgumentError: an argument is unknown, missing or wrong; nothing was contacted.
         """
-        module = cls(parse(cls.name, cls.parameters, args, free_form=cls.free_form))
+        module = cls(parse(cls.name, cls.parameters, args, free_form=cls.free_form, rules=cls.rules, called=cls.called))
         module.check_arguments()
         return module
 
@@ -106,11 +109,20 @@ class Module(ABC):
 
     def _result(self, **values: Any) -> Result:
         """Return a result that tells the arguments too, as most of Ansible's modules do."""
-        return {**values, "invocation": {"module_args": self._module_args()}}
+        result = {**values, "invocation": {"module_args": self._module_args()}}
+        warnings = self.arguments.warnings if isinstance(self.arguments, Arguments) else []
+        return {**result, "warnings": [*warnings]} if warnings else result
 
     def _failed(self, message: str, **values: Any) -> Result:
         return self._result(failed=True, changed=False, msg=message, **values)
 
     def _module_args(self) -> dict[str, Any]:
-        """Return the arguments as results show them."""
-        return dict(self.arguments)
+        """Return the arguments as results show them: aliases that were given too, secrets not."""
+        given = self.arguments.given if isinstance(self.arguments, Arguments) else {}
+        shown = dict(self.arguments)
+        for parameter in self.parameters:
+            shown.update({alias: given[alias] for alias in parameter.aliases if alias in given})
+            if parameter.no_log:
+                names = (parameter.name, *parameter.aliases)
+                shown.update({name: HIDDEN for name in names if shown.get(name)})
+        return shown

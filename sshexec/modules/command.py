@@ -150,7 +150,7 @@ class Command(_Running):
     name = "command"
     parameters = (
         *_COMMON,
-        Parameter("argv", "list", help="the command as a list of words"),
+        Parameter("argv", "list", elements="str", help="the command as a list of words"),
         Parameter("executable", "path", inline=True, help="not used any more; a warning says so"),
         Parameter("expand_argument_vars", "bool", default=True, help="expand `~` and variables in the words"),
     )

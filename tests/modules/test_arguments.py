@@ -17,7 +17,7 @@ PARAMETERS = (
     Parameter("stdin", inline=True),
     Parameter("force", "bool", default=True, aliases=("thirsty",)),
     Parameter("count", "int"),
-    Parameter("names", "list"),
+    Parameter("names", "list", elements="str"),
     Parameter("state", choices=("absent", "present")),
     Parameter("any", "raw"),
 )
@@ -89,12 +89,12 @@ def test_every_parameter_is_there_and_none_is_not_given() -> None:
     ("args", "message"),
     [
         ({"forse": 1}, r"Unsupported parameters for \(m\) module: forse\. Supported parameters include: "
-                       r"_raw_params, any, chdir, count, force \(thirsty\), .*\. Did you mean force\?"),
-        ({"qqq": 1, "aaa": 2}, r"module: aaa, qqq\. .*stdin\.$"),
+                       r"_raw_params, any, chdir, count, force, .*, stdin \(thirsty\)\. Did you mean force\?"),
+        ({"qqq": 1, "aaa": 2}, r"module: aaa, qqq\. .*stdin \(thirsty\)\.$"),
         ({"force": "maybe"}, "argument 'force' is of type str and we were unable to convert to bool"),
         ({"count": "1.5"}, "unable to convert to int"),
-        ({"count": "٣"}, "'٣' cannot be converted to an int"),
-        ({"count": True}, "unable to convert to int"),
+        ({"count": "three"}, "\"'three'\" cannot be converted to an int"),
+        ({"count": "1e999999999"}, "unable to convert to int"),
         ({"count": float("inf")}, "unable to convert to int"),
         ({"names": {"a": 1}}, "unable to convert to list"),
         ({"stdin": ["a"]}, "unable to convert to str"),
