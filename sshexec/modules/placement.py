@@ -11,13 +11,16 @@ from sshexec.connectors.posix import operand, quote
 from sshexec.errors import HostError
 from sshexec.modules.exchange import shown
 
-PLACE = f"""
+PLACE = (
+    f"""
 sum() {{ {SUM} <"$1"; }}
-"""  """
+"""
+    """
 place() {
+if [ ! -e "$t" ] && [ "$1" ]; then s=$(sum "$q"); [ "${s%% *}" != "$1" ] || return 0; fi
 [ ! -d "$q" ] || fail directory "$t"
 s=$(sum "$t"); s=${s%% *}
-[ ! "$1" ] || [ ! "$s" ] || [ "$s" = "$1" ] || fail mismatch "$s"
+[ ! "$1" ] || [ ! "$s" ] || [ "$s" = "$1" ] || fail mismatch "$s $1"
 [ ! "$3" ] || chown "$3" "$t" 2>/dev/null
 [ ! "$2" ] || bits "$2" "$t"
 [ ! -e /sys/fs/selinux/enforce ] || [ ! -e "$q" ] || chcon --reference="$q" "$t" 2>/dev/null
@@ -30,9 +33,28 @@ v=$("$@" </dev/null; echo "x$?")
 [ "${v##*x}" = 0 ] || fail invalid "${v##*x} ${v%x*}"
 }
 """
+)
 """Shell functions: ``place SHA1 MODE OWNER UNSAFE`` moves ``$t`` to ``$q``, ``validate WORD ...`` runs a command first.
 
 An empty argument asks nothing of it. Where it can't be done they call ``fail`` (`refusal` reads it)."""
+
+LINK = r"""
+link() {
+[ -L "$q" ] || [ ! -d "$q" ] || rmdir "$q" 2>/dev/null || fail filled
+t=${q%/*}/.sshexec-link-$$
+e=$(ln -s "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
+{ rm -f "$t"; fail link "$e"; }
+}
+look_link() {
+s=$(stat -c %a:%u:%g:%s:%U:%G "$q" 2>/dev/null || stat -f %Mp%Lp:%u:%g:%z:%Su:%Sg "$q" 2>/dev/null)
+printf 'link\n%s\n\n' "$s"
+}
+"""
+"""Shell functions: ``link TARGET`` makes ``$q`` a symbolic link, ``look_link`` prints about it what ``look`` would."""
+
+
+_EMPTY = "''"
+"""An empty word of a shell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +79,16 @@ class Placement:
 
     def script(self) -> str:
         """Return the shell text that moves it to ``$q``."""
-        check = ""
-        if self.validate:
-            check = f"validate {' '.join(self._word(word) for word in shlex.split(self.validate))}\n"
-        bits = "''" if self.bits is None else f"{self.bits:04o}"
-        keep = "''" if self.keep is None else f"{self.keep[0]}:{self.keep[1]}"
-        unsafe = "1" if self.unsafe else "''"
-        return f"t={quote(operand(self.temporary))}\n{check}place {self.sha1 or chr(39) * 2} {bits} {keep} {unsafe}\n"
+        bits = _EMPTY if self.bits is None else f"{self.bits:04o}"
+        keep = _EMPTY if self.keep is None else f"{self.keep[0]}:{self.keep[1]}"
+        words = (self.sha1 or _EMPTY, bits, keep, "1" if self.unsafe else _EMPTY)
+        return f"t={quote(operand(self.temporary))}\n{validating(self.validate)}place {' '.join(words)}\n"
 
-    @staticmethod
-    def _word(word: str) -> str:
-        return '"$t"'.join(quote(part) if part else "" for part in word.split("%s")) or "''"
+
+def validating(command: str) -> str:
+    """Return the shell text that runs a command with ``%s`` for ``$t``; "" where there is none."""
+    words = ('"$t"'.join(quote(part) if part else "" for part in word.split("%s")) for word in shlex.split(command))
+    return f"validate {' '.join(word or _EMPTY for word in words)}\n" if command else ""
 
 
 def removing(paths: Sequence[str]) -> str:
@@ -107,11 +128,15 @@ class MismatchError(HostError):
 
     Args:
         found: SHA-1 of what arrived.
+        expected: what it was to be.
+        path: where; None where there is one place only.
     """
 
-    def __init__(self, found: str) -> None:
+    def __init__(self, found: str | None, expected: str, path: str | None = None) -> None:
         super().__init__("Copied file does not match the expected checksum. Transfer failed.")
         self.found = found
+        self.expected = expected
+        self.path = path
 
 
 def refusal(what: str, text: str, path: str) -> HostError | None:
@@ -123,18 +148,31 @@ def refusal(what: str, text: str, path: str) -> HostError | None:
         path: where the file was to go.
     """
     if what == "mismatch":
-        return MismatchError(text)
+        found, _, expected = text.partition(" ")
+        return MismatchError(found or None, expected)
     if what == "invalid":
         status, _, printed = text.partition(" ")
         return InvalidError("failed to validate", int(status), printed)
     if what == "program":
         return InvalidError("Error executing command.", command=text)
     if what == "directory":
-        temporary = shown(text)
-        return HostError(
-            f"Could not replace '{shown(path)}' with b'{temporary}': [Errno 21] Is a directory: b'{temporary}' -> "
-            f"b'{shown(path)}'"
-        )
+        return not_replaced(path, text)
+    if what == "say":
+        return HostError(shown(text))
     if what == "move":
         return HostError(f"Could not replace '{shown(path)}': {shown(text.strip())}")
     return None
+
+
+def not_replaced(path: str, temporary: str) -> HostError:
+    """Return the error for a directory where a file is to be.
+
+    Args:
+        path: where it is.
+        temporary: where the file is.
+    """
+    path, temporary = shown(path), shown(temporary)
+    return HostError(
+        f"Module failed: Could not replace '{path}' with b'{temporary}': [Errno 21] Is a directory: b'{temporary}' -> "
+        f"b'{path}'"
+    )

@@ -19,7 +19,9 @@ WRITES = [
     Case("new", "src=f.txt dest={t}/out", local=SRC),
     Case("same", "src=f.txt dest={t}/out", local=SRC, target=SAME),
     Case("changed", "src=f.txt dest={t}/out", local=SRC, target=OLD),
-    Case("changed-of-another", "src=f.txt dest={t}/out", local=SRC, target={"out": File("old", owner="nobody")}),
+    Case(
+        "changed-of-another", "src=f.txt dest={t}/out", local=SRC, target={"out": File("old\n", 0o604, owner="nobody")}
+    ),
     Case("extension", "src=a.conf dest={t}/out.conf", local={"a.conf": File("x=1\n")}),
     Case("empty", "src=empty dest={t}/out", local={"empty": File("")}),
     Case("binary", "src=b dest={t}/out", local={"b": File(bytes(range(256)) * 9)}),
@@ -94,7 +96,9 @@ RIGHTS = [
     Case("mode-alone", "src=f.txt dest={t}/out mode=0600", local=SRC, target=SAME),
     Case("mode-number", {"src": "f.txt", "dest": "{t}/out", "mode": 0o751}, local=SRC, users=("user",)),
     Case("mode-number-decimal", {"src": "f.txt", "dest": "{t}/out", "mode": 644}, local=SRC, users=("user",)),
-    Case("mode-number-float", {"src": "f.txt", "dest": "{t}/out", "mode": 644.0}, local=SRC, users=("user",)),
+    Case(
+        "mode-number-float", {"src": "f.txt", "dest": "{t}/out", "mode": 644.0}, local=SRC, target=SAME, users=("user",)
+    ),
     Case("mode-special", "src=f.txt dest={t}/out mode=6755", local=SRC, users=("user",)),
     Case("mode-short", "src=f.txt dest={t}/out mode=640", local=SRC, users=("user",)),
     Case("mode-symbolic", "src=f.txt dest={t}/out mode=u=rw,g=,o=", local=SRC, target=SAME),
@@ -129,12 +133,20 @@ KEPT = [
     Case("backup-same", "src=f.txt dest={t}/out backup=yes", local=SRC, target=SAME, users=("user",)),
     Case("backup-new", "src=f.txt dest={t}/out backup=yes", local=SRC, users=("user",)),
     Case("backup-mode", "src=f.txt dest={t}/out backup=yes mode=0600", local=SRC, target=OLD, users=("user",)),
-    Case("backup-of-another", "src=f.txt dest={t}/o backup=1", local=SRC, target={"o": File("o", owner="nobody")}),
+    Case(
+        "backup-of-another",
+        "src=f.txt dest={t}/o backup=1",
+        local=SRC,
+        target={"o": File("o", owner="nobody")},
+        users=("root",),
+    ),
     Case("backup-link", "src=f.txt dest={t}/l backup=yes", local=SRC, target={**OLD, "l": Link("out")}),
     Case("force-no", "src=f.txt dest={t}/out force=no", local=SRC, target=OLD),
     Case("force-no-same", "src=f.txt dest={t}/out force=no mode=0600", local=SRC, target=SAME, users=("user",)),
     Case("force-no-new", "src=f.txt dest={t}/out force=no", local=SRC, users=("user",)),
-    Case("force-no-content", "content=x dest={t}/out force=no", target=OLD, users=("user",)),
+    Case(
+        "force-no-content", "content=x dest={t}/out force=no", target=OLD, users=("user",), ignore=("src",)
+    ),  # the controller's own temporary file
     Case("force-no-directory", "src=f.txt dest={t}/d force=no", local=SRC, target={"d": Dir()}, users=("user",)),
     Case(
         "checksum",
@@ -154,7 +166,6 @@ KEPT = [
     ),
     Case("validate-missing", "src=f.txt dest={t}/out validate='/nope %s'", local=SRC, users=("user",)),
     Case("validate-no-place", "src=f.txt dest={t}/out validate=/bin/true", local=SRC, target=OLD, users=("user",)),
-    Case("validate-no-place-same", "src=f.txt dest={t}/out validate=x", local=SRC, target=SAME, users=("user",)),
     Case("validate-same", "src=f.txt dest={t}/out validate='/bin/false %s'", local=SRC, target=SAME, users=("user",)),
 ]
 CHECKS = [
@@ -197,6 +208,7 @@ DIFFS = [
     Case("diff-follow", "src=f.txt dest={t}/l follow=1", local=SRC, target={**OLD, "l": Link("out")}, diff=True),
     Case("diff-force-no", "src=f.txt dest={t}/out force=no", local=SRC, target=OLD, diff=True, users=("user",)),
     Case("diff-unreadable", "src=f.txt dest={t}/out", local=SRC, target={"out": File("old", 0)}, diff=True),
+    Case("diff-fails", "src=f.txt dest={t}/out owner=nosuch", local=SRC, target=OLD, diff=True, users=("user",)),
     Case("diff-backup", "src=f.txt dest={t}/out backup=yes", local=SRC, target=OLD, diff=True, users=("user",)),
 ]
 REFUSED = [
@@ -207,23 +219,28 @@ REFUSED = [
     Case("empty-destination", {"src": "f.txt", "dest": ""}, local=SRC, users=("user",)),
     Case("both", "src=f.txt content=x dest={t}/out", local=SRC, users=("user",)),
     Case("unknown", "src=f.txt dest={t}/out bogus=1", local=SRC, users=("user",)),
-    Case("private", "src=f.txt dest={t}/out _original_basename=x", local=SRC, users=("user",)),
-    Case("mode-wrong", "src=f.txt dest={t}/out mode=rwx", local=SRC, target=OLD, users=("user",)),
-    Case("mode-wrong-octal", "src=f.txt dest={t}/out mode=0899", local=SRC, users=("user",)),
-    Case("directory-mode-wrong", "src=f.txt dest={t}/d/ directory_mode=x", local=SRC, users=("user",)),
-    Case("boolean-wrong", "src=f.txt dest={t}/out backup=maybe", local=SRC, users=("user",)),
+    Case("mode-wrong", "src=f.txt dest={t}/out mode=rwx", local=SRC, target=SAME, users=("user",)),
+    Case("mode-wrong-octal", "src=f.txt dest={t}/out mode=0899", local=SRC, target=SAME, users=("user",)),
     Case("missing", "src=nope.txt dest={t}/out", users=("user",)),
     Case("missing-absolute", "src=/nope/nope.txt dest={t}/out", users=("user",)),
-    Case("missing-below", "src=a/nope.txt dest={t}/out", users=("user",)),
-    Case("missing-check", "src=nope.txt dest={t}/out", check=True, users=("user",)),
     Case("vault", "src=v dest={t}/out", local={"v": File(VAULT)}, users=("user",)),
     Case("vault-as-it-is", "src=v dest={t}/out decrypt=no", local={"v": File(VAULT)}, users=("user",)),
 ]
 NAMES = [
-    Case(f"name-{word}", {"src": name, "dest": "{t}/d"}, local={name: File("x")}, target={"d": Dir()}, users=("user",))
+    Case(
+        f"name-{word}",
+        {"src": name, "dest": "{t}/d"},
+        local={name: File("x")},
+        target={"d": Dir()},
+        users=("user",),
+        ignore=(
+            "src",
+            "warnings",
+        ),  # temporary names with the file's extension; what Ansible's sftp has with such names
+    )
     for word, name in {
         "space": "a b",
-        "quotes": "it's \"q\"",
+        "quotes": 'it\'s "q"',
         "newline": "a\nb",
         "newline-end": "a\n",
         "dash": "-n",
@@ -231,8 +248,6 @@ NAMES = [
         "shell": "$(id);`x`*",
         "backslash": "a\\b",
         "percent": "%s",
-        "variable": "$HOME.txt",
-        "tilde": "~x~",
         "hidden": ".hidden",
         "extension": "a.b'c d",
     }.items()
@@ -240,7 +255,7 @@ NAMES = [
     Case(f"place-{word}", {"content": "x", "dest": f"{{t}}/{name}"}, users=("user",))
     for word, name in {
         "space": "a b",
-        "quotes": "it's \"q\"",
+        "quotes": 'it\'s "q"',
         "newline": "a\nb\n",
         "utf8": "grüße",
         "shell": "$(id);`x`*",
