@@ -113,9 +113,8 @@ class Order:
             mode: permission bits of the source.
         """
         arguments = self.arguments
-        content = None if self.content is None else HIDDEN
         shown_mode = octal(mode) if self.preserves else arguments["mode"]
-        told = {"content": content, "dest": shown(dest), "checksum": arguments["checksum"] or sha1, "mode": shown_mode}
+        told = {"content": None, "dest": shown(dest), "checksum": arguments["checksum"] or sha1, "mode": shown_mode}
         if "local_follow" not in arguments.given:
             told["local_follow"] = None
         return {**arguments, **told}

@@ -13,6 +13,7 @@ from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.exchange import run_script, said
 from sshexec.modules.mode import Mode
+from sshexec.modules.placement import LINK
 from sshexec.modules.wish import HEAD, SETTERS, Context, attribute_script, identity, raise_failure
 from sshexec.modules.words import expanding
 
@@ -50,7 +51,6 @@ one that is there already, too; it looks at it as it was, behind a ``note`` wher
 
 KEEP = """
 keep() {
-b=
 [ -f "$p" ] && s=$(sum "$p") && [ "${s%% *}" != "$1" ] || return 0
 b=.$$.$(date +%Y-%m-%d@%H:%M:%S)~
 cp -p "$p" "$p$b" || { rm -f "$p$b"; exit 1; }
@@ -145,7 +145,7 @@ class Question:
 
     def script(self) -> str:
         """Return the shell script that answers with lines for `Answer.read`."""
-        parts = [LOOK]
+        parts = [LOOK, "b= o=\n"]
         if self.make or self.attributes or self.context:
             parts += [SETTERS, HEAD]
         if self.make:
@@ -162,20 +162,21 @@ class Question:
         if self.follow:
             leads = "" if self.dangling else ' && [ -e "$p" ]'
             parts.append(
-                f'if [ -L "$p" ]{leads}; then q=$(readlink -f "$p" && echo x) && p=${{q%??}} j="$j linked"; fi\n'
+                f'if [ -L "$p" ]{leads}; then q=$(readlink -f "$p" && echo x) && o=$p p=${{q%??}} j="$j linked"; fi\n'
             )
         parts.append('echo "$(umask)$j"\n')
         if self.backup or any(place.sha1 for place in self.places):
             parts.append(KEEP)
+        if any(place.kind == "link" for place in self.places):
+            parts.append(LINK)
         parts += [self._place(place) for place in self.places]
         if not self.places:
             parts.append('look "$p"\n')
             if self.attributes or self.context:
                 parts.append(self._compare())
-        parts.append("b=\n")
         if self.backup:
             parts.append(f"keep {self.backup}\n")
-        parts.append('printf \'%s\\n%s\' "$b" "$p"\n')
+        parts.append('printf \'%s\\n%s\\0%s\' "$b" "$p" "$o"\n')
         return "".join(parts)
 
     @staticmethod
@@ -186,7 +187,7 @@ class Question:
         if place.kind == "link":
             wanted = quote(f"{place.link}\nx")
             return (
-                f'{at}; if [ -L "$q" ] && [ "$(readlink "$q"; echo x)" = {wanted} ]; then printf \'link\\n\\n=\\n\'\n'
+                f'{at}; if [ -L "$q" ] && [ "$(readlink "$q"; echo x)" = {wanted} ]; then look_link =\n'
                 'else look "$q"; fi\n'
             )
         keep = f"c=$p; p=$q; keep {place.sha1}; p=$c\n" if place.sha1 else ""
@@ -207,9 +208,9 @@ class Answer:
         path: the destination with everything expanded.
         founds: what is there, or at each place below it; of a link that is as it shall be, ``sha1`` is ``=``.
         umask: the host's.
-        backup: where the old file was kept; None where it was not.
+        backup: what is behind the name under which the old file was kept; "" where it was not.
         joined: whether the basename is part of the path.
-        linked: whether the path is that of what a link points to.
+        linked: where the link is, if the path is that of what one points to.
         set: places whose rights were changed, by number.
         noted: attributes and context of a single file that are not as wished: key, what it has, what is wished.
     """
@@ -217,9 +218,9 @@ class Answer:
     path: str
     founds: tuple[Found, ...]
     umask: int
-    backup: str | None
+    backup: str
     joined: bool = False
-    linked: bool = False
+    linked: str = ""
     set: frozenset[int] = frozenset()
     noted: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -245,23 +246,24 @@ class Answer:
             founds.append(Found.read(iter([line, next(lines, ""), next(lines, "")])))
         backup, notes = _noted(lines)
         # The path comes last: it may hold line breaks.
-        path = "\n".join(lines)
+        path, _, linked = "\n".join(lines).partition("\0")
         return cls(
             path,
             tuple(founds),
             int(umask, 8),
-            path + backup if backup else None,
+            backup,
             "joined" in flags,
-            "linked" in flags,
+            linked,
             frozenset(changed),
             notes,
         )
 
     def top(self, question: Question) -> str:
         """Return the destination as it was before the basename came behind it."""
-        if self.linked or not self.joined:
-            return self.path
-        top = self.path.removesuffix(question.basename)
+        path = self.linked or self.path
+        if not self.joined:
+            return path
+        top = path.removesuffix(question.basename)
         return top if question.dest.endswith("/") or top == "/" else top.removesuffix("/")
 
 

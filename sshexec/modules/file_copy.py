@@ -121,7 +121,7 @@ class FileCopy:
             new = (order.content if job.file is None else job.file.content()) if small else None
             diff = difference.of_content(self._connector, self._invocation, job.path, found, new, source)
             if answer.linked and "before_header" in diff[0]:
-                diff[0]["before_header"] = shown(dest)
+                diff[0]["before_header"] = shown(answer.linked)
         if self._invocation.check:
             return order.result(order.given(), changed=True, diff=diff)
         copying = order.copying(dest, job.facts.sha1, job.facts.mode)
@@ -139,7 +139,7 @@ class FileCopy:
             src=shown(temporary),
             md5sum=job.facts.md5,
             **about(settled),
-            **({} if answer.backup is None else {"backup_file": shown(answer.backup)}),
+            **({"backup_file": shown(job.path + answer.backup)} if answer.backup else {}),
         )
 
     def _stays(self, job: Job, answer: Answer, dest: str) -> Result:

@@ -46,11 +46,13 @@ e=$(ln -s "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && m
 { rm -f "$t"; fail link "$e"; }
 }
 look_link() {
-s=$(stat -c %a:%u:%g:%s:%U:%G "$q" 2>/dev/null || stat -f %Mp%Lp:%u:%g:%z:%Su:%Sg "$q" 2>/dev/null)
-printf 'link\n%s\n\n' "$s"
+s=
+[ ! -e "$q" ] || s=$(stat -c %a:%u:%g:%s:%U:%G "$q" 2>/dev/null || stat -f %Mp%Lp:%u:%g:%z:%Su:%Sg "$q" 2>/dev/null)
+printf 'link\n%s\n%s\n' "$s" "$1"
 }
 """
-"""Shell functions: ``link TARGET`` makes ``$q`` a symbolic link, ``look_link`` prints about it what ``look`` would."""
+"""Shell functions: ``link TARGET`` makes ``$q`` a symbolic link, ``look_link WORD`` prints of it what ``look`` would, with a
+word for the SHA-1; of one that leads nowhere nothing more."""
 
 
 _EMPTY = "''"
@@ -111,16 +113,24 @@ class InvalidError(HostError):
         stdout: what it printed.
         stderr: likewise.
         command: what it was; only where it did not run.
+        path: where the file was to go.
     """
 
     def __init__(
-        self, message: str, rc: int | None = None, stdout: str = "", stderr: str = "", command: str | None = None
+        self,
+        message: str,
+        rc: int | None = None,
+        stdout: str = "",
+        stderr: str = "",
+        command: str | None = None,
+        path: str = "",
     ) -> None:
         super().__init__(message)
         self.rc = rc
         self.stdout = stdout
         self.stderr = stderr
         self.command = command
+        self.path = path
 
 
 class MismatchError(HostError):
@@ -152,9 +162,9 @@ def refusal(what: str, text: str, path: str) -> HostError | None:
         return MismatchError(found or None, expected)
     if what == "invalid":
         status, _, printed = text.partition(" ")
-        return InvalidError("failed to validate", int(status), printed)
+        return InvalidError("failed to validate", int(status), printed, path=path)
     if what == "program":
-        return InvalidError("Error executing command.", command=text)
+        return InvalidError("Error executing command.", command=text, path=path)
     if what == "directory":
         return not_replaced(path, text)
     if what == "say":

@@ -214,7 +214,9 @@ class RemoteCopy:
                 raise
             if isinstance(error, InvalidError):
                 error.stderr = output.text("stderr")
-            return order.failed(error, self._told())
+            # Ansible's module ends there without an answer of its own.
+            crashed = error.message.startswith("Module failed: ")
+            return order.failed(error, order.given() if crashed else self._told())
 
     def script(self) -> str:
         """Return the shell script that does it and answers with lines for `_read`."""

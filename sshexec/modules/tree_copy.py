@@ -23,6 +23,8 @@ from sshexec.modules.mode import Mode
 from sshexec.modules.placement import MismatchError
 from sshexec.modules.wish import SettingError, Wish, discard, settle
 
+_NOWHERE = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
+
 
 class TreeCopy:
     """A `copy` of a directory on one host.
@@ -51,7 +53,7 @@ class TreeCopy:
             arguments["dest"],
             basename="" if arguments["src"].endswith("/") else self._tree.path.name,
             places=tuple(map(self._place, entries, facts)),
-            make=not self._invocation.check,
+            make=not self._invocation.check and not self._refused(facts),
             rights=order.rights,
         )
         first = next((each for each in facts if each is not None), None)
@@ -59,7 +61,8 @@ class TreeCopy:
         try:
             answer = ask(self._connector, self._invocation, question)
         except SettingError as error:
-            return order.failed(error, order.given(), **sending)
+            told = order.given() if first is None else order.copying(_folder(arguments["dest"]), first.sha1, first.mode)
+            return order.failed(error, told, **sending)
         jobs = [
             Job(f"{answer.path.rstrip('/')}/{entry.name}", entry.file, of, found, answer.umask)
             for entry, of, found in zip(entries, facts, answer.founds, strict=True)
@@ -77,14 +80,20 @@ class TreeCopy:
         except HostError as error:
             if error.status != "failed" or isinstance(error, BecomeError):
                 raise
-            sums = {job.path: job.facts.sha1 for job in jobs}
-            path = getattr(error, "path", None)
-            return order.failed(error, order.given(), **({"checksum": sums[path], "diff": []} if path in sums else {}))
+            of = {job.path: job.facts for job in jobs}.get(getattr(error, "path", None) or "")
+            if of is None:
+                return order.failed(error, order.given())
+            return order.failed(error, order.copying(dest, of.sha1, of.mode), checksum=of.sha1, diff=[])
         return self._result(dest, changed=changed)
 
     def _result(self, dest: str, *, changed: bool) -> Result:
         order = self._order
         return order.result(order.given(), changed=changed, dest=shown(_folder(dest)), src=order.src)
+
+    def _refused(self, facts: list[Facts | None]) -> bool:
+        """Return whether a file is not what it must be: then nothing is made on its way."""
+        expected = self._order.arguments["checksum"]
+        return bool(expected) and any(each is not None and each.sha1 != expected for each in facts)
 
     def _place(self, entry: Entry, facts: Facts | None) -> Place:
         if facts is not None:
@@ -144,6 +153,8 @@ class TreeCopy:
         path = f"{above}/{last[0].name}"
         if last[0].link is not None:
             told = about(founds[path]) if founds[path].kind == "link" else {}
+            if founds[path].kind == "link" and not told:
+                told["warnings"] = [_NOWHERE]
             setting = order.setting(path, path, job.facts.mode, "link")
             return order.result(setting, changed=changed, dest=shown(path), src=shown(last[0].link), **told)
         if not founds[path].exists and not self._invocation.check:

@@ -83,7 +83,7 @@ CASES = [
     Case(
         "tree-validate-fails",
         {"src": "d", "dest": "{t}/o", "validate": "grep -q a %s"},
-        local={"d/a": File("a\n"), "d/b": File("b\n")},
+        local={"d/a": File("b\n"), "d/b": File("b\n")},
         users=("user",),
     ),
     Case("tree-over-file-slash", "src=d/ dest={t}/o", local={"d/a": File("a")}, target={"o": File("file")}),
