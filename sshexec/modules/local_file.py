@@ -41,11 +41,12 @@ class LocalFile:
 
     Args:
         given: the path as the user wrote it; ``~`` is expanded.
+        path: where it is; None is the path itself.
     """
 
-    def __init__(self, given: str) -> None:
+    def __init__(self, given: str, path: Path | None = None) -> None:
         self.given = given
-        self.path = located(given)
+        self.path = located(given) if path is None else path
         self._lock = threading.Lock()
         self._facts: Facts | None = None
         self._content: bytes | None = None
@@ -104,7 +105,7 @@ class LocalFile:
 
     def _unreadable(self, error: OSError) -> HostError:
         if isinstance(error, FileNotFoundError):
-            return HostError(f"Could not find or access '{self.given}'\nSearched in:\n\t{self.path} on this machine")
+            return HostError(_missing(self.given))
         return HostError(f"Could not read '{self.given}': {error.strerror}")
 
 
@@ -120,6 +121,18 @@ def located(given: str) -> Path:
         raise ArgumentError(f"{given!r} is relative to the current directory, which has been removed") from None
 
 
+def searched(given: str) -> tuple[Path, ...]:
+    """Return where a file that is to be sent may be, best first: as Ansible's ad-hoc, below ``files`` or right here.
+
+    Raises:
+        ArgumentError: as `located`.
+    """
+    right_here = located(given)
+    if given.startswith(("/", "~")):
+        return (right_here,)
+    return located(os.path.join("files", given)), right_here
+
+
 def shared(given: str) -> LocalFile:
     """Return a local file, the same object for all who ask while the file stays as it is: the first one reads it.
 
@@ -128,13 +141,25 @@ def shared(given: str) -> LocalFile:
     Raises:
         ArgumentError: as `located`.
     """
-    path = located(given)
-    try:
-        status = os.stat(path)
-    except OSError:
-        return LocalFile(given)
-    key = (given, str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
-    return _SHARED.setdefault(key, LocalFile(given))
+    places = searched(given)
+    for path in places:
+        try:
+            status = os.stat(path)
+        except OSError:
+            continue
+        key = (given, str(path), status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
+        return _SHARED.setdefault(key, LocalFile(given, path))
+    return LocalFile(given, places[-1])
+
+
+def _missing(given: str) -> str:
+    places = searched(given)
+    slash = "/" if given.endswith("/") else ""
+    below = "\nSearched in:" + "".join(f"\n\t{place}{slash}" for place in places) if len(places) > 1 else ""
+    return (
+        f"Could not find or access '{given}'{below} on the Ansible Controller.\n"
+        "If you are using a module and expect the file to exist on the remote, see the remote_src option"
+    )
 
 
 _SHARED: WeakValueDictionary[tuple[object, ...], LocalFile] = WeakValueDictionary()
@@ -152,22 +177,26 @@ class Entry:
 
     Args:
         name: its path relative to the directory.
-        file: the file; None for a directory.
+        file: the file; None for a directory or link.
+        link: where a link points to, for one that stays a link; None for a file or directory.
     """
 
     name: str
-    file: LocalFile | None
+    file: LocalFile | None = None
+    link: str | None = None
 
 
 class Tree:
-    """A local directory that goes to many hosts, walked once a run; links are followed.
+    """A local directory that goes to many hosts, walked once a run.
 
     Args:
-        given: the path as the user wrote it; ``~`` is expanded.
+        path: where it is.
+        follow: whether links are followed; one that leads nowhere stays a link.
     """
 
-    def __init__(self, given: str) -> None:
-        self.path = located(given)
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        self.path = path
+        self._follow = follow
         self._lock = threading.Lock()
         self._entries: tuple[Entry, ...] | None = None
 
@@ -179,22 +208,24 @@ class Tree:
         """
         with self._lock:
             if self._entries is None:
-                self._entries = tuple(_walk(self.path, "", (os.path.realpath(self.path),)))
+                self._entries = tuple(self._walk(self.path, "", (os.path.realpath(self.path),)))
             return self._entries
 
-
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise HostError(f"Could not read '{folder}': {error.strerror}") from error
-    for name in names:
-        path = folder / name
-        if not path.is_dir():
-            yield Entry(prefix + name, shared(str(path)))
-            continue
-        real = os.path.realpath(path)
-        if real in above:
-            raise HostError(f"'{path}' links back to a directory that holds it")
-        yield Entry(prefix + name, None)
-        yield from _walk(path, f"{prefix}{name}/", (*above, real))
+    def _walk(self, folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise HostError(f"Could not read '{folder}': {error.strerror}") from error
+        for name in names:
+            path = folder / name
+            if path.is_symlink() and not (self._follow and path.exists()):
+                yield Entry(prefix + name, link=os.readlink(path))
+                continue
+            if not path.is_dir():
+                yield Entry(prefix + name, shared(str(path)))
+                continue
+            real = os.path.realpath(path)
+            if real in above:
+                raise HostError(f"'{path}' links back to a directory that holds it")
+            yield Entry(prefix + name)
+            yield from self._walk(path, f"{prefix}{name}/", (*above, real))

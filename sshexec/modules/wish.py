@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -21,6 +20,7 @@ from sshexec.connectors.posix import operand, quote
 from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.exchange import from_stdin, run_script, said, shown
+from sshexec.modules.placement import LINK, PLACE, InvalidError, Placement, refusal, removing
 
 _FAILED = {
     "chown": "chown failed",
@@ -29,9 +29,9 @@ _FAILED = {
     "group": "chgrp failed: failed to look up group {said}",
     "chattr": "chattr failed",
     "chcon": "invalid selinux context: {said}",
-    "move": "moving the validated file failed: {said}",
+    "filled": "the directory {path} is not empty, refusing to convert it",
+    "link": "can't make the link {path}: {said}",
 }
-_INVALID = 14
 _FAILURE = 11
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 
@@ -54,7 +54,7 @@ esac
 }
 own() { e=$(chown -h "$1" "$q" 2>&1) || fail chown "$e"; }
 grp() { e=$(chgrp -h "$1" "$q" 2>&1) || fail chgrp "$e"; }
-bits() { e=$(chmod "$1" "$q" 2>&1) || fail chmod "$e"; }
+bits() { e=$(chmod "$1" "${2:-$q}" 2>&1) || fail chmod "$e"; }
 attr() {
 c=$(command -v chattr) || return 0
 a=$(lsattr -d "$q" 2>/dev/null) || a=
@@ -80,7 +80,7 @@ note secontext "$c" "$n"
 [ ! "$doing" ] || e=$(chcon -h "$n" "$q" 2>&1) || fail chcon "$e"
 }
 """
-"""Shell functions that set something on ``$q``: ``own NUMBER``, ``grp NUMBER``, ``bits OCTAL``; and, where it differs,
+"""Shell functions that set something on ``$q``: ``own NUMBER``, ``grp NUMBER``, ``bits OCTAL [PATH]``; if it differs,
 ``attr SIGN FLAGS`` and ``context USER ROLE TYPE LEVEL``. ``user NAME`` and ``group NAME`` put the number into ``$n``.
 
 They call ``note WHAT BEFORE AFTER`` and, at the end of everything, ``fail WHAT TEXT``; with an empty ``$doing`` nothing
@@ -131,10 +131,11 @@ class Wish:
         group: likewise.
         bits: permission bits; None leaves them.
         keep: owner and group numbers of a file that was replaced, to be given to the new one where that is allowed.
-        validated: the file that takes the place of ``path`` once ``validate`` is content with it.
-        validate: a command with ``%s`` for that file.
+        placement: the file that takes the place of ``path`` before.
+        link: what a symbolic link points to that is to be there; owner and group are the link's own.
         attributes: as chattr(1) takes them; set where they differ.
         context: SELinux context; set where it differs and the host has SELinux.
+        doing: False only says what would be set: owner and group numbers, attributes and context.
     """
 
     path: str
@@ -142,41 +143,34 @@ class Wish:
     group: str | None = None
     bits: int | None = None
     keep: tuple[int, int] | None = None
-    validated: str | None = None
-    validate: str = ""
+    placement: Placement | None = None
+    link: str | None = None
     attributes: str | None = None
     context: Context | None = None
+    doing: bool = True
 
     def script(self) -> str:
         """Return the shell script that sets it and looks at the path."""
-        parts = [f"q={quote(operand(self.path))}\n"]
-        if self.validated is not None:
-            words = (self._word(word) for word in shlex.split(self.validate))
-            parts.append(
-                f't={quote(operand(self.validated))}\ntrap \'trap "" HUP INT TERM; rm -f "$t"\' EXIT\n'
-                "trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM\n"
-                f"v=$({' '.join(words)} </dev/null) || {{ printf '%s\\n%s' $? \"$v\"; exit {_INVALID}; }}\n"
-                'e=$(mv -f "$t" "$q" 2>&1) || fail move "$e"\n'
-            )
+        parts = [f"q={quote(operand(self.path))} doing={'1' if self.doing else ''}\n"]
+        if self.placement is not None:
+            parts.append(self.placement.script())
         if self.keep is not None:
             parts.append(f'chown {self.keep[0]}:{self.keep[1]} "$q" 2>/dev/null\n')
+        if self.link is not None:
+            parts.append(f"link {quote(self.link)}\n")
         if self.context is not None:
             parts.append(self.context.script())
         if self.owner is not None:
-            parts.append(f'user {quote(identity(self.owner))}; own "$n"\n')
+            parts.append(f'user {quote(identity(self.owner))}; {"own" if self.doing else "note owner -"} "$n"\n')
         if self.group is not None:
-            parts.append(f'group {quote(identity(self.group))}; grp "$n"\n')
-        if self.bits is not None:
+            parts.append(f'group {quote(identity(self.group))}; {"grp" if self.doing else "note group -"} "$n"\n')
+        if self.bits is not None and self.doing:
             # GNU chmod keeps the set-id bits of a directory unless there are five digits.
             parts.append(f"bits {self.bits:05o}\n")
         if self.attributes:
             parts.append(attribute_script(self.attributes))
-        parts.append('look "$q"\n')
+        parts.append('look "$q"\n' if self.link is None else "look_link\n")
         return "".join(parts)
-
-    @staticmethod
-    def _word(word: str) -> str:
-        return '"$t"'.join(quote(part) if part else "" for part in word.split("%s")) or "''"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,22 +184,6 @@ class Settled(Found):
 
     before: Mapping[str, str] = field(default_factory=dict)
     after: Mapping[str, str] = field(default_factory=dict)
-
-
-class InvalidError(HostError):
-    """The command given as ``validate`` refused the file.
-
-    Args:
-        rc: its exit status.
-        stdout: what it printed.
-        stderr: likewise.
-    """
-
-    def __init__(self, message: str, rc: int = 0, stdout: str = "", stderr: str = "") -> None:
-        super().__init__(message)
-        self.rc = rc
-        self.stdout = stdout
-        self.stderr = stderr
 
 
 class SettingError(HostError):
@@ -244,12 +222,12 @@ class SettingError(HostError):
             found: what is there.
         """
         text = text.strip()
-        if what == "chmod":
+        if what in ("chmod", "mkdir"):
             return cls(f"Module failed: {system_error(text, path)}", said=text)
         if what == "chattr":
             details = {"details": f"Error while setting attributes: {text}\n"}
             return cls(_FAILED[what], details, text, path, found)
-        message = _FAILED.get(what, "setting attributes failed: {said}").format(said=shown(text))
+        message = _FAILED.get(what, "setting attributes failed: {said}").format(said=shown(text), path=shown(path))
         return cls(message, {}, text, path, found)
 
 
@@ -268,10 +246,10 @@ def system_error(text: str, *paths: str) -> str:
     return f"[Errno {number}] {reason}" + (f": {about}" if about else "")
 
 
-_HEAD = (
+HEAD = (
     "doing=1\n"
     "note() { printf '+ %s\\t%s\\t%s\\n' \"$@\"; }\n"
-    f'fail() {{ printf \'failed %s\\n\' "$1"; look "$q"; printf %s "$2"; exit {_FAILURE}; }}\n'
+    f'fail() {{ printf \'failed %s\\n\' "$1"; look "$q"; printf \'%s\\0%s\' "$2" "$q"; exit {_FAILURE}; }}\n'
 )
 
 
@@ -279,26 +257,34 @@ def settle(connector: Connector[Any, Any], invocation: Invocation, wishes: Seque
     """Set what is wished, in order, and return what is there then.
 
     Raises:
-        InvalidError: ``validate`` refused; the destination is untouched.
+        InvalidError, MismatchError: the new file was refused; the old one is untouched.
         SettingError: something could not be set.
         HostError: the host could not answer.
     """
     about = ["settle"]
     for wish in wishes:
-        about += [wish.path, "" if wish.bits is None else f"{wish.bits:o}", wish.validated or ""]
-    script = LOOK + SETTERS + _HEAD + "".join(wish.script() for wish in wishes)
-    rc, output = run_script(connector, invocation, script, tuple(about))
+        placed = wish.placement.temporary if wish.placement else ""
+        about += [wish.path, "" if wish.bits is None else f"{wish.bits:o}", placed]
+    temporary = [wish.placement.temporary for wish in wishes if wish.placement]
+    parts = [LOOK, SETTERS, HEAD, removing(temporary)]
+    if temporary:
+        parts.append(PLACE)
+    if any(wish.link is not None for wish in wishes):
+        parts.append(LINK)
+    parts += [wish.script() for wish in wishes]
+    rc, output = run_script(connector, invocation, "".join(parts), tuple(about))
     text = output.stdout.decode("utf-8", "surrogateescape")
-    if rc == _INVALID:
-        status, _, printed = text.partition("\n")
-        raise InvalidError("failed to validate", int(status), printed, output.text("stderr"))
     if rc not in (0, _FAILURE):
         raise HostError(f"setting attributes failed: {said(output) or f'exit status {rc}'}")
     lines = iter(text.split("\n"))
-    return [_settled(lines, wish.path) for wish in wishes]
+    try:
+        return [_settled(lines) for _ in wishes]
+    except InvalidError as error:
+        error.stderr = output.text("stderr")
+        raise
 
 
-def _settled(lines: Iterator[str], path: str) -> Settled:
+def _settled(lines: Iterator[str]) -> Settled:
     before: dict[str, str] = {}
     after: dict[str, str] = {}
     line = next(lines, "")
@@ -306,18 +292,33 @@ def _settled(lines: Iterator[str], path: str) -> Settled:
         what, was, wanted = line[2:].split("\t")
         before[what], after[what] = was, wanted
         line = next(lines, "")
-    if line.startswith("failed "):
-        found = Found.read(lines)
-        raise SettingError.of(line[len("failed ") :], "\n".join(lines), path, found)
+    raise_failure(line, lines)
     found = Found.read(iter([line, next(lines, ""), next(lines, "")]))
     values = {each.name: getattr(found, each.name) for each in fields(found)}
     return Settled(**values, before=before, after=after)
 
 
-def discard(connector: Connector[Any, Any], path: str) -> None:
-    """Remove a file that was left behind, within a few seconds.
+def raise_failure(line: str, lines: Iterator[str]) -> None:
+    """Raise what ``fail`` told, where this line is its first.
+
+    Args:
+        line: the line.
+        lines: what follows.
+
+    Raises:
+        HostError: it is.
+    """
+    if line.startswith("failed "):
+        what, found = line.removeprefix("failed "), Found.read(lines)
+        text, _, path = "\n".join(lines).partition("\0")
+        raise refusal(what, text, path) or SettingError.of(what, text, path, found)
+
+
+def discard(connector: Connector[Any, Any], paths: Sequence[str]) -> None:
+    """Remove files that were left behind, within a few seconds.
 
     Raises:
         HostError: the host does not answer.
     """
-    connector.execute(from_stdin(f"rm -f -- {quote(path)}", ("discard", path)), Output(), Deadline.after(5))
+    script = f"rm -f {' '.join(quote(operand(path)) for path in paths)}"
+    connector.execute(from_stdin(script, ("discard", *paths)), Output(), Deadline.after(5))

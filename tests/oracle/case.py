@@ -112,9 +112,11 @@ def build(folder: Path, tree: Mapping[str, Entry], owner: str, places: Mapping[s
         owner: whose what has no other owner is.
         places: what ``{t}`` and ``{l}`` are.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+    # The directory itself stays: a process may have it as its current one.
+    for each in folder.iterdir():
+        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
     _own(folder, owner)
     for name, entry in tree.items():
         path = folder / filled(name, places)

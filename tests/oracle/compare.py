@@ -16,7 +16,7 @@ _STRICT = frozenset({"command", "shell", "file", "stat", "slurp", "ping", "setup
 _REPLACED = (
     # Temporary files of the controller part, and Ansible's name for the file in them.
     (re.compile(r"(/[^\s':]*)?/\.ansible/tmp/ansible-(tmp|moduletmp|local)-[^\s']*"), "<temporary>"),
-    (re.compile(r"/[^\s':]*\.(sshexec|ansible_tmp)[-._\w]*"), "<temporary>"),
+    (re.compile(r"[^\s':]*\.(sshexec|ansible_tmp)[-._\w]*"), "<temporary>"),
     # Backup names carry a process id and a time.
     (re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~"), ".<time>~"),
     (re.compile(r"\bansible\.(legacy|builtin)\."), ""),

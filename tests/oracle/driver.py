@@ -82,6 +82,8 @@ def trusted(value: Any) -> Any:
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
     """Run one task on the one host of an inventory."""
+    # As for `ansible` ad-hoc, local files are looked for in the current directory.
+    os.chdir(request["basedir"])
     args = request["args"]
     if isinstance(args, str):
         free = request["module"].rpartition(".")[2] in [*constants.MODULE_REQUIRE_ARGS_SIMPLE, "meta"]
