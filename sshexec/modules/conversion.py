@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from sshexec.modules.wording import quoted
+from sshexec.modules.wording import cut, quoted
 from sshexec.scalars import boolean
 
 Type = Literal["str", "bool", "int", "float", "list", "dict", "path", "raw"]
@@ -21,7 +21,6 @@ Type = Literal["str", "bool", "int", "float", "list", "dict", "path", "raw"]
 _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """What neither UTF-8 nor `surrogateescape` can write."""
 _DIGITS = 4000
-_LONGEST_SHOWN = 200
 _BOOLEANS = "0, 1, '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
 
 
@@ -53,7 +52,7 @@ def _bool(value: Any) -> bool:
         return boolean(value)
     except ValueError:
         text = str(value)
-        shown = text if text.isprintable() and len(text) < _LONGEST_SHOWN else quoted(text)[1:-1]
+        shown = cut(text if text.isprintable() else ascii(text)[1:-1])
         raise TypeError(f"The value '{shown}' is not a valid boolean. Valid booleans include: {_BOOLEANS}") from None
 
 

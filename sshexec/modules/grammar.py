@@ -79,7 +79,7 @@ def first_word(module: str, text: str) -> tuple[str, str]:
         while lexer.get_token() is not None:
             pass
     except ValueError as error:
-        raise ArgumentError(f"{module}: {error}: {quoted(text)}") from None
+        raise ArgumentError(f"{module}: {error}") from None
     return first, text[end:].strip()
 
 
