@@ -180,6 +180,16 @@ class BareHost:
                     found.append(int(entry.name))
         return found
 
+    def commands(self, name: str) -> list[str]:
+        """Return the command lines of what runs on the host under a name."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                if os.path.basename(words[0]) == name:
+                    found.append(" ".join(words).strip())
+        return found
+
     def home(self, user: str = USER) -> str:
         """Return a user's home directory on the host."""
         return f"/home/{user}" if self.kind == "chroot" else f"{_PLACE}/home/{user}"

@@ -106,10 +106,15 @@ class Target:
     def run(self, module: str, args: str | Mapping[str, Any] | None = None, **more: Any) -> Result:
         """Run a module; `calls` is then what the connection was asked for."""
         watched = Watched(self.connector)
-        invocation = Invocation("bare", Output(), Deadline.after(30), **more)
+        invocation = Invocation("bare", Output(), more.pop("deadline", None) or Deadline.after(30), **more)
         result = module_class(module).from_args(self.filled(args)).run(watched, invocation)  # type: ignore[arg-type]
         self.calls = watched.calls
         return result
+
+    def reopen(self) -> None:
+        """Connect again: what broke off a command leaves no connection behind."""
+        self.connector.close()
+        self.connector.open(Deadline.after(20))
 
     def filled(self, value: Any) -> Any:
         """Fill in ``{t}``, ``{who}`` and ``{home}``."""

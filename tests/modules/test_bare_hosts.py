@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from sshexec import Engine, Host, Inventory
+from sshexec.connectors.base import Deadline
+from sshexec.errors import CommandTimeoutError
 from sshexec.modules.base import Result
 from tests.chroot import bare_host
 from tests.modules.bare import CONTENT, HOSTILE, Target
@@ -40,7 +42,7 @@ class Case:
 
 
 CHECK = {"check": True}
-DIFF = {"diff": True}
+GONE = "Unable to change directory before execution."
 SENT = ("execute", "put", "execute")
 ALL_SENT = ("execute", "put_all", "execute")
 # Before each there is f (hello), d/g (CONTENT) and the link l to f; here f.txt (bye), tree/ with a, b/c and an empty e.
@@ -54,7 +56,7 @@ CASES = {
         "command", "no-such-program a", {"failed": True, "rc": 2, "cmd": "no-such-program a", "changed": False}
     ),
     "command chdir": Case("command", "pwd chdir={t}/d", {"stdout": "{t}/d"}),
-    "command chdir missing": Case("command", "pwd chdir={t}/x", {"failed": True, "rc": None}),
+    "command chdir missing": Case("command", "pwd chdir={t}/x", {"failed": True, "rc": None, "msg": GONE}),
     "command creates": Case(
         "command",
         "touch {t}/x creates={t}/[ef]*",
@@ -167,6 +169,52 @@ CASES = {
         ALL_SENT,
     ),
     "copy tree check": Case("copy", "src=tree dest={t}/d", {"changed": True}, CHECK, {"d/tree": None}),
+    "copy preserve": Case("copy", "src=f.txt dest={t}/n mode=preserve", {"mode": "0751"}, calls=SENT),
+    "copy another": Case(
+        "copy",
+        "src=f.txt dest={t}/f checksum=0123456789012345678901234567890123456789",
+        {"failed": True, "msg": "Copied file does not match the expected checksum. Transfer failed."},
+        files={"f": b"hello\n"},
+    ),
+    "copy tree not forced": Case(
+        "copy",
+        "src=tree/ dest={t} force=no",
+        {"changed": True},
+        {},
+        {"a": b"A", "f": b"hello\n"},
+        ALL_SENT,
+    ),
+    "copy there": Case(
+        "copy",
+        "src={t}/d/g dest={t}/n remote_src=yes mode=0640",
+        {"changed": True, "dest": "{t}/n", "src": "{t}/d/g", "mode": "0640", "owner": "{who}", "size": len(CONTENT)},
+        {},
+        {"n": CONTENT, "d/g": CONTENT},
+    ),
+    "copy there unchanged": Case("copy", "src={t}/f dest={t}/l remote_src=yes follow=yes", {"changed": False}),
+    "copy there backup": Case("copy", "src={t}/d/g dest={t}/f remote_src=yes backup=yes", {}, {}, {"f": CONTENT}),
+    "copy there valid": Case(
+        "copy", "src={t}/d/g dest={t}/f remote_src=yes validate='grep -q one %s'", {"changed": True}, {}, {"f": CONTENT}
+    ),
+    "copy there invalid": Case(
+        "copy",
+        "src={t}/d/g dest={t}/f remote_src=yes validate='grep -q hello %s'",
+        {"failed": True, "msg": "failed to validate", "exit_status": 1},
+        {},
+        {"f": b"hello\n"},
+    ),
+    "copy there missing": Case(
+        "copy", "src={t}/x dest={t}/n remote_src=yes", {"failed": True, "msg": "Source {t}/x not found"}
+    ),
+    "copy there check": Case(
+        "copy", "src={t}/d/g dest={t}/f remote_src=yes", {"changed": True}, CHECK, {"f": b"hello\n"}
+    ),
+    "copy there tree": Case(
+        "copy", "src={t}/d dest={t}/n remote_src=yes", {"changed": True}, {}, {"n/d/g": CONTENT, "d/g": CONTENT}
+    ),
+    "copy there what is in a tree": Case(
+        "copy", "src={t}/d/ dest={t}/n remote_src=yes", {"changed": True}, {}, {"n/g": CONTENT, "n/d": None}
+    ),
     "fetch": Case(
         "fetch",
         "src={t}/d/g dest=got/ flat=yes",
@@ -206,6 +254,7 @@ def here(target: Target, tmp_path: Path) -> None:
     (tmp_path / "tree/e").mkdir()
     for name, content in (("f.txt", b"bye\n"), ("hello", b"hello\n"), ("tree/a", b"A"), ("tree/b/c", CONTENT)):
         (tmp_path / name).write_bytes(content)
+    (tmp_path / "f.txt").chmod(0o751)
 
 
 @pytest.mark.usefixtures("here")
@@ -275,6 +324,38 @@ def test_hostile_names_of_a_tree(target: Target, tmp_path: Path) -> None:
     assert target.run("copy", args)["changed"] is True
     for name in HOSTILE:
         assert (target.outside / "n" / name / name).read_text(errors="surrogateescape") == name
+    assert target.run("copy", args)["changed"] is False
+    assert target.calls == ["execute"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_within_a_host(target: Target, name: str) -> None:
+    """A file and a directory of each name are copied there, in one round trip each, and again where nothing differs."""
+    target.write(f"{name}/{name}")
+    for src, made in (
+        (f"{{t}}/{name}/{name}", target.outside / "to" / name),
+        (f"{{t}}/{name}", target.outside / "to/tree" / name / name),
+    ):
+        args = {"src": src, "dest": f"{{t}}/{made.relative_to(target.outside).parts[0]}/", "remote_src": True}
+        if "tree" in made.parts:
+            args["dest"] = "{t}/to/tree/"
+        result = target.run("copy", args)
+        assert result["changed"] is True, result
+        assert made.read_bytes() == CONTENT
+        assert target.calls == ["execute"]
+        assert target.run("copy", args)["changed"] is False
+
+
+def test_links_of_a_tree(target: Target, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree/f").write_bytes(CONTENT)
+    (tmp_path / "tree/l").symlink_to("f")
+    assert target.run("copy", "src=tree dest={t}/")["changed"] is True
+    assert not (target.outside / "tree/l").is_symlink()
+    assert (target.outside / "tree/l").read_bytes() == CONTENT
+    args = "src=tree/ dest={t}/n/ local_follow=no"
+    assert target.run("copy", args)["changed"] is True
+    assert (target.outside / "n/l").readlink() == Path("f")
     assert target.run("copy", args)["changed"] is False
     assert target.calls == ["execute"]
 
@@ -352,6 +433,16 @@ def test_rights_that_are_lacking_are_told(target: Target, tmp_path: Path) -> Non
     result = target.run("fetch", {"src": "/etc/shadow", "dest": f"{tmp_path}/got"})
     assert result["failed"] is True
     assert result["msg"] == "File is not readable: /etc/shadow"
+
+
+def test_a_deadline_ends_what_runs(target: Target, tmp_path: Path) -> None:
+    """Whoever runs it, in whichever group; what was written for it is removed."""
+    (tmp_path / "s").write_text("#!/bin/sh\nsleep 61\n")
+    with pytest.raises(CommandTimeoutError) as error:
+        target.run("script", "s", deadline=Deadline.after(1.5))
+    assert error.value.killed is True
+    assert target.host.commands("sleep") == []
+    target.reopen()
 
 
 def test_a_connection_is_waited_for(tmp_path: Path) -> None:
