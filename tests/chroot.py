@@ -148,6 +148,9 @@ class BareHost:
         if self.kind == "chroot":
             lines += [f"mount --bind /dev/{name} {root}/dev/{name}" for name in (*_DEVICES, "pts")]
             lines += [f"mount --bind /proc {root}/proc", f"mount -o bind,ro /sys {root}/sys"]
+        else:  # root is this machine's root there: it may write to its own places, and to no other
+            lines += ["mount --bind /tmp /tmp"]
+            lines += [f"mount -o remount,bind,ro {path}" for path in (f"{_PLACE}/etc.own", "/dev", "/")]
         lines += [f"echo {USER} >/proc/sys/kernel/hostname", f'exec {SSHD} "$@"']
         script = "\n".join(lines)
         return f'#!/bin/sh\nexec unshare --mount --uts /bin/sh -ec {quote(script)} sh "$@"\n'
