@@ -120,7 +120,8 @@ class Completed:
         start: when it began, on the host's own clock and in its time zone (naive); None where the host did not say.
         end: when it ended, likewise.
         delta: how long it took by the host's clock.
-        note: what the script told its caller beside its output (`sshexec.connectors.posix.NOTE`); "" where nothing.
+        note: what the script told its caller beside its output (`sshexec.connectors.posix.NOTE`), a line each
+            time; "" where nothing.
     """
 
     rc: int

@@ -3,7 +3,7 @@
 A framed command says on its standard error, around whatever the script prints there, its process id and the host's
 clock before and after. So one round trip gives exit status, start, end and delta as Ansible's ``command`` reports
 them, and the process group that a deadline has to kill, without Python on the host. A script may also tell its caller
-one word beside its output (`NOTE`). Frame lines carry a random token that the script's own output can't know.
+something beside its output (`NOTE`). Frame lines carry a random token that the script's own output can't know.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_LINE = 120_000
 """Longest command line in bytes: Linux takes 128 KiB for one argument (MAX_ARG_STRLEN)."""
 
 NOTE = "sshexec_note"
-"""Shell function that a framed script may call with one text of letters, digits and spaces: `Completed.note`."""
+"""Shell function that a framed script may call with a line of text, also several times: `Completed.note`."""
 
 PUMP = (
     'while read -r sshexec_n && [ "$sshexec_n" -gt 0 ]; do dd bs="$sshexec_n" count=1 iflag=fullblock 2>/dev/null; done'
@@ -38,7 +38,8 @@ _CLOCK = "+%s %N %Y-%m-%d %H:%M:%S"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _SAFE = re.compile(r"[A-Za-z0-9@%+=:,./_-]+\Z")
 _LONGEST_GREETING = 64 * 1024
-_LONGEST_FRAME = 200
+_LONGEST_FRAME = 16 * 1024
+"""Longest line of a frame in bytes: a note may hold a path (Linux takes 4096 bytes)."""
 
 
 def quote(text: str) -> str:
@@ -254,7 +255,7 @@ class Frame:
                 return
             if mark == self._mark and 0 <= end < _LONGEST_FRAME:
                 self._crlf = self._stream == "stdout" and data[end - 1 : end] == b"\r"
-                self._read(data[len(self._mark) : end].decode("ascii", "replace").strip())
+                self._read(data[len(self._mark) : end].decode("utf-8", "surrogateescape").strip())
                 data = data[end + 1 :]
             else:
                 self._write(_MARK)
@@ -269,7 +270,7 @@ class Frame:
         elif kind == "end" and number.isdigit():
             self.rc, self._end = int(number), _moment(clock)
         else:
-            self._note = line
+            self._note = f"{self._note}\n{line}" if self._note else line
 
     def finish(self, rc: int) -> Completed:
         """Release what was held back and say how the command ended.

@@ -90,6 +90,12 @@ class HostResult:
         return str(self.data.get("msg", ""))
 
     @property
+    def why(self) -> str:
+        """What `msg` says, with the reason where Ansible shows one beside it (``exception`` in the dictionary)."""
+        said, reason = self.msg, str(self.data.get("exception") or "")
+        return reason if said and reason.startswith(said.removesuffix(".")) else said
+
+    @property
     def seconds(self) -> float | None:
         """How long this host's turn took."""
         return None if self.started is None or self.finished is None else self.finished - self.started

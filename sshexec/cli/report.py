@@ -88,7 +88,7 @@ class Text(Report):
         """Return a heading and, below it, what the host answered."""
         if _printed(result) and not self._verbose:
             told = not result.good or result.status == "skipped"
-            parts = (result.stdout, result.stderr, result.msg if told else "")
+            parts = (result.stdout, result.stderr, result.why if told else "")
             body = "".join(part if part.endswith("\n") else f"{part}\n" for part in parts if part)
             return self._heading(name, result, " >>") + self.safe(body) + self._spilled(result)
         data = self._data(result)
@@ -157,7 +157,7 @@ class OneLine(Text):
             return f"{title} => {self.safe(body)}\n"
         pieces = [("(stdout)", result.stdout), ("(stderr)", result.stderr)]
         if not result.good or result.status == "skipped":
-            pieces.append(("(msg)", result.msg))
+            pieces.append(("(msg)", result.why))
         shown = " ".join(f"{mark} {_on_one_line(text)}" for mark, text in pieces if text)
         return f"{title} | {self.safe(shown)}\n" if shown else f"{title}\n"
 
@@ -276,7 +276,7 @@ def _label(result: HostResult) -> str:
 def _reason(result: HostResult) -> str:
     """Return the first line of why; the last line on standard error says more than "non-zero return code"."""
     said = result.stderr.strip().splitlines() if result.rc is not None else []
-    text = said[-1] if said else (result.msg.strip().splitlines() or [""])[0]
+    text = said[-1] if said else (result.why.strip().splitlines() or [""])[0]
     return text.removeprefix(f"{result.host}: ")[:500]
 
 

@@ -56,7 +56,6 @@ class Parameter:
         choices: the values allowed; of a list, for each of its elements.
         elements: what each element of a list is converted to.
         no_log: whether its value is a secret: results and messages do not show it.
-        inline: whether ``name=value`` is lifted out of a free-form text.
         help: what it is for, in one line of Markdown; docs/modules.md shows it.
     """
 
@@ -68,7 +67,6 @@ class Parameter:
     choices: tuple[str, ...] = ()
     elements: Type | None = None
     no_log: bool = False
-    inline: bool = False
     help: str = ""
 
 

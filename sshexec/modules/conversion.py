@@ -13,15 +13,15 @@ import re
 from collections.abc import Callable
 from typing import Any, Literal
 
-from sshexec.modules.wording import quoted, readable
+from sshexec.modules.wording import cut, quoted
 from sshexec.scalars import boolean
 
 Type = Literal["str", "bool", "int", "float", "list", "dict", "path", "raw"]
 
 _HALF = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """What neither UTF-8 nor `surrogateescape` can write."""
-_DIGITS = 30
-_BOOLEANS = "0, 1, 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
+_DIGITS = 4000
+_BOOLEANS = "0, 1, '0', '1', 'f', 'false', 'n', 'no', 'off', 'on', 't', 'true', 'y', 'yes'"
 
 
 def convert(kind: Type, value: Any) -> Any:
@@ -51,15 +51,16 @@ def _bool(value: Any) -> bool:
     try:
         return boolean(value)
     except ValueError:
-        shown = f"'{readable(value)}'" if isinstance(value, str) and value.isprintable() else quoted(value)
-        raise TypeError(f"The value {shown} is not a valid boolean. Valid booleans include: {_BOOLEANS}") from None
+        text = str(value)
+        shown = cut(text if text.isprintable() else ascii(text)[1:-1])
+        raise TypeError(f"The value '{shown}' is not a valid boolean. Valid booleans include: {_BOOLEANS}") from None
 
 
 def _int(value: Any) -> int:
     if isinstance(value, int):
         return value
     try:
-        number = decimal.Decimal(value)
+        number = decimal.Decimal(value if isinstance(value, (str, float)) else "")
         if number.is_finite() and number.adjusted() < _DIGITS and number == int(number):
             return int(number)
     except (decimal.DecimalException, TypeError, ValueError):

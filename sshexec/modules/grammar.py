@@ -1,9 +1,15 @@
-"""Ansible's ``key=value`` grammar."""
+"""Ansible's ``key=value`` grammar: a text becomes arguments, as ansible-core 2.19.14 reads it.
+
+A text is words between spaces and line ends. A quote, or a Jinja2 block, keeps what it encloses in one word; a
+backslash that stands alone is left out, and at the end of a line that line end too.
+"""
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,106 +22,118 @@ if TYPE_CHECKING:
 FREE_FORM = "_raw_params"
 """Name of the argument that holds a free-form text."""
 
-_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[\\'\"abfnrtv])")
+LIFTED = frozenset(
+    {"chdir", "creates", "executable", "removes", "stdin", "stdin_add_newline", "strip_empty_ends", "warn"}
+)
+"""Arguments that are lifted out of a free-form text, whichever module it is for."""
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{([^}]+)\}|[\\'\"abfnrtv])")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _EQUALS = re.compile(r"(?<!\\)=")
+_QUOTE = re.compile(r"(?<!\\)['\"]")
 _BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
 def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form: bool = False) -> dict[str, str]:
     """Split a text into arguments, without checking or converting them.
 
-    Quotes and Jinja2 blocks keep what they enclose together. With ``free_form`` only the module's inline parameters
-    are lifted out, and what is left is the text as it was written.
+    Args:
+        module: the module's name, for messages.
+        parameters: what it takes.
+        text: the text.
+        free_form: whether the module takes a free-form text: then only `LIFTED` are arguments of their own, and what
+            is left is the text, nearly as it was written.
 
     Raises:
         ArgumentError: a quote or block is not closed, or a word is not ``key=value``.
     """
-    inline = {p.name for p in parameters if p.inline}
     given: dict[str, str] = {}
-    rest: list[str] = []
-    kept_to = 0
-    for start, end in _words(module, text):
-        name, equals, value = _key_value(text[start:end])
-        if equals and (not free_form or name in inline):
-            given[name] = value
-            # The white space before a word that is lifted out goes with it.
-            rest.append(text[kept_to:start].rstrip())
-            kept_to = end
-        elif not free_form:
-            raise ArgumentError(f"{module}: expected key=value, got {quoted(text[start:end])}")
-    rest.append(text[kept_to:])
-    left = "".join(rest).strip()
-    if free_form and left:
+    free: list[str] = []
+    for word in _words(module, text):
+        read = _ESCAPE.sub(lambda found: _unescape(module, found), word)
+        found = _EQUALS.search(read, 1)
+        if found and (not free_form or read[: found.start()] in LIFTED):
+            given[read[: found.start()].strip()] = _unquoted(read[found.end() :].strip())
+        else:
+            # Where there are escaped signs only, the word has lost its other escapes too.
+            free.append(word if found or "=" not in read else read.replace("\\=", "="))
+    left = _joined(free)
+    if free_form and free:
         given[FREE_FORM] = left
+    elif left.strip():
+        raise ArgumentError(f"{module}: expected key=value, got {quoted(next(filter(str.strip, free)).strip())}")
     return given
 
 
 def first_word(module: str, text: str) -> tuple[str, str]:
-    """Return the first word of a text without its quotes, and the rest as it was written.
+    """Return the first word of a text as a shell reads it, and the rest as it was written.
 
     Raises:
         ArgumentError: a quote is not closed.
     """
-    for start, end in _words(module, text):
-        try:
-            return " ".join(shlex.split(text[start:end])), text[end:].strip()
-        except ValueError as error:
-            raise ArgumentError(f"{module}: {error}: {quoted(text)}") from None
-    return "", ""
+    written = io.StringIO(text)
+    lexer = shlex.shlex(written, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters = True, ""
+    try:
+        first, end = lexer.get_token() or "", written.tell()
+        while lexer.get_token() is not None:
+            pass
+    except ValueError as error:
+        raise ArgumentError(f"{module}: {error}") from None
+    return first, text[end:].strip()
 
 
-def _words(module: str, text: str) -> Iterator[tuple[int, int]]:
-    """Yield where each word begins and ends."""
-    at, size = 0, len(text)
-    start: int | None = None
-    closing = ""
-    while at < size:
-        char, pair = text[at], text[at : at + 2]
-        if closing:
-            if closing in "'\"" and char == "\\":
-                at += 2
-                continue
-            if text.startswith(closing, at):
-                at += len(closing)
-                closing = ""
-                continue
-        elif char.isspace():
-            if start is not None:
-                yield start, at
-                start = None
-        else:
-            start = at if start is None else start
-            if pair in _BLOCKS:
-                closing = _BLOCKS[pair]
-                at += 1
-            elif char in "'\"":
-                closing = char
-            elif char == "\\":
-                at += 1
-        at += 1
-    if closing:
+def _words(module: str, text: str) -> Iterator[str]:
+    """Return the words, each with the white space behind it except for the one space that ends it."""
+    words: list[list[str]] = []
+    quote, depths = "", dict.fromkeys(_BLOCKS, 0)
+    lines = text.split("\n") if text else []
+    for number, line in enumerate(lines, 1):
+        continued = False
+        for place, piece in enumerate(line.split(" ")):
+            if not piece and place:
+                _append(words, " ")
+            elif piece == "\\" and not quote:
+                continued = True
+            else:
+                if quote or any(depths.values()):
+                    words[-1] += (" ", piece) if place else (piece,)
+                elif piece:
+                    words.append([piece])
+                for mark in _QUOTE.findall(piece):
+                    quote = "" if mark == quote else quote or mark
+                for opening, closing in _BLOCKS.items():
+                    depths[opening] = max(0, depths[opening] + piece.count(opening) - piece.count(closing))
+        if number < len(lines) and not continued:
+            _append(words, "\n")
+    if quote or any(depths.values()):
         raise ArgumentError(
             f"{module}: failed at splitting arguments, either an unbalanced jinja2 block or quotes: {quoted(text)}"
             f" (a mapping with {FREE_FORM} takes the text as it is)"
         )
-    if start is not None:
-        yield start, size
+    return map("".join, words)
 
 
-def _key_value(word: str) -> tuple[str, str, str]:
-    """Split a word at its first ``=`` that no backslash stands before; unquote the value and read its escapes."""
-    found = _EQUALS.search(word)
-    if not found or not found.start():
-        return word, "", ""
-    name, value = word[: found.start()].strip(), _ESCAPE.sub(_unescape, word[found.end() :].strip())
-    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1]
-    return name, "=", value
+def _append(words: list[list[str]], space: str) -> None:
+    if not words:
+        words.append([])
+    words[-1].append(space)
 
 
-def _unescape(match: re.Match[str]) -> str:
+def _joined(words: list[str]) -> str:
+    return "".join(f"{word} " if not word.endswith("\n") else word for word in words[:-1]) + "".join(words[-1:])
+
+
+def _unquoted(value: str) -> str:
+    enclosed = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[-2] != "\\"
+    return value[1:-1] if enclosed else value
+
+
+def _unescape(module: str, match: re.Match[str]) -> str:
     code = match[1]
-    if code[0] in "xuU":
-        return chr(int(code[1:], 16)) if int(code[1:], 16) < 0x110000 else match[0]
-    return _ESCAPED.get(code, code)
+    try:
+        if match[2] is not None:
+            return unicodedata.lookup(match[2])
+        return chr(int(code[1:], 16)) if code[0] in "xuU" else _ESCAPED.get(code, code)
+    except (KeyError, ValueError, OverflowError):
+        raise ArgumentError(f"{module}: {quoted(match[0])} is no character") from None

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sshexec.connectors.posix import NOTE
+from sshexec.connectors.posix import NOTE, quote
 from sshexec.modules.words import expanding
 
 # The nearest thing above a path that exists tells why the path can't be had.
@@ -48,10 +48,13 @@ esac || {{ {NOTE} "executable $sshexec_e"; exit 127; }}
 STATES = {"creates": "exists", "removes": "does not exist"}
 """What the notes of `guards` say about the path of that name."""
 
-_SAID = {
-    "chdir": "Unable to change directory before execution",
-    "executable": "Error executing command",
-}
+SAID = {"chdir": "Unable to change directory before execution.", "executable": "Error executing command."}
+"""Ansible's messages for the other notes; why it is so Ansible's display adds, see `unmet`."""
+
+_TOLD = """sshexec_f={word}
+case $sshexec_f in *'
+'*) ;; *) {note} "is {name} $sshexec_f;" ;; esac
+"""
 
 
 def guards(arguments: Mapping[str, Any], *, glob: bool) -> str:
@@ -59,13 +62,14 @@ def guards(arguments: Mapping[str, Any], *, glob: bool) -> str:
 
     Args:
         arguments: the module's.
-        glob: whether the paths are patterns, which a dangling link fits too; `glob.glob` in Ansible.
+        glob: whether the paths are patterns, which a dangling link fits too, with ``~`` and variables to expand
+            (`glob.glob` in Ansible's ``command``); or else what they are (``test -e`` in its ``script``).
     """
     lines = []
     for name, unless in (("creates", ""), ("removes", "! ")):
         if not arguments[name]:
             continue
-        word = expanding(arguments[name], glob=glob)
+        word = expanding(arguments[name], glob=True) if glob else quote(arguments[name])
         find, there = f"sshexec_f={word}", '[ -e "$sshexec_f" ]'
         if glob:
             find = f"for sshexec_f in {word}; do break; done"
@@ -74,15 +78,44 @@ def guards(arguments: Mapping[str, Any], *, glob: bool) -> str:
     return "".join(lines)
 
 
+def telling(arguments: Mapping[str, Any], names: Iterable[str]) -> str:
+    """Return the script that notes what paths are once the host has expanded ``~`` and variables in them.
+
+    Ansible's results show paths like that. There is nothing to tell of those that have nothing to expand.
+
+    Args:
+        arguments: the module's.
+        names: which of them are paths.
+    """
+    words = {name: expanding(arguments[name]) for name in names if arguments[name]}
+    parts = [
+        _TOLD.format(word=word, note=NOTE, name=name) for name, word in words.items() if word != quote(arguments[name])
+    ]
+    return "".join(parts)
+
+
+def told(note: str) -> tuple[str, dict[str, str]]:
+    """Return what is left of `Completed.note` without what `telling` noted, and the paths by name."""
+    left, paths = "", {}
+    for line in note.split("\n"):
+        kind, _, rest = line.partition(" ")
+        if kind == "is":
+            name, _, path = rest.partition(" ")
+            paths[name] = path.removesuffix(";")
+        else:
+            left = line
+    return left, paths
+
+
 def unmet(note: str, path: str) -> str:
-    """Return the message for a note of these scripts, in the words that ansible-core 2.19 prints.
+    """Return why a note of these scripts was made, in the words that ansible-core 2.19 displays beside `SAID`.
 
     Args:
         note: `Completed.note`: ``chdir`` or ``executable``, and an errno.
         path: the directory or program as the user wrote it.
     """
     name, number = path.encode("utf-8", "surrogateescape"), errno_of(note)
-    return f"{_SAID[note.partition(' ')[0]]}: [Errno {number}] {os.strerror(number)}: {name!r}"
+    return f"{SAID[note.partition(' ')[0]].removesuffix('.')}: [Errno {number}] {os.strerror(number)}: {name!r}"
 
 
 def errno_of(note: str) -> int:

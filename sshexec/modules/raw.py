@@ -18,7 +18,7 @@ class Raw(Module):
     name = "raw"
     parameters = (
         Parameter(FREE_FORM, help="what the login shell gets; must be given"),
-        Parameter("executable", inline=True, help="shell that the login shell starts for it, with `-c`"),
+        Parameter("executable", help="shell that the login shell starts for it, with `-c`"),
     )
     free_form = True
     needs = Capability.NONE

@@ -8,7 +8,7 @@ _LONGEST_SHOWN = 200
 def readable(value: object) -> str:
     """Return a value for a message; a text that is plain stands without quotes."""
     plain = isinstance(value, str) and value.isprintable() and value.strip() == value != ""
-    return _cut(str(value)) if plain else quoted(value)
+    return cut(str(value)) if plain else quoted(value)
 
 
 def quoted(value: object) -> str:
@@ -18,8 +18,9 @@ def quoted(value: object) -> str:
         text = repr(value[: _LONGEST_SHOWN + 1]) if isinstance(value, (str, bytes)) else repr(value)
     except Exception:  # noqa: BLE001 - a caller's object may do anything
         text = f"<{type(value).__name__}>"
-    return _cut(text if text.isprintable() else ascii(text))
+    return cut(text if text.isprintable() else ascii(text))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """Return a text that is not endless."""
     return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 3]}..."

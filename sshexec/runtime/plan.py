@@ -14,8 +14,8 @@ from sshexec.connectors.posix import exports
 from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
-from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
+from sshexec.modules.grammar import split
 from sshexec.modules.registry import module_class
 from sshexec.runtime.job import Job
 from sshexec.secret import Secret, mask, secrets_of, shows_secret

@@ -53,6 +53,20 @@ def test_words_are_expanded_as_ansible_does_and_nothing_else_is(run: Run) -> Non
     ]  # fmt: skip
 
 
+def test_paths_are_shown_as_the_host_expands_them(run: Run, folder: Path) -> None:
+    environment = {"HOME": str(folder), "IT": "f.t"}
+    result = run("command", {"cmd": "pwd", "chdir": "~", "creates": "$HOME/${IT}xt"}, environment=environment)
+    shown = result["invocation"]["module_args"]
+    assert (shown["chdir"], shown["creates"], shown["removes"]) == (str(folder), f"{folder}/f.txt", None)
+    assert result["msg"] == f"Did not run command since '{folder}/f.txt' exists"
+    (folder / "a\nb ; é").mkdir()
+    for name, expected in (("a\nb ; é", "$IT"), ("é ;", "é ;")):
+        result = run("shell", {"cmd": "pwd", "removes": "$IT"}, environment={"IT": f"{folder}/{name}"})
+        expected = expected if expected == "$IT" else f"{folder}/{expected}"
+        assert result["invocation"]["module_args"]["removes"] == expected
+        assert result["stderr"] == ""
+
+
 def test_words_are_left_alone_on_demand(run: Run) -> None:
     assert run("command", {"cmd": "echo $HOME ~", "expand_argument_vars": False})["stdout"] == "$HOME ~"
 
@@ -93,7 +107,8 @@ def test_missing_directory(run: Run, folder: Path, module: str, name: str) -> No
     assert (result["failed"], result["changed"], result["rc"], result["start"]) == (True, False, None, None)
     with pytest.raises(OSError, match="Errno") as caught:
         os.chdir(os.fsencode(args["chdir"]))
-    assert result["msg"] == f"Unable to change directory before execution: {caught.value}"
+    assert result["msg"] == "Unable to change directory before execution."
+    assert result["exception"] == f"Unable to change directory before execution: {caught.value}"
     assert result["stderr"] == ""
 
 
@@ -105,7 +120,7 @@ def test_missing_executable(run: Run, module: str) -> None:
     shown = {"command": "nosuchexe a", "shell": "/nope/sh -c 'nosuchexe a'"}[module]
     name = {"command": "nosuchexe", "shell": "/nope/sh"}[module]
     said = f"Error executing command: [Errno 2] No such file or directory: b'{name}'"
-    assert (result["cmd"], result["msg"]) == (shown, said)
+    assert (result["cmd"], result["msg"], result["exception"]) == (shown, "Error executing command.", said)
     assert not {"start", "end", "delta"} & set(result)
 
 
@@ -120,7 +135,7 @@ def test_a_program_that_can_t_be_started_is_named_with_the_reason(run: Run, fold
     expected = (caught.value.errno, f"Error executing command: {caught.value}")
     for module, args in (("command", {"argv": [path]}), ("shell", {"cmd": "echo", "executable": path})):
         result = run(module, args)
-        assert (result["rc"], result["msg"]) == expected
+        assert (result["rc"], result["exception"]) == expected
         assert (result["changed"], result["stderr"]) == (False, "")
 
 
@@ -153,6 +168,17 @@ def test_a_syntax_error_stays_inside_the_command(run: Run, text: str) -> None:
     assert result["rc"] == 2
     assert result["start"] is not None
     assert result["stderr"]
+
+
+def test_shell_joins_words_so_that_they_stay_words(run: Run) -> None:
+    result = run("shell", {"argv": ["printf", "%s|", "a  b", "$HOME", "it's"]})
+    assert (result["stdout"], result["cmd"][2]) == ("a  b|$HOME|it's|", "a  b")
+
+
+def test_command_with_uses_shell_is_shell(run: Run) -> None:
+    result = run("command", {"_raw_params": "echo a; echo $0", "_uses_shell": True})
+    assert (result["stdout"], result["cmd"]) == ("a\n/bin/sh", "echo a; echo $0")
+    assert result["invocation"]["module_args"]["_uses_shell"] is True
 
 
 def test_standard_input(run: Run) -> None:
@@ -232,12 +258,14 @@ def test_everything_is_one_round_trip() -> None:
     ("module", "args", "message"),
     [
         ("command", None, "one of the following is required: _raw_params, cmd, argv"),
-        ("shell", "", "one of the following is required: _raw_params, cmd"),
+        ("shell", "", "one of the following is required: _raw_params, cmd, argv"),
+        ("shell", {"cmd": ""}, "no command given"),
         ("command", {"cmd": "a", "argv": ["b"]}, r"parameters are mutually exclusive: _raw_params\|cmd\|argv"),
         ("command", {"cmd": "a", "bogus": 1}, r"Unsupported parameters for \(command\) module: bogus"),
-        ("shell", {"cmd": "a", "expand_argument_vars": True}, r"\(shell\) module: expand_argument_vars"),
+        ("shell", {"cmd": "a", "expand_argument_vars": True}, r"\(shell\) module: expand_argument_vars$"),
         ("command", {"cmd": "a 'b"}, "No closing quotation"),
-        ("command", {"argv": [""]}, "no command given"),
+        ("command", {"argv": []}, "no command given"),
+        ("command", " ", "no command given"),
         ("shell", {"cmd": "a\0b"}, "NUL"),
         ("shell", {"cmd": "x" * 200_000}, "too long"),
         ("shell", {"cmd": "a", "strip_empty_ends": "maybe"}, "unable to convert to bool"),

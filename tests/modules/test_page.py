@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sshexec.modules.arguments import Parameter
+from sshexec.modules.grammar import LIFTED
 from sshexec.modules.registry import module_class, module_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
@@ -26,12 +27,13 @@ def table(module: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
 
 
-def row(parameter: Parameter) -> list[str]:
-    """Return what the page says about an argument."""
+def row(module: str, parameter: Parameter) -> list[str]:
+    """Return what the page says about an argument of a module."""
     default = parameter.default
     shown = "" if default is None else f"`{default if isinstance(default, str) else str(default).lower()}`"
     names = ", ".join(f"`{name}`" for name in (parameter.name, *parameter.aliases))
-    return [f"{names} *" if parameter.inline else names, parameter.type, shown, parameter.help]
+    lifted = module_class(module).free_form and parameter.name in LIFTED
+    return [f"{names} *" if lifted else names, parameter.type, shown, parameter.help]
 
 
 def test_every_module_has_its_section_and_a_link_to_it() -> None:
@@ -41,7 +43,7 @@ def test_every_module_has_its_section_and_a_link_to_it() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_arguments_are_those_of_the_code(module: str) -> None:
-    expected = [row(parameter) for parameter in module_class(module).parameters]
+    expected = [row(module, parameter) for parameter in module_class(module).parameters]
     assert sorted(table(module, "argument")) == sorted(expected)
 
 

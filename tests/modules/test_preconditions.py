@@ -59,7 +59,7 @@ def test_a_program_on_the_path_that_may_not_be_run_is_forbidden(
         assert note(shell, PROGRAM, "prog") == "executable 13"
 
 
-def test_messages_are_those_of_ansible() -> None:
+def test_reasons_are_those_of_ansible() -> None:
     assert unmet("executable 2", "nö\udcff") == (
         "Error executing command: [Errno 2] No such file or directory: b'n\\xc3\\xb6\\xff'"
     )

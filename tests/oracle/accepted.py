@@ -32,4 +32,17 @@ ACCEPTED: tuple[Accepted, ...] = (
     ),
     Accepted("copy:unknown", ("msg",), "decrypt is supported too; Ansible leaves it out of the list"),
     Accepted("copy:missing", ("msg",), "Ansible names the same two places twice"),
+    Accepted(
+        "command:signal",
+        ("rc",),
+        "a signal is 128+n as a shell says it, not -n: what runs the command is the host's shell, and not every shell "
+        "tells a signal from a command that ends with that status itself (bash does not); rc must not depend on which "
+        "shell a host has",
+    ),
+    Accepted(
+        "raw:not-utf8",
+        ("stdout", "stdout_lines"),
+        "bytes that are no UTF-8 are U+FFFD in a text: Ansible's lone surrogates can be neither printed nor stored by "
+        "most who get them; the bytes are in HostResult.stdout_bytes",
+    ),
 )

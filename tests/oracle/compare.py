@@ -1,9 +1,9 @@
 """How two answers are compared: a short normalisation, then key by key.
 
 What is normalised, and nothing else: times and process ids, temporary names, the name prefix of the module (``copy:``,
-``ansible.legacy.``), "did you mean", ``Task failed:``, ``exception``, private keys (``_ansible_...``), and of
-``invocation`` the private arguments. Where a module's controller part calls another module (`copy`, `fetch`), Ansible's
-invocation is that one's: then those arguments are compared that both tell.
+``ansible.legacy.``), "did you mean", the order of the boolean words, ``Task failed:``, ``exception``, private keys
+(``_ansible_...``), and of ``invocation`` the private arguments. Where a module's controller part calls another module
+(`copy`, `fetch`), Ansible's invocation is that one's: then those arguments are compared that both tell.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _REPLACED = (
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?\Z|\d+:\d\d:\d\d(\.\d{6})?\Z")
 _PREFIX = re.compile(r"Task failed: |Unexpected AnsibleActionFail error: ")
 _HINT = re.compile(r" Did you mean [^?]*\?\Z")
+_BOOLEANS = re.compile(r"(?<=Valid booleans include: ).*", re.DOTALL)
 _SUPPORTED = re.compile(r"(?<=Supported parameters include: ).*", re.DOTALL)
 
 
@@ -70,6 +71,8 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str,
 
 def _message(module: str, text: str) -> str:
     text = _HINT.sub("", _PREFIX.sub("", text).removeprefix(f"{module}: ")).rstrip(".")
+    # Ansible lists the elements of a set: another order in each process.
+    text = _BOOLEANS.sub(lambda found: ", ".join(sorted(found[0].split(", "))), text)
     names = _SUPPORTED.search(text)
     if names:
         public = sorted(name for name in re.split(r",\s+(?![^(]*\))", names[0]) if not name.startswith("_"))

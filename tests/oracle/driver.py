@@ -5,6 +5,8 @@ Reads one JSON request a line and writes one JSON answer a line:
 ``{"inventory": path, "basedir": path, "module": name, "args": text or mapping, "check": bool, "diff": bool, ...}``
 → ``{"status": "ok|failed|skipped|unreachable", "result": {...}, "events": [...]}``
 
+``{"call": name, "each": [arguments, ...]}`` → ``{"answers": [{"result": ...} or {"error": text}, ...]}``, see `CALLS`.
+
 A text is split as the ``ansible`` command splits ``-a``; a mapping is handed over as it is.
 """
 
@@ -13,12 +15,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ansible import constants, context
 from ansible.executor.task_queue_manager import TaskQueueManager
 from ansible.inventory.manager import InventoryManager
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.collections import ImmutableDict
+from ansible.module_utils.common.parameters import DEFAULT_TYPE_VALIDATORS
+from ansible.module_utils.errors import UnsupportedError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.splitter import parse_kv
 from ansible.playbook.play import Play
@@ -105,16 +111,38 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
     return {"status": recorder.status, "result": recorder.result, "events": recorder.events}
 
 
+def validated(spec: dict[str, Any], rules: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """Hold arguments to an argument spec, as a module does; the first thing wrong is raised."""
+    found = ArgumentSpecValidator(spec, **rules).validate(given)
+    if found.errors.errors:
+        error = found.errors[0]
+        raise ValueError(("Unsupported parameters: " if isinstance(error, UnsupportedError) else "") + error.msg)
+    return {name: value for name, value in found.validated_parameters.items() if name in spec}
+
+
+CALLS: dict[str, Callable[..., Any]] = {
+    "parse_kv": parse_kv,
+    "convert": lambda kind, value: DEFAULT_TYPE_VALIDATORS[kind](value),
+    "validate": validated,
+}
+"""Parts of Ansible that a test puts many questions to at once: ``{"call": name, "each": [arguments, ...]}``."""
+
+
+def called(part: Callable[..., Any], arguments: list[Any]) -> dict[str, Any]:
+    """Return what a part of Ansible answers, or the error that it raises."""
+    try:
+        return {"result": part(*arguments)}
+    except Exception as error:
+        return {"error": str(error)}
+
+
 def main() -> None:
     """Answer until standard input ends."""
     init_plugin_loader([])
     for line in sys.stdin:
         request = json.loads(line)
-        if request.get("call") == "parse_kv":
-            try:
-                answer = {"result": parse_kv(request["text"], check_raw=request["raw"])}
-            except Exception as error:
-                answer = {"error": str(error)}
+        if request.get("call") in CALLS:
+            answer = {"answers": [called(CALLS[request["call"]], each) for each in request["each"]]}
         else:
             try:
                 answer = run(request)
