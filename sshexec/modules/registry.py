@@ -18,10 +18,12 @@ _BUILT_IN = {
     "command": "sshexec.modules.command:Command",
     "copy": "sshexec.modules.copy:Copy",
     "fetch": "sshexec.modules.fetch:Fetch",
+    "file": "sshexec.modules.file:File",
     "ping": "sshexec.modules.ping:Ping",
     "raw": "sshexec.modules.raw:Raw",
     "script": "sshexec.modules.script:Script",
     "shell": "sshexec.modules.command:Shell",
+    "stat": "sshexec.modules.stat:Stat",
 }
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
 

@@ -165,7 +165,8 @@ class Wish:
         if self.group is not None:
             parts.append(f'group {quote(identity(self.group))}; {"grp" if self.doing else "note group -"} "$n"\n')
         if self.bits is not None and self.doing:
-            parts.append(f"bits {self.bits:04o}\n")
+            # GNU chmod keeps the set-id bits of a directory unless there are five digits.
+            parts.append(f"bits {self.bits:05o}\n")
         if self.attributes:
             parts.append(attribute_script(self.attributes))
         parts.append('look "$q"\n' if self.link is None else "look_link\n")
@@ -230,18 +231,19 @@ class SettingError(HostError):
         return cls(message, {}, text, path, found)
 
 
-def system_error(text: str, path: str) -> str:
+def system_error(text: str, *paths: str) -> str:
     """Return what a program said of the system as Python writes it, so as Ansible's messages have it.
 
     Args:
         text: what the program printed, in English.
-        path: what it was about.
+        paths: what it was about.
     """
-    reason = text.rpartition(": ")[2]
+    reason = text.strip().rpartition("\n")[2].rpartition(": ")[2]
     number = _ERRNO.get(reason)
     if number is None:
-        return shown(text)
-    return f"[Errno {number}] {reason}: {path.encode('utf-8', 'surrogateescape')!r}"
+        return shown(text.strip())
+    about = " -> ".join(repr(path.encode("utf-8", "surrogateescape")) for path in paths)
+    return f"[Errno {number}] {reason}" + (f": {about}" if about else "")
 
 
 HEAD = (

@@ -68,7 +68,8 @@ class Case:
         variables: further host variables.
         users: who runs it: ``user`` is the login user, ``root`` is become with sudo.
         times: compare times of modification too.
-        ignore: keys of the result that are not compared, for what can't be the same twice; say why beside it.
+        ignore: keys of the result that are not compared, for what can't be the same twice (``outer.inner`` within a
+            key); say why beside it.
     """
 
     name: str

@@ -62,6 +62,15 @@ def replaced(value: Any) -> Any:
     return [replaced(each) for each in value] if isinstance(value, (list, tuple)) else value
 
 
+def dropped(result: dict[str, Any], name: str) -> None:
+    """Take a key out of a result; ``stat.inode`` is a key within a key, since some of those can't be the same twice."""
+    if name in result:
+        del result[name]
+    outer, dot, inner = name.partition(".")
+    if dot and isinstance(result.get(outer), dict):
+        dropped(result[outer], inner)
+
+
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what differs, by key: ours, theirs; a key that is missing is ``<missing>``."""
     keys = sorted({*ours, *theirs})

@@ -15,7 +15,7 @@ from sshexec import Engine, Host, Inventory
 from sshexec.errors import InputError
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
-from tests.oracle.compare import differences, normalised, replaced
+from tests.oracle.compare import differences, dropped, normalised, replaced
 from tests.testbed import Sshd
 
 ANSWER_WITHIN = 60.0
@@ -166,7 +166,7 @@ class Oracle:
         for side in pairs:
             # Ansible leaves these two out of what it hands to callbacks.
             for name in (*case.ignore, "failed", "skipped"):
-                side.pop(name, None)
+                dropped(side, name)
         return differences(*pairs)
 
     def check(self, case: Case, who: str) -> bool:
