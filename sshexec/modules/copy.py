@@ -123,6 +123,6 @@ class Copy(Module):
 
 
 def _content(value: Any) -> bytes:
-    """Return a content as Ansible writes it: a mapping or list as JSON, anything else as its text."""
-    text = json.dumps(value) if isinstance(value, (dict, list, tuple)) else str(value)
+    """Return a content as Ansible writes it: a text, number or boolean as it is, anything with structure as JSON."""
+    text = str(value) if isinstance(value, (str, bool, int, float)) else json.dumps(value)
     return text.encode("utf-8", "surrogateescape")

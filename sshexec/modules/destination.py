@@ -92,7 +92,7 @@ class Rights:
             parts.append(f'group {quote(identity(self.group))}; [ "$n" = "${{i#* }}" ] || grp "$n"\n')
         if self.mode is not None:
             parts.append(f"m=$((0${{s%% *}}))\n{self.mode.script()}")
-            parts.append('[ "$((0${s%% *}))" = "$m" ] || bits "$(printf %04o "$m")"\n')
+            parts.append('[ "$((0${s%% *}))" = "$m" ] || bits "$(printf %05o "$m")"\n')
         if self.attributes:
             parts.append(attribute_script(self.attributes))
         return f"{name}() {{\n{''.join(parts)}}}\n" if len(parts) > 1 else f"{name}() {{ :; }}\n"

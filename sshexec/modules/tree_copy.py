@@ -76,7 +76,7 @@ class TreeCopy:
         if len(jobs) == 1 and (arguments["force"] or not jobs[0].found.exists):
             return self._one(jobs[0], entries, answer, dest, links, changed=changed)
         try:
-            changed |= self._several(jobs, links)
+            changed |= self._several(answer.path, jobs, links)
         except HostError as error:
             if error.status != "failed" or isinstance(error, BecomeError):
                 raise
@@ -162,7 +162,7 @@ class TreeCopy:
         setting = order.setting(path, path, job.facts.mode, "directory")
         return order.result(setting, changed=changed, dest=shown(path), path=shown(path), **about(founds[path]))
 
-    def _several(self, jobs: list[Job], links: list[Wish]) -> bool:
+    def _several(self, path: str, jobs: list[Job], links: list[Wish]) -> bool:
         """Bring files and links; return whether anything changes."""
         order, arguments = self._order, self._order.arguments
         wishes: list[Wish] = []
@@ -187,7 +187,7 @@ class TreeCopy:
             uploads.append(Upload(content_of(order, job), temporary, mode, job.facts.sha1))
             size += job.facts.size
         if not self._invocation.check and (wishes or links):
-            self._send(uploads, size)
+            self._send(path, uploads, size)
             self._settle([*wishes, *links], {upload.path: upload.sha1 or "" for upload in uploads})
         return bool(wishes or links)
 
@@ -198,10 +198,10 @@ class TreeCopy:
         if job.found.kind == "directory":
             raise HostError(f"{shown(job.path)} is a directory, a file can't take its place")
 
-    def _send(self, uploads: list[Upload], size: int) -> None:
+    def _send(self, path: str, uploads: list[Upload], size: int) -> None:
         if not uploads:
             return
-        progress = self._invocation.progress(self._order.arguments["dest"], size)
+        progress = self._invocation.progress(path, size)
         try:
             self._connector.put_all(uploads, self._invocation.deadline, progress=progress)
         except HostError:
