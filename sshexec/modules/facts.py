@@ -82,7 +82,8 @@ def environment(said: bytes) -> Facts:
     found = {}
     for pair in pairs:
         name, equals, value = pair.decode("utf-8", "replace").partition("=")
-        if equals and name not in ("_", "OLDPWD"):
+        # What the shell sets for itself, and where sudo repeats the script that asks.
+        if equals and name not in ("_", "OLDPWD", "SUDO_COMMAND"):
             found[name] = value
     return {"env": found}
 

@@ -38,9 +38,7 @@ def module_class(name: str) -> type[Module]:
     Raises:
         UnknownModuleError: there is none, or the distribution that brings it is broken.
     """
-    short = name
-    for prefix in _PREFIXES:
-        short = short.removeprefix(prefix)
+    short = next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)
     found: type[Module]
     if short in _BUILT_IN:
         found = attribute(_BUILT_IN[short])

@@ -117,7 +117,7 @@ class Setup(Module):
             program, _, link = line.partition(" ")
             programs[program] = link
         makers: dict[str, Callable[[], dict[str, Any]]] = {
-            "env": lambda: read.environment(next(data for name, data in parts if name == "env")),
+            "env": lambda: read.environment(next((data for name, data in parts if name == "env"), b"")),
             "platform": lambda: platform,
             "python": lambda: python,
             "distribution": lambda: distributed,

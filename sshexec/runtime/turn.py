@@ -148,11 +148,11 @@ class Turn:
                 # The host closed the idle connection unseen, and nothing was started: a fresh one may be tried.
                 if error.started:
                     raise
-        if os.getpid() != self._owner:
-            raise CancelledError("this process was forked off; the run is its parent's")
         return self._work(self._connection(contexts), connections, contexts, output, fresh=True)
 
     def _connection(self, contexts: Contexts) -> Connector[Any, Any]:
+        if os.getpid() != self._owner:
+            raise CancelledError("this process was forked off; the run is its parent's")
         return self.plan.connector(self.plan.host, self.plan.options, contexts[self.plan.connector], self.job.timeouts)
 
     def _watch(self, connector: Connector[Any, Any]) -> Connector[Any, Any]:

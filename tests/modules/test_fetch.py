@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Deadline, Timeouts
 from sshexec.connectors.fake import FakeConnector, FakeContext, FakeOptions
 from sshexec.connectors.output import Output
@@ -84,6 +86,45 @@ def test_dots_in_the_path_are_resolved(run: Run, folder: Path) -> None:
     (folder / "sub").mkdir()
     result = run("fetch", f"src={folder}/sub/../f.txt dest=got")
     assert result["dest"] == f"{folder}/got/web1{folder}/f.txt"
+
+
+def test_a_relative_destination_is_below_the_directory_of_the_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "f.txt").write_text("hello")
+    with Engine(Inventory.from_hosts([Host("h", {"ansible_connection": "local"})])) as engine:
+        for name in ("one", "two"):  # the engine's worker begins in the first, which is gone when the second is there
+            (tmp_path / name).mkdir()
+            monkeypatch.chdir(tmp_path / name)
+            result = engine.run("h", "fetch", {"src": f"{tmp_path}/f.txt", "dest": "got", "flat": True})["h"]
+            assert result.to_ansible()["dest"] == f"{tmp_path}/{name}/got"
+            monkeypatch.chdir(tmp_path)
+            shutil.rmtree(tmp_path / name)
+
+
+def test_the_mode_of_a_file_that_is_replaced_stays(run: Run, folder: Path) -> None:
+    (folder / "old").write_text("old")
+    (folder / "old").chmod(0o640)
+    assert run("fetch", f"src={folder}/f.txt dest=old flat=yes")["changed"] is True
+    assert (folder / "old").stat().st_mode & 0o7777 == 0o640
+
+
+def test_why_a_path_leads_nowhere(run: Run, folder: Path) -> None:
+    where = f"{folder}/f.txt/x"
+    message = f"Failed to get information on remote file ({where}): Not a directory"
+    failed = run("fetch", {"src": where, "dest": "got"})
+    assert failed == {"failed": True, "changed": False, "file": where, "msg": message}
+    ignored = run("fetch", {"src": where, "dest": "got", "fail_on_missing": False})
+    assert ignored == {"changed": False, "file": where, "msg": f"{message}, ignored"}
+
+
+def test_a_host_that_answers_something_else(folder: Path) -> None:
+    options = FakeOptions.from_vars({"fake_answers": {"*": {"stdout": "hm", "rc": 0}}})
+    connector = FakeConnector("h", options, FakeContext(), Timeouts())
+    connector.open(Deadline())
+    connector._builtin = lambda kind, words: None  # type: ignore[method-assign]
+    result = module_class("fetch").from_args("src=x dest=y").run(connector, Invocation("h", Output(), Deadline()))
+    assert (result["failed"], result["msg"]) == (True, "hm")
 
 
 def test_check_mode_skips(run: Run, folder: Path) -> None:

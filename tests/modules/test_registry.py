@@ -24,6 +24,11 @@ def test_short_and_full_names(name: str) -> None:
     assert name in module_names()
 
 
+def test_a_name_has_one_prefix_at_most() -> None:
+    with pytest.raises(UnknownModuleError):
+        module_class("ansible.builtin.ansible.legacy.copy")
+
+
 def test_unknown_module() -> None:
     with pytest.raises(UnknownModuleError, match=r"no module named 'shel' \(there are: command, copy.*mean shell\?"):
         module_class("shel")

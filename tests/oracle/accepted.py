@@ -45,4 +45,10 @@ ACCEPTED: tuple[Accepted, ...] = (
         "bytes that are no UTF-8 are U+FFFD in a text: Ansible's lone surrogates can be neither printed nor stored by "
         "most who get them; the bytes are in HostResult.stdout_bytes",
     ),
+    Accepted(
+        "fetch:unknown argument",
+        ("status", "msg", "changed", "checksum", "dest", "md5sum", "remote_checksum", "remote_md5sum", "tree"),
+        "Ansible's fetch takes no notice of an argument that it does not know, such as a misspelt `flat`; for us it is"
+        " bad input, as with every other module",
+    ),
 )

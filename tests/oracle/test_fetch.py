@@ -86,6 +86,7 @@ CASES = [
     fetch("leading dash", "{t}/-dash", users=USER),
     fetch("hostile name", "{t}/a b'c\"$HOME;ü", users=("root",)),
     fetch("line break in the name", "{t}/two\nlines", users=("root",)),
+    fetch("unknown argument", "{t}/f.txt", users=USER, flt=True),
     Case("no arguments", {}),
     Case("no source", {"dest": "{l}"}, users=USER),
     Case("no destination", {"src": "{t}/f.txt"}, users=USER),
