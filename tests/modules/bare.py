@@ -106,7 +106,7 @@ class Target:
     def run(self, module: str, args: str | Mapping[str, Any] | None = None, **more: Any) -> Result:
         """Run a module; `calls` is then what the connection was asked for."""
         watched = Watched(self.connector)
-        invocation = Invocation("bare", Output(), more.pop("deadline", None) or Deadline.after(30), **more)
+        invocation = Invocation("bare", Output(), more.pop("deadline", None) or Deadline.after(120), **more)
         result = module_class(module).from_args(self.filled(args)).run(watched, invocation)  # type: ignore[arg-type]
         self.calls = watched.calls
         return result

@@ -375,8 +375,7 @@ def test_hostile_scripts(target: Target, tmp_path: Path) -> None:
 def test_a_script_whose_interpreter_is_missing(target: Target, tmp_path: Path) -> None:
     (tmp_path / "s").write_text("#!/no/such/python3\nprint(1)\n")
     result = target.run("script", "s")
-    assert (result["failed"], result["changed"]) == (True, False), result
-    assert "/no/such/python3" in result["msg"]
+    assert (result["failed"], result["rc"]) == (True, 127), result
 
 
 def test_a_script_guarded(target: Target, tmp_path: Path) -> None:
@@ -391,7 +390,7 @@ def test_a_script_guarded(target: Target, tmp_path: Path) -> None:
 
 def test_a_large_tree(target: Target, tmp_path: Path) -> None:
     wanted: dict[str, bytes] = {}
-    for number in range(300):
+    for number in range(150):
         name = f"d{number % 20}/e{number % 3}/f {number}"
         wanted[name] = f"{number}\n".encode() * (number % 40)
     wanted["large"] = bytes(range(256)) * 8192
