@@ -119,6 +119,19 @@ def test_what_can_not_be(target: Target, args: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_within_a_host(target: Target, name: str) -> None:
+    """A file and a directory of each name are copied there, in one round trip each, and again where nothing differs."""
+    target.write(f"{name}/{name}")
+    for src, dest, made in ((f"{name}/{name}", "to", name), (name, "to/tree", f"{name}/{name}")):
+        args = {"src": f"{{t}}/{src}", "dest": f"{{t}}/{dest}/", "remote_src": True}
+        result = target.run("copy", args)
+        assert result["changed"] is True, result
+        assert (target.outside / dest / made).read_bytes() == CONTENT
+        assert target.calls == ["execute"]
+        assert target.run("copy", args)["changed"] is False
+
+
+@pytest.mark.parametrize("name", HOSTILE)
 def test_slurp_of_hostile_names(target: Target, name: str) -> None:
     target.write(name)
     result = target.run("slurp", {"src": f"{{t}}/{name}"})

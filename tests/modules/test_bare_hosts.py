@@ -328,24 +328,6 @@ def test_hostile_names_of_a_tree(target: Target, tmp_path: Path) -> None:
     assert target.calls == ["execute"]
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_names_within_a_host(target: Target, name: str) -> None:
-    """A file and a directory of each name are copied there, in one round trip each, and again where nothing differs."""
-    target.write(f"{name}/{name}")
-    for src, made in (
-        (f"{{t}}/{name}/{name}", target.outside / "to" / name),
-        (f"{{t}}/{name}", target.outside / "to/tree" / name / name),
-    ):
-        args = {"src": src, "dest": f"{{t}}/{made.relative_to(target.outside).parts[0]}/", "remote_src": True}
-        if "tree" in made.parts:
-            args["dest"] = "{t}/to/tree/"
-        result = target.run("copy", args)
-        assert result["changed"] is True, result
-        assert made.read_bytes() == CONTENT
-        assert target.calls == ["execute"]
-        assert target.run("copy", args)["changed"] is False
-
-
 def test_links_of_a_tree(target: Target, tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/f").write_bytes(CONTENT)
