@@ -1,4 +1,4 @@
-"""The bars of issues 2 and 3, and how far a run is from each."""
+"""The bars of issues 2, 3 and 4, and how far a run is from each."""
 
 from __future__ import annotations
 
@@ -82,6 +82,12 @@ def _fresh(what: str, figure: str, limit: float, other: str) -> Bar:
     return Bar(what, "fresh-300", "sshexec", figure, limit, ("fresh-300", other))
 
 
+def _task(module: str, part: int, tool: str, temperature: str) -> Bar:
+    case = f"ansible-{module}-100-{temperature}"
+    what = f"CPU a host of {module} by {tool}, {temperature}, at most 1/{part} of Ansible's"
+    return Bar(what, case, tool, "cpu_ms_host", 1 / part, (case, "ansible"))
+
+
 _ASYNCSSH = ("spread-200-1", "asyncssh")
 
 BARS = (
@@ -120,4 +126,14 @@ BARS = (
     Bar("speed of a put kept at 20 ms", "latency-put-1-200", "sshexec", "kept", 0.5, least=True),
     Bar("500 live hosts beside 500 dead ones: times the time alone", "dead-500", "sshexec", "slowdown", 1.2),
     Bar("wall s of `sshexec run` on one local host", "local-1", "sshexec-cli", "wall_s", 0.6),
+    *(
+        _task(module, part, f"{tool}{by}", temperature)
+        for module, part, tool in (
+            ("command", 40, "sshexec"),
+            ("copy", 40, "sshexec"),
+            ("lineinfile", 15, "sshexec-ansible"),
+        )
+        for by in ("", "-cli")
+        for temperature in ("cold", "warm")
+    ),
 )

@@ -17,7 +17,7 @@ from bench.tools import HERE, Tool
 
 SAMPLE_SECONDS = 0.03
 TIMEOUT_SECONDS = 60.0
-TIMEOUT_SECONDS_HOST = 1.0
+TIMEOUT_SECONDS_HOST = 3.0
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Bench:
         scratch = self.folder / "home"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
+        files = self._files(case)
         job = self.folder / "job.json"
         job.write_text(
             json.dumps(
@@ -96,14 +97,16 @@ class Bench:
                     "inventory": str(inventory),
                     "scratch": str(scratch),
                     "concurrency": case.concurrency,
-                    "command": "true",
+                    "module": case.module,
+                    "command": case.args.format_map(files),
+                    "status": case.status,
                     "mode": case.mode,
                     "repeat": case.repeat,
                     "idle": case.idle,
                     "processes": tool.processes,
                     "warm": case.warm,
                     "rtt": case.rtt,
-                    **self._files(case),
+                    **files,
                     **more,
                 }
             )
@@ -124,6 +127,11 @@ class Bench:
         target = self.store / "target"
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir()
+        if case.status == "ok":
+            source = self.store / "hosts"
+            source.write_text("".join(f"127.0.0.{n} host{n}\n" for n in range(200)))
+            shutil.copy(source, target)
+            return {"file": str(source), "target": str(target), "size": source.stat().st_size}
         size = case.megabytes * 1_000_000
         source = self.store / f"source.{size}"
         if size and not source.exists():

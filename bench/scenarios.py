@@ -12,7 +12,15 @@ if TYPE_CHECKING:
 SCENARIOS = (
     *("fresh", "open", "idle", "growth", "memory", "local"),
     *("get", "put", "stdout", "spread", "latency", "latency-get", "latency-put", "dead"),
+    *("ansible-command", "ansible-copy", "ansible-lineinfile"),
 )
+
+TASKS = {
+    "ansible-command": ("command", "true", "changed"),
+    "ansible-copy": ("copy", "src={file} dest={target}/hosts", "ok"),
+    "ansible-lineinfile": ("lineinfile", "path={target}/hosts line='127.0.0.7 host7'", "ok"),
+}
+"""Module, arguments and the status that each host must have; the last two find on the host what they would make."""
 
 WARM_HOSTS = 10
 RTT = 0.02
@@ -60,6 +68,9 @@ class Case:
         megabytes: what is transferred to or from each host (10**6 bytes).
         rtt: seconds of round-trip time that the second port of each host adds.
         dead: hosts that do not answer, beside the others.
+        module: what is run.
+        args: its arguments; ``{file}`` and ``{target}`` are those of the job.
+        status: what each host must answer, ``changed`` or ``ok``.
     """
 
     scenario: str
@@ -72,6 +83,9 @@ class Case:
     megabytes: int = 0
     rtt: float = 0.0
     dead: int = 0
+    module: str = "raw"
+    args: str = "true"
+    status: str = "changed"
 
     @property
     def expected(self) -> int:
@@ -85,8 +99,14 @@ class Case:
     @property
     def key(self) -> str:
         """Its stable name in the JSON."""
-        lines = f"-{self.known_hosts}" if self.scenario == "growth" else f"-{self.megabytes}" if self.megabytes else ""
-        return f"{self.scenario}-{self.hosts}{lines}"
+        more = f"-{self.known_hosts}" if self.scenario == "growth" else f"-{self.megabytes}" if self.megabytes else ""
+        if self.scenario in TASKS:
+            more = f"-{self._temperature}"
+        return f"{self.scenario}-{self.hosts}{more}"
+
+    @property
+    def _temperature(self) -> str:
+        return "warm" if self.mode == "warm" else "cold"
 
     @property
     def warm(self) -> int:
@@ -98,6 +118,9 @@ class Case:
         """One line for people."""
         if self.mode == "local":
             return "local: `true` on this machine by the command line"
+        if self.scenario in TASKS:
+            task = f"`{self.module} {self.args}`" + (", nothing to do" if self.status == "ok" else "")
+            return f"{self.scenario}: {task}, {self.hosts} hosts, concurrency {self.concurrency}, {self._temperature}"
         delay = f", {self.rtt * 1000:g} ms of round-trip time added and not" if self.rtt else ""
         if self.megabytes:
             many = f" to {self.hosts} fresh hosts, concurrency {self.concurrency}" if self.hosts > 1 else ""
@@ -118,8 +141,8 @@ class Case:
         """Return what one run says, by the names in `UNITS`."""
         total = seen.total
         if self.mode == "local":
-            start, end = seen.marks["start"], seen.marks["end"]
-            return {"wall_s": end.wall - start.wall, "peak_rss_mib": total.rss / 1024}
+            ready, done = seen.marks["ready"], seen.marks["done"]
+            return {"wall_s": done.wall - ready.wall, "peak_rss_mib": total.rss / 1024}
         peaks = {"peak_rss_mib": total.rss / 1024, "peak_pss_mib": total.pss / 1024}
         if seen.figures:
             return {**seen.figures, **peaks}
@@ -131,6 +154,10 @@ class Case:
             return {**timed, "cpu_ms_mb": cpu * 1000 / sent, **peaks}
         if self.mode == "fresh":
             return {"wall_s": total.wall, "cpu_ms_host": total.cpu * 1000 / self.hosts, **peaks}
+        if self.mode == "warm":
+            ready, done = seen.marks["ready"], seen.marks["done"]
+            cpu = done.cpu - ready.cpu
+            return {"wall_s": done.wall - ready.wall, "cpu_ms_host": cpu * 1000 / self.hosts, **peaks}
         ready, connected = seen.marks["ready"], seen.marks["connected"]
         opened = self.hosts - self.warm
         memory = {"connection_kib": (connected.rss - ready.rss) / opened, **peaks}
@@ -161,11 +188,20 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
     small, large = (sizes[0], sizes[-1]) if given else (300, 1000)
     many = large if given else 200
     big = 10 if quick else 200
+    tasks = large if given else 100
 
     def one(scenario: str, megabytes: int, rtt: float = 0.0) -> Case:
         return Case(scenario, 1, known_hosts=1, mode=scenario, megabytes=megabytes, rtt=rtt)
 
+    def both(scenario: str) -> list[Case]:
+        module, args, status = TASKS[scenario]
+        return [
+            Case(scenario, tasks, known_hosts=tasks, mode=mode, module=module, args=args, status=status)
+            for mode in ("fresh", "warm")
+        ]
+
     made = {
+        **{name: both(name) for name in TASKS},
         "fresh": [Case("fresh", n, known_hosts=n) for n in sizes],
         "open": [Case("open", many, known_hosts=many, mode="session", repeat=5 if quick else 20)],
         "idle": [Case("idle", many, known_hosts=many, mode="session", idle=2.0 if quick else 10.0)],

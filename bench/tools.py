@@ -21,6 +21,8 @@ STREAMS = frozenset({"get", "put", "latency", "latency-get", "latency-put"})
 STDOUT = frozenset({"stdout"})
 SPREAD = frozenset({"spread"})
 DEAD = frozenset({"dead"})
+TASKS = frozenset({"ansible-command", "ansible-copy"})
+FOREIGN = frozenset({"ansible-lineinfile"})
 PIP_TIMEOUT = 600
 
 
@@ -37,6 +39,7 @@ class Tool:
         client: its script in ``bench/clients``.
         scenarios: where it takes part.
         packages: what its environment holds; empty means this project.
+        extra: the optional part of this project that its environment has too.
         environment: the environment's name, where several tools share one; None means the tool's own.
         strict: whether it is told to check host keys; it is then proven to refuse an unknown one.
         most: hosts beyond which a run would take minutes.
@@ -57,6 +60,7 @@ class Tool:
     flags: tuple[str, ...] = field(default=())
     transfers: dict[str, str] = field(default_factory=dict)
     bare: bool = False
+    extra: str = ""
 
     def prepare(self, here: bool = False) -> str:
         """Return the interpreter, after making its environment where that is missing.
@@ -70,7 +74,7 @@ class Tool:
         if self.bare:
             return sys.executable
         if not self.packages:
-            return _here() if here else _ours()
+            return _here() if here else _ours(self.extra)
         python = _environment(VENVS / (self.environment or self.name))
         marker = python.parent.parent / "installed"
         if not marker.exists():
@@ -82,7 +86,9 @@ class Tool:
         """Return the versions of the packages that are measured."""
         if self.bare:
             return {}
-        names = [*self.packages, "paramiko"] if self.packages else ["sshexec", "paramiko", "gevent"]
+        names = [*(name.partition("==")[0] for name in self.packages), "paramiko"]
+        if not self.packages:
+            names = ["sshexec", "paramiko", "gevent", *(["ansible-core"] if self.extra else [])]
         code = (
             "import importlib.metadata as m, json, sys\n"
             "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
@@ -101,10 +107,10 @@ class Tool:
 
 
 @functools.cache
-def _ours() -> str:
+def _ours(extra: str) -> str:
     """Return an interpreter with this project as it is now, and with nothing else, as the other tools have theirs."""
-    python = _environment(VENVS / "sshexec")
-    _install(python, str(HERE.parent))
+    python = _environment(VENVS / (f"sshexec-{extra}" if extra else "sshexec"))
+    _install(python, f"{HERE.parent}[{extra}]" if extra else str(HERE.parent))
     return str(python)
 
 
@@ -148,13 +154,15 @@ TOOLS = (
     Tool(
         "sshexec",
         "sshexec_engine.py",
-        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD,
+        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS,
         transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD) | _by("sshexec_copy.py", DEAD),
     ),
     Tool("sshexec-copy", "sshexec_engine.py", SPREAD, transfers=_by("sshexec_copy.py", SPREAD)),
     Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
-    Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL, flags=("-S",)),
+    Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL | TASKS, flags=("-S",)),
+    Tool("sshexec-ansible", "sshexec_engine.py", FOREIGN, extra="ansible"),
+    Tool("sshexec-ansible-cli", "sshexec_cli.py", FOREIGN, flags=("-S",), extra="ansible"),
     Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
     Tool("paramiko-gevent", "paramiko_gevent.py", ONE_SHOT | OPEN, ("paramiko", "gevent"), "paramiko", most=300),
     Tool("paramiko-threads", "paramiko_threads.py", ONE_SHOT, ("paramiko", "gevent"), "paramiko", most=300),
@@ -178,5 +186,13 @@ TOOLS = (
     Tool("pyinfra", "pyinfra_api.py", ONE_SHOT, ("pyinfra",)),
     Tool("pyinfra-bare", "pyinfra_bare.py", ONE_SHOT | OPEN, ("pyinfra",), "pyinfra"),
     Tool("fabric", "fabric_group.py", ONE_SHOT | OPEN, ("fabric",), strict=False),
-    Tool("ansible", "ansible_adhoc.py", ONE_SHOT | LOCAL, ("ansible-core",), most=300, flags=("-S",)),
+    Tool(
+        "ansible",
+        "ansible_adhoc.py",
+        ONE_SHOT | LOCAL | TASKS | FOREIGN,
+        ("ansible-core==2.19.14",),
+        "ansible-2.19.14",
+        most=300,
+        flags=("-S",),
+    ),
 )

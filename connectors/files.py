@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
-Kind = Literal["absent", "no_parent", "file", "directory", "link", "other"]
+Kind = Literal["absent", "no_parent", "not_directory", "denied", "file", "directory", "link", "other"]
+
+_NOTHING = frozenset({"absent", "no_parent", "not_directory", "denied"})
 
 SUM = "{ sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null"
 """Shell text that prints the SHA-1 of its standard input as the first word."""
@@ -17,6 +19,7 @@ SUM = "{ sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null"
 LOOK = (
     f'\nsum() {{ {SUM} <"$1"; }}'
     """
+above() { case $d in */*) d=${d%/*}; [ "$d" ] || d=/ ;; *) d=. ;; esac; }
 look() {
 k=absent s= h=
 if [ -d "$1" ]; then k=directory
@@ -24,8 +27,13 @@ elif [ -L "$1" ]; then k=link
 elif [ -f "$1" ]; then k=file; h=$(sum "$1")
 elif [ -e "$1" ]; then k=other
 else
-case $1 in */*) d=${1%/*}/ ;; *) d=. ;; esac
+d=$1
+above
 [ -d "$d" ] || k=no_parent
+while [ ! -e "$d" ] && [ ! -L "$d" ]; do above; done
+if [ ! -d "$d" ]; then k=not_directory
+elif [ ! -x "$d" ]; then k=denied
+fi
 fi
 case $k in
 file|directory|other)
@@ -43,7 +51,8 @@ class Found:
     """What is at a path of a host.
 
     Args:
-        kind: what it is; ``no_parent`` where not even its directory exists.
+        kind: what it is; where it is nothing, ``no_parent`` says that its directory does not exist either,
+            ``not_directory`` that something else stands where a directory would, ``denied`` that one can't be entered.
         mode: permission bits; None where they are not known, as the fields below.
         uid: owner's number.
         gid: group's number.
@@ -65,7 +74,7 @@ class Found:
     @property
     def exists(self) -> bool:
         """Whether there is anything."""
-        return self.kind not in ("absent", "no_parent")
+        return self.kind not in _NOTHING
 
     @classmethod
     def read(cls, lines: Iterator[str]) -> Found:
@@ -75,7 +84,7 @@ class Found:
             ValueError: they are not those of a ``look``.
         """
         kind, stat, sha1 = next(lines, ""), next(lines, "").split(":"), next(lines, "")
-        if kind not in ("absent", "no_parent", "file", "directory", "link", "other"):
+        if kind not in get_args(Kind):
             raise ValueError(f"not an answer to look: {kind!r}")
         if len(stat) != 6:
             return cls(cast(Kind, kind), sha1=sha1)

@@ -42,13 +42,14 @@ class BareHost:
         sftp: whether it offers SFTP, from within sshd itself.
 
     Attributes:
+        kind: what there is beside busybox.
         sshd: the server.
         has_su: whether its su can work.
     """
 
     def __init__(self, folder: Path, kind: Kind = "chroot", *, sftp: bool = True) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._kind = kind
+        self.kind = kind
         self._place = folder / "place"
         self._namespace = ""
         busybox = shutil.which("busybox")
@@ -81,7 +82,7 @@ class BareHost:
         apart = Path("/etc/passwd").read_text().splitlines()
         # sshd gives up its rights to a user of its own.
         own = [line for line in apart if line.startswith(("sshd:", "nobody:"))]
-        shell = "/bin/sh" if self._kind == "chroot" else f"{_PLACE}/applets/sh"
+        shell = "/bin/sh" if self.kind == "chroot" else f"{_PLACE}/applets/sh"
         users = [
             f"{name}:x:{number}:{number}::{self.home(name)}:{shell}" for name, number in ((USER, _ID), ("root", 0))
         ]
@@ -144,9 +145,12 @@ class BareHost:
             f"mount --bind /etc {_PLACE}/etc.own",
             f"mount --bind {_PLACE}/etc /etc",
         ]
-        if self._kind == "chroot":
+        if self.kind == "chroot":
             lines += [f"mount --bind /dev/{name} {root}/dev/{name}" for name in (*_DEVICES, "pts")]
             lines += [f"mount --bind /proc {root}/proc", f"mount -o bind,ro /sys {root}/sys"]
+        else:  # root is this machine's root there: it may write to its own places, and to no other
+            lines += ["mount --bind /tmp /tmp"]
+            lines += [f"mount -o remount,bind,ro {path}" for path in (f"{_PLACE}/etc.own", "/dev", "/")]
         lines += [f"echo {USER} >/proc/sys/kernel/hostname", f'exec {SSHD} "$@"']
         script = "\n".join(lines)
         return f'#!/bin/sh\nexec unshare --mount --uts /bin/sh -ec {quote(script)} sh "$@"\n'
@@ -179,14 +183,24 @@ class BareHost:
                     found.append(int(entry.name))
         return found
 
+    def commands(self, name: str) -> list[str]:
+        """Return the command lines of what runs on the host under a name."""
+        found = []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+                if os.path.basename(words[0]) == name:
+                    found.append(" ".join(words).strip())
+        return found
+
     def home(self, user: str = USER) -> str:
         """Return a user's home directory on the host."""
-        return f"/home/{user}" if self._kind == "chroot" else f"{_PLACE}/home/{user}"
+        return f"/home/{user}" if self.kind == "chroot" else f"{_PLACE}/home/{user}"
 
     def outside(self, path: str) -> Path:
         """Return where this machine sees a path of the host: any in the chroot, else those in the homes."""
         return (
-            self._place / "root" / path[1:] if self._kind == "chroot" else self._place / Path(path).relative_to(_PLACE)
+            self._place / "root" / path[1:] if self.kind == "chroot" else self._place / Path(path).relative_to(_PLACE)
         )
 
     def variables(self, user: str = USER, **more: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.bars import BARS, Bar
+from bench.measure import Measurement, Snapshot
 from bench.report import Report
 from bench.scenarios import SCENARIOS, UNITS, Case, cases
 from bench.tools import CLIENTS, TOOLS
@@ -114,6 +115,7 @@ def test_the_cases_of_the_issue():
         *("growth-300-300", "growth-1000-1000", "growth-1000-10000", "memory-1000", "local-1"),
         *("get-1-200", "put-1-200", "stdout-1-100", "spread-200-1"),
         *("latency-1", "latency-get-1-200", "latency-put-1-200", "dead-500"),
+        *(f"ansible-{name}-100-{how}" for name in ("command", "copy", "lineinfile") for how in ("cold", "warm")),
     ]
     known = {*keys, "growth-300-300"}
     assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
@@ -152,6 +154,30 @@ def test_transfers_latency_and_dead_hosts_are_measured_too(tmp_path):
     # Each of these can't be done in less: greetings and proposals, keys, login with all that follows.
     assert seen["medians"]["latency-1"]["openssh"]["round_trips"] > 2.5
     assert seen["medians"]["dead-2"]["sshexec"]["slowdown"] > 0
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_tasks_are_measured_cold_and_warm(tmp_path):
+    case = ("--scenarios", "ansible-command,ansible-copy", "--hosts", "4", "--rounds", "1")
+    done = bench(*case, "--tools", "sshexec,sshexec-cli", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    seen = json.loads(path.read_text())
+    assert (seen["skipped"], seen["errors"]) == ({}, {})
+    keys = {f"ansible-{name}-4-{how}" for name in ("command", "copy") for how in ("cold", "warm")}
+    assert set(seen["samples"]) == keys
+    for medians in seen["medians"].values():
+        assert set(medians) == {"sshexec", "sshexec-cli"}
+        assert all(figures["cpu_ms_host"] > 0 for figures in medians.values())
+
+
+def test_a_warm_run_counts_from_its_first_mark_to_its_second():
+    case = next(case for case in cases(["ansible-copy"], [10], quick=False) if case.mode == "warm")
+    marks = {"ready": Snapshot(5.0, 3.0, 1, 1), "done": Snapshot(7.0, 4.0, 1, 1)}
+    figures = case.figures(Measurement(Snapshot(9.0, 9.0, 2048, 1024), marks, 10, "", {}))
+    assert figures == {"wall_s": 2.0, "cpu_ms_host": 100.0, "peak_rss_mib": 2.0, "peak_pss_mib": 1.0}
 
 
 def test_the_proxy_adds_the_round_trip_time():

@@ -19,11 +19,14 @@ class Job:
     """The job file named on the command line.
 
     Args of the file: hosts (addresses), port, user, key, known_hosts, inventory and scratch (paths), concurrency,
-    command, mode (``fresh``: connect, run once, close; ``session``: connect all, then ``repeat`` commands on every open
-    connection, then ``idle`` seconds of nothing; ``local``: once on this machine), repeat, idle, processes, warm (hosts
-    that a session reaches before its first mark: what is loaded at the first connection is no connection's memory);
-    for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt (seconds) with
-    near and far (ports of the first host without and with it); inventory_dead (the same hosts beside dead ones).
+    module, command (its arguments), status (what a host must answer: ``changed``, or ``ok`` where there is nothing to
+    do), mode (``fresh``: connect, run once, close; ``warm``: that once before the mark ``ready``, and once more, with
+    whatever is kept in between, up to the mark ``done``; ``session``: connect all, then ``repeat`` commands on every
+    open connection, then ``idle`` seconds of nothing; ``local``: once on this machine), repeat, idle, processes, warm
+    (hosts that a session reaches before its first mark: what is loaded at the first connection is no connection's
+    memory); for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt
+    (seconds) with near and far (ports of the first host without and with it); inventory_dead (the same hosts beside
+    dead ones).
 
     Modes of transfers: ``get``, ``put`` and ``stdout`` set the mark ``ready`` on an open connection and ``done`` behind
     the transfer; ``spread`` puts the file to every host; ``latency`` and ``latency-get``, ``latency-put`` see
@@ -38,7 +41,9 @@ class Job:
     inventory: str
     scratch: str
     concurrency: int
+    module: str
     command: str
+    status: str
     mode: str
     repeat: int
     idle: float

@@ -59,12 +59,14 @@ _FROZEN = -1
 # but not its SFTP server. With them go the groups of their descendants and of the rest of their session, where ps and
 # awk can tell them: `timeout` and `setsid` start groups of their own. Each group gets TERM once: a second one would
 # kill what cleans up after the first. Ends with 0 when all are gone, 1 when some are not, 2 when there was none.
-_KILLER = """LC_ALL=C; export LC_ALL; g=$1
+# `su` may lead the group of $1; busybox's ps calls a session `sid`, which others don't know.
+_KILLER = """LC_ALL=C; export LC_ALL; g=$1 one=$1
 [ -n "$g" ] || g=$(ps -A -o pid= -o ppid= -o args= 2>/dev/null | while read -r p q a; do
 [ "$q" = "$PPID" ] && [ "$p" != $$ ] && case $a in *sftp-server|*sftp-server" -"*|sshd*@internal-sftp*) ;;
 *) echo "$p" ;; esac; done)
 [ -n "$g" ] || exit 2
-m=$(ps -A -o pid= -o ppid= -o pgid= -o sess= 2>/dev/null | awk -v roots="$(echo $g)" '
+list() { ps -A -o pid= -o ppid= -o pgid= -o "$1=" 2>/dev/null; }
+m=$({ list sess || list sid; } | awk -v roots="$(echo $g)" '
 { parent[$1] = $2; group[$1] = $3; session[$1] = $4 }
 END { count = split(roots, root); for (i = 1; i <= count; i++) { first[root[i]] = 1; member[root[i]] = 1 }
 do { more = 0; for (p in parent) if (!(p in member) && ((parent[p] in member) || (session[p] in first))) {
@@ -72,8 +74,8 @@ member[p] = 1; more = 1 } } while (more)
 for (p in member) if (group[p] > 1) print group[p] }' 2>/dev/null | sort -u)
 for i in $g; do case " $(echo $m) " in *" $i "*) ;; *) m="$m $i" ;; esac; done; g=$m
 send() { for i in $g; do kill -s "$1" -- "-$i" 2>/dev/null; done; }
-alive() { for i in $g; do r=$(kill -s 0 -- "-$i" 2>&1) && return 0
-case $r in *[Nn]"o such process"*) ;; *) return 0 ;; esac; done; return 1; }
+there() { r=$(kill -s 0 -- "$1" 2>&1) || case $r in *[Nn]"o such process"*) return 1 ;; esac; }
+alive() { for i in $g; do there "-$i" && return 0; done; [ -n "$one" ] && there "$one"; }
 n=0; send TERM
 while alive; do n=$((n + 1)); [ $n -le 20 ] || send KILL; [ $n -le 60 ] || exit 1
 sleep 0.1 2>/dev/null || { sleep 1; n=$((n + 9)); }; done

@@ -177,22 +177,26 @@ class Entry:
 
     Args:
         name: its path relative to the directory.
-        file: the file; None for a directory.
+        file: the file; None for a directory or link.
+        link: where a link points to, for one that stays a link; None for a file or directory.
     """
 
     name: str
-    file: LocalFile | None
+    file: LocalFile | None = None
+    link: str | None = None
 
 
 class Tree:
-    """A local directory that goes to many hosts, walked once a run; links are followed.
+    """A local directory that goes to many hosts, walked once a run.
 
     Args:
-        given: the path as the user wrote it; ``~`` is expanded.
+        path: where it is.
+        follow: whether links are followed; one that leads nowhere stays a link.
     """
 
-    def __init__(self, given: str) -> None:
-        self.path = located(given)
+    def __init__(self, path: Path, *, follow: bool = True) -> None:
+        self.path = path
+        self._follow = follow
         self._lock = threading.Lock()
         self._entries: tuple[Entry, ...] | None = None
 
@@ -204,22 +208,24 @@ class Tree:
         """
         with self._lock:
             if self._entries is None:
-                self._entries = tuple(_walk(self.path, "", (os.path.realpath(self.path),)))
+                self._entries = tuple(self._walk(self.path, "", (os.path.realpath(self.path),)))
             return self._entries
 
-
-def _walk(folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError as error:
-        raise HostError(f"Could not read '{folder}': {error.strerror}") from error
-    for name in names:
-        path = folder / name
-        if not path.is_dir():
-            yield Entry(prefix + name, shared(str(path)))
-            continue
-        real = os.path.realpath(path)
-        if real in above:
-            raise HostError(f"'{path}' links back to a directory that holds it")
-        yield Entry(prefix + name, None)
-        yield from _walk(path, f"{prefix}{name}/", (*above, real))
+    def _walk(self, folder: Path, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
+        try:
+            names = sorted(os.listdir(folder))
+        except OSError as error:
+            raise HostError(f"Could not read '{folder}': {error.strerror}") from error
+        for name in names:
+            path = folder / name
+            if path.is_symlink() and not (self._follow and path.exists()):
+                yield Entry(prefix + name, link=os.readlink(path))
+                continue
+            if not path.is_dir():
+                yield Entry(prefix + name, shared(str(path)))
+                continue
+            real = os.path.realpath(path)
+            if real in above:
+                raise HostError(f"'{path}' links back to a directory that holds it")
+            yield Entry(prefix + name)
+            yield from self._walk(path, f"{prefix}{name}/", (*above, real))

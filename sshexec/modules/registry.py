@@ -18,12 +18,14 @@ _BUILT_IN = {
     "command": "sshexec.modules.command:Command",
     "copy": "sshexec.modules.copy:Copy",
     "fetch": "sshexec.modules.fetch:Fetch",
+    "file": "sshexec.modules.file:File",
     "ping": "sshexec.modules.ping:Ping",
     "raw": "sshexec.modules.raw:Raw",
     "script": "sshexec.modules.script:Script",
     "setup": "sshexec.modules.setup:Setup",
     "shell": "sshexec.modules.command:Shell",
     "slurp": "sshexec.modules.slurp:Slurp",
+    "stat": "sshexec.modules.stat:Stat",
     "wait_for_connection": "sshexec.modules.wait_for_connection:WaitForConnection",
 }
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")

@@ -73,7 +73,7 @@ def test_copy_of_a_tree(tmp_path: Any) -> None:
     (tmp_path / "conf/d").mkdir(parents=True)
     (tmp_path / "conf/d/x").write_text("x")
     context = FakeContext()
-    assert run(connect(context), "copy", {"src": f"{tmp_path}/conf", "dest": "/etc"})["dest"] == "/etc/conf/"
+    assert run(connect(context), "copy", {"src": f"{tmp_path}/conf", "dest": "/etc"})["dest"] == "/etc/conf/d"
     assert context.hosts["web1"].files["/etc/conf/d/x"].content == b"x"
 
 

@@ -14,6 +14,7 @@ from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.registry import module_class
+from tests.modules.bare import bare_hosts, bare_target, target  # noqa: F401
 
 Run = Callable[..., Result]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from sshexec.connectors.base import Connector, Deadline
 from sshexec.connectors.output import Output
-from sshexec.errors import ArgumentError, CommandTimeoutError
+from sshexec.errors import ArgumentError, CommandTimeoutError, ConnectionLostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_class
 
@@ -72,7 +73,9 @@ def test_a_replaced_file_keeps_mode_and_owner(run: Run, folder: Path) -> None:
 def test_content_with_structure_is_json(run: Run, folder: Path) -> None:
     result = run("copy", {"content": {"a": 1, "b": [True, None]}, "dest": str(folder / "out")})
     assert (folder / "out").read_text() == '{"a": 1, "b": [true, null]}'
-    assert result["invocation"]["module_args"]["content"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+    assert result["invocation"]["module_args"]["content"] is None
+    would = run("copy", {"content": "secret", "dest": str(folder / "out")}, check=True)
+    assert would["invocation"]["module_args"]["content"] == "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
 @pytest.mark.parametrize("name", ["a b", "it's", 'q"', "a\nb\n", "-n", "*", "é", "raw\udcff", "$(id)", "\\", "x;y"])
@@ -121,8 +124,13 @@ def test_what_can_t_be_written_says_why(run: Run, folder: Path) -> None:
 
     assert failing(f"src=f.txt dest={folder}/nope/x") == f"Destination directory {folder}/nope does not exist"
     assert failing(f"content=x dest={folder}") == "can not use content with a dir as dest"
-    assert "not a regular file" in failing("content=x dest=/dev/null")
-    assert failing(f"src=nope dest={folder}/x").startswith("Could not find or access 'nope'")
+    (folder / "d/f.txt").mkdir(parents=True)
+    assert "Is a directory" in failing(f"src=f.txt dest={folder}/d")
+    assert failing(f"src=f.txt dest={folder}/f.txt/x").endswith(f"({folder}/f.txt/x): Not a directory")
+    missing = failing(f"src=nope dest={folder}/x")
+    assert missing.startswith(
+        f"Could not find or access 'nope'\nSearched in:\n\t{folder}/files/nope\n\t{folder}/nope on"
+    )
     assert failing(f"src=f.txt dest={folder}/x owner=nosuch") == "chown failed: failed to look up user nosuch"
     assert failing(f"src=f.txt dest={folder}/x group=nosuch") == "chgrp failed: failed to look up group nosuch"
     assert "does not match the expected checksum" in failing(f"src=f.txt dest={folder}/y checksum=00")
@@ -173,9 +181,9 @@ def test_a_validation_that_is_stopped_leaves_nothing(connector: Connector[Any, A
 
 def test_a_file_is_hashed_once_for_all_destinations(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     modules = [module_class("copy").from_args(f"src=f.txt dest=/d{n}") for n in range(3)]
-    assert len({id(module._file) for module in modules}) == 1
+    assert len({id(module._order.file) for module in modules}) == 1
     (folder / "f.txt").write_text("changed\n")
-    assert module_class("copy").from_args("src=f.txt dest=/d")._file is not modules[0]._file
+    assert module_class("copy").from_args("src=f.txt dest=/d")._order.file is not modules[0]._order.file
 
 
 @pytest.mark.parametrize(
@@ -213,7 +221,9 @@ def test_validate(run: Run, folder: Path) -> None:
     assert run("copy", {"content": "good", "dest": str(out), "validate": "grep -q good %s"})["changed"] is True
     refused = run("copy", {"content": "bad", "dest": str(out), "validate": "sh -c 'echo no; exit 7' %s"})
     assert (refused["failed"], refused["msg"]) == (True, "failed to validate")
-    assert (refused["exit_status"], refused["stdout"]) == (7, "no")
+    assert (refused["exit_status"], refused["stdout"]) == (7, "no\n")
+    gone = run("copy", {"content": "bad", "dest": str(out), "validate": "/nope %s"})
+    assert (gone["msg"], gone["rc"]) == ("Error executing command.", 2)
     assert out.read_text() == "good"
     assert sorted(os.listdir(folder)) == ["f.txt", "out"]
 
@@ -261,7 +271,7 @@ def test_trees(run: Run, folder: Path) -> None:
     assert would["changed"] is True
     assert not (folder / "out").exists()
     result = run("copy", f"src=tree dest={folder}/out mode=0600 directory_mode=0750")
-    assert (result["changed"], result["dest"], result["src"]) == (True, f"{folder}/out/tree/", f"{folder}/tree")
+    assert (result["changed"], result["dest"], result["src"]) == (True, f"{folder}/out/", f"{folder}/tree")
     assert (folder / "out/tree/a/it's\n").read_text() == "one"
     assert mode(folder / "out/tree/x") == 0o600
     assert mode(folder / "out/tree/empty") == 0o750
@@ -287,7 +297,6 @@ def test_a_tree_that_links_to_itself_is_refused(run: Run, folder: Path) -> None:
         ("src=x dest=y mode=rwx", "mode must be in octal or symbolic form"),
         ("src=x dest=y mode=99999", "mode must be in octal or symbolic form"),
         ("src=x dest=y validate=true", "validate must contain %s: true"),
-        ("src=x dest=y remote_src=yes", "remote_src is not available yet"),
         ("src=x dest=y bakup=yes", r"Unsupported parameters.*bakup.*Did you mean backup\?"),
         ("x", "expected key=value, got 'x'"),
     ],
@@ -295,6 +304,167 @@ def test_a_tree_that_links_to_itself_is_refused(run: Run, folder: Path) -> None:
 def test_wrong_arguments(args: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         module_class("copy").from_args(args)
+
+
+def test_a_file_of_files_comes_first(run: Run, folder: Path) -> None:
+    (folder / "files").mkdir()
+    (folder / "files/f.txt").write_text("of files")
+    run("copy", f"src=f.txt dest={folder}/out")
+    assert (folder / "out").read_text() == "of files"
+
+
+def test_what_arrives_otherwise_is_refused_before_it_takes_its_place(
+    run: Run, folder: Path, connector: Connector[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = folder / "out"
+    out.write_text("old")
+    put = connector.put
+
+    def late(source: Any, *arguments: Any, **more: Any) -> None:
+        source.write_text("what was sent")
+        put(source, *arguments, **more)
+
+    monkeypatch.setattr(connector, "put", late)
+    result = run("copy", f"src=f.txt dest={out}")
+    assert "does not match the expected checksum" in result["msg"]
+    assert out.read_text() == "old"
+    assert sorted(os.listdir(folder)) == ["f.txt", "out"]
+
+
+def test_a_broken_connection_leaves_the_old_file(
+    run: Run, folder: Path, connector: Connector[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = folder / "out"
+    out.write_text("old")
+    execute, calls = connector.execute, 0
+
+    def breaking(*arguments: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise ConnectionLostError("lost", host="web1")
+        return execute(*arguments, **more)
+
+    monkeypatch.setattr(connector, "execute", breaking)
+    with pytest.raises(ConnectionLostError):
+        run("copy", f"src=f.txt dest={out}")
+    assert out.read_text() == "old"
+    assert sorted(os.listdir(folder)) == ["f.txt", "out"]
+
+
+def test_owner_that_can_t_be_set_tells_what_is_there(run: Run, folder: Path) -> None:
+    failed = run("copy", f"src=f.txt dest={folder}/out owner=nosuch mode=0600")
+    assert (failed["path"], failed["mode"], failed["size"], failed["state"]) == (f"{folder}/out", "0600", 6, "file")
+    assert (failed["checksum"], failed["diff"]) == (hashlib.sha1(b"hello\n").hexdigest(), [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_unsafe_writes_write_over_what_can_t_be_renamed(run: Run, folder: Path) -> None:
+    (folder / "held").write_text("old")
+    (folder / "below").write_text("old")
+    mounted = subprocess.run(["mount", "--bind", folder / "below", folder / "held"], check=False)
+    if mounted.returncode:
+        pytest.skip("no right to mount")
+    try:
+        assert run("copy", f"src=f.txt dest={folder}/held")["failed"] is True
+        assert (folder / "below").read_text() == "old"
+        assert run("copy", f"src=f.txt dest={folder}/held unsafe_writes=yes")["changed"] is True
+        assert (folder / "below").read_text() == "hello\n"
+    finally:
+        subprocess.run(["umount", folder / "held"], check=True)
+    assert sorted(os.listdir(folder)) == ["below", "f.txt", "held"]
+
+
+def test_links_of_a_tree(run: Run, folder: Path) -> None:
+    (folder / "tree/sub").mkdir(parents=True)
+    (folder / "tree/one").write_text("1")
+    (folder / "tree/two").write_text("2")
+    (folder / "tree/it's a\nlink").symlink_to("t\nwo\n")
+    (folder / "tree/below").symlink_to("sub", target_is_directory=True)
+    args = f"src=tree/ dest={folder}/out local_follow=no"
+    assert run("copy", args)["changed"] is True
+    assert os.readlink(folder / "out/it's a\nlink") == "t\nwo\n"
+    assert os.readlink(folder / "out/below") == "sub"
+    assert run("copy", args)["changed"] is False
+    (folder / "out/below").unlink()
+    (folder / "out/below").mkdir()
+    (folder / "out/below/x").write_text("x")
+    assert "is not empty, refusing to convert it" in run("copy", args)["msg"]
+
+
+def test_a_tree_is_backed_up_and_validated_file_by_file(run: Run, folder: Path) -> None:
+    (folder / "tree").mkdir()
+    (folder / "out").mkdir()
+    for name in "ab":
+        (folder / "tree" / name).write_text("new")
+        (folder / "out" / name).write_text("old")
+    args = {"src": "tree/", "dest": f"{folder}/out", "backup": True}
+    assert run("copy", {**args, "validate": "grep -q nothing %s", "backup": False})["msg"] == "failed to validate"
+    assert sorted(os.listdir(folder / "out")) == ["a", "b"]
+    assert run("copy", {**args, "validate": "grep -q new %s"})["changed"] is True
+    assert sorted(path.read_text() for path in (folder / "out").iterdir()) == ["new", "new", "old", "old"]
+
+
+def test_rights_of_a_tree(run: Run, folder: Path) -> None:
+    (folder / "tree/sub").mkdir(parents=True)
+    (folder / "tree/a").write_text("a")
+    (folder / "tree/b").write_text("b")
+    run("copy", f"src=tree/ dest={folder}/out")
+    args = f"src=tree/ dest={folder}/out directory_mode=u=rwx,g=,o=x"
+    assert run("copy", args, check=True)["changed"] is True
+    assert run("copy", args)["changed"] is True
+    assert (mode(folder / "out"), mode(folder / "out/sub")) == (0o755, 0o701)
+    assert run("copy", args)["changed"] is False
+
+
+def test_within_the_host(run: Run, folder: Path) -> None:
+    (folder / "f.txt").chmod(0o640)
+    args = f"src={folder}/f.txt dest={folder}/out remote_src=yes"
+    assert run("copy", args, check=True)["changed"] is True
+    assert not (folder / "out").exists()
+    result = run("copy", args)
+    assert set(result) == (CHANGED - {"diff"})
+    assert (result["changed"], result["mode"], result["src"]) == (True, "0644", f"{folder}/f.txt")
+    assert run("copy", args)["changed"] is False
+    (folder / "out").write_text("old")
+    result = run("copy", f"{args} backup=yes")
+    assert (mode(folder / "out"), Path(result["backup_file"]).read_text()) == (0o640, "old")
+    assert run("copy", f"{args} mode=u+x")["mode"] == "0740"
+    refused = run(
+        "copy", {**dict(word.split("=") for word in args.split()), "validate": "grep -q no %s", "src": "/etc/hosts"}
+    )
+    assert (refused["msg"], (folder / "out").read_text()) == ("failed to validate", "hello\n")
+    assert len(os.listdir(folder)) == 3
+
+
+@pytest.mark.parametrize("name", ["a b", "it's", "a\nb\n", "-n", "é", "$(id)", "\\"])
+def test_trees_within_the_host(run: Run, folder: Path, name: str) -> None:
+    tree = folder / name
+    (tree / name / "deep").mkdir(parents=True)
+    (tree / name / "deep" / name).write_text("1")
+    (tree / name / "deep" / name).chmod(0o604)
+    (tree / "link").symlink_to(name)
+    args = {"src": str(tree), "dest": f"{folder}/o/", "remote_src": True}
+    assert run("copy", args, check=True)["msg"] == f"dest directory {folder}/o would be created"
+    assert run("copy", args)["dest"] == f"{folder}/o/{name}"
+    made = folder / "o" / name
+    assert (mode(made / name / "deep" / name), os.readlink(made / "link")) == (0o604, name)
+    assert run("copy", args)["changed"] is False
+    (made / name / "deep" / name).write_text("mine")
+    (made / name / "deep" / "own").write_text("own")
+    assert run("copy", args, check=True)["changed"] is True
+    assert run("copy", args)["changed"] is True
+    assert (made / name / "deep" / name).read_text() == "1"
+    assert sorted(os.listdir(made / name / "deep")) == sorted([name, "own"])
+
+
+def test_within_a_host_that_is_full(run: Run, folder: Path, small_disk: Path) -> None:
+    (small_disk / "out").write_text("old")
+    (folder / "big").write_bytes(b"x" * 2**21)
+    result = run("copy", f"src={folder}/big dest={small_disk}/out remote_src=yes")
+    assert "No space left on device" in result["msg"]
+    assert (small_disk / "out").read_text() == "old"
+    assert os.listdir(small_disk) == ["out"]
 
 
 @pytest.mark.parametrize("module", ["copy", "script"])

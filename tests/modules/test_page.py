@@ -74,6 +74,9 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
         ("src=f.txt dest={folder}/g.txt checksum=0", {}),
         ("src=. dest={folder}/tree", {}),
         ("content=z dest={folder}/g.txt", {"check": True, "diff": True}),
+        ("content=z dest={folder}/g.txt validate='/nonexistent %s'", {}),
+        ("src=f.txt dest={folder}/h.txt", {}),
+        ("src=f.txt dest={folder}/h.txt owner=nosuch", {"check": True}),
     ],
     "fetch": [
         ("src={folder}/f.txt dest=got", {}),

@@ -102,6 +102,12 @@ def test_what_is_there_already_costs_one_question(host: Callable[[], Counting], 
         assert web1.run("copy", args)["changed"] is True
         assert web1.run("copy", args)["changed"] is False
         assert web1.asked == ["execute"]
+    (folder / "f.txt").write_text("changed")
+    assert web1.run("copy", {"src": "f.txt", "dest": f"{folder}/out"})["changed"] is True
+    assert web1.asked == ["execute", "put", "execute"]
+    within = {"src": f"{folder}/tree", "dest": f"{folder}/copy", "remote_src": True}
+    assert [web1.run("copy", within)["changed"] for _ in range(2)] == [False, False]
+    assert web1.asked == ["execute"]
     assert web1.run("fetch", {"src": f"{folder}/f.txt", "dest": "got"})["changed"] is True
     assert web1.run("fetch", {"src": f"{folder}/f.txt", "dest": "got"})["changed"] is False
     assert web1.asked == ["execute"]

@@ -70,7 +70,8 @@ class Case:
         times: compare times of modification too.
         fetched: compare what the controller has afterwards too.
         facts: compare those of Ansible's facts that we give, and not what we don't.
-        ignore: keys of the result that are not compared, for what can't be the same twice; say why beside it.
+        ignore: keys of the result that are not compared, for what can't be the same twice (``outer.inner`` within a
+            key); say why beside it.
     """
 
     name: str

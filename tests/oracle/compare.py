@@ -16,7 +16,7 @@ _STRICT = frozenset({"command", "shell", "file", "stat", "slurp", "ping", "setup
 _REPLACED = (
     # Temporary files of the controller part, and Ansible's name for the file in them.
     (re.compile(r"(/[^\s':]*)?/\.ansible/tmp/ansible-(tmp|moduletmp|local)-[^\s']*"), "<temporary>"),
-    (re.compile(r"/[^\s':]*\.(sshexec|ansible_tmp)[-._\w]*"), "<temporary>"),
+    (re.compile(r"[^\s':]*\.(sshexec|ansible_tmp)[-._\w]*"), "<temporary>"),
     # Backup names carry a process id and a time.
     (re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~"), ".<time>~"),
     (re.compile(r"\bansible\.(legacy|builtin)\."), ""),
@@ -76,6 +76,15 @@ def replaced(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {replaced(name): replaced(each) for name, each in value.items()}
     return [replaced(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def dropped(result: dict[str, Any], name: str) -> None:
+    """Take a key out of a result; ``stat.inode`` is a key within a key, since some of those can't be the same twice."""
+    if name in result:
+        del result[name]
+    outer, dot, inner = name.partition(".")
+    if dot and isinstance(result.get(outer), dict):
+        dropped(result[outer], inner)
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

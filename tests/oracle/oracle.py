@@ -18,7 +18,7 @@ from sshexec.errors import InputError
 from sshexec.modules.builder import SETTING
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
-from tests.oracle.compare import differences, facts_compared, normalised, replaced
+from tests.oracle.compare import differences, dropped, facts_compared, normalised, replaced
 from tests.testbed import Sshd
 
 ANSWER_WITHIN = 60.0
@@ -162,8 +162,9 @@ class Oracle:
             for each in (ours, theirs)
         ]
         if ours.pop("_input", False):
-            # Found before any host was contacted: there is nothing but the message to compare.
-            theirs, arguments = {"msg": theirs.get("msg")}, [{}, {}]
+            # Found before any host was contacted: there is nothing but the message to compare, details included.
+            said = [theirs[name] for name in ("msg", "details") if name in theirs]
+            theirs, arguments = {"msg": ": ".join(said)}, [{}, {}]
         short = case.module.rpartition(".")[2]
         pairs = [
             {"status": status, "tree": replaced(tree), **normalised(short, result, other)}
@@ -179,7 +180,7 @@ class Oracle:
         for side in pairs:
             # Ansible leaves these two out of what it hands to callbacks.
             for name in (*case.ignore, "failed", "skipped"):
-                side.pop(name, None)
+                dropped(side, name)
         return differences(*pairs)
 
     def check(self, case: Case, who: str) -> bool:

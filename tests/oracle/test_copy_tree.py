@@ -1,0 +1,142 @@
+"""``copy`` of directories beside real Ansible's."""
+
+from __future__ import annotations
+
+from tests.oracle.case import Case, Dir, File, Link
+from tests.oracle.judge import judged
+
+TREE = {
+    "d/a": File("a\n", 0o640),
+    "d/x": File("x\n", 0o755),
+    "d/sub/b": File("b\n"),
+    "d/sub/deep/c": File("c\n", 0o600),
+    "d/empty": Dir(0o700),
+}
+THERE = {
+    "o/d/a": File("a\n"),
+    "o/d/x": File("x\n"),
+    "o/d/sub/b": File("b\n"),
+    "o/d/sub/deep/c": File("c\n"),
+    "o/d/empty": Dir(),
+}
+PART = {"o/d/a": File("old\n", 0o604), "o/d/own": File("own\n"), "o/d/sub": Dir(0o711)}
+LINKED = {"d/a": File("a\n"), "d/l": Link("a"), "d/sub/b": File("b\n"), "d/ls": Link("sub")}
+
+CASES = [
+    Case("tree", "src=d dest={t}/o", local=TREE),
+    Case("tree-slash", "src=d/ dest={t}/o", local=TREE),
+    Case("tree-into", "src=d dest={t}/o/", local=TREE, target={"o": Dir()}),
+    Case("tree-slash-into", "src=d/ dest={t}/o/", local=TREE, target={"o/own": File("own")}),
+    Case("tree-same", "src=d dest={t}/o", local=TREE, target=THERE),
+    Case("tree-part", "src=d dest={t}/o", local=TREE, target=PART),
+    Case("tree-one-file", "src=d dest={t}/o", local={"d/a": File("a\n")}),
+    Case("tree-one-file-same", "src=d dest={t}/o", local={"d/a": File("a\n")}, target={"o/d/a": File("a\n")}),
+    Case("tree-one-file-changed", "src=d/ dest={t}/o", local={"d/a": File("a\n")}, target={"o/a": File("old\n")}),
+    Case("tree-one-changed", "src=d dest={t}/o", local=TREE, target={**THERE, "o/d/a": File("old\n")}),
+    Case("tree-missing-parents", "src=d dest={t}/o/p/q", local=TREE),
+    Case("tree-empty", "src=d dest={t}/o", local={"d": Dir()}),
+    Case("tree-empty-slash", "src=d/ dest={t}/o", local={"d": Dir()}, users=("user",)),
+    Case("tree-empty-there", "src=d/ dest={t}/o", local={"d": Dir()}, target={"o": Dir()}, users=("user",)),
+    Case("tree-directories", "src=d dest={t}/o", local={"d/e": Dir(), "d/f/g": Dir()}),
+    Case("tree-mode", "src=d dest={t}/o mode=0600", local=TREE),
+    Case("tree-mode-same", "src=d dest={t}/o mode=0600", local=TREE, target=THERE),
+    Case("tree-mode-symbolic", "src=d dest={t}/o mode=u=rwX,go=", local=TREE, target=PART),
+    Case("tree-directory-mode", "src=d dest={t}/o directory_mode=0750", local=TREE, target=PART),
+    Case("tree-directory-mode-there", "src=d dest={t}/o directory_mode=0750", local=TREE, target=THERE),
+    Case("tree-directory-mode-symbolic", "src=d dest={t}/o directory_mode=u=rwx,go=x mode=0600", local=TREE),
+    Case("tree-mode-directories", "src=d/ dest={t}/o mode=0700", local={"d/e": Dir(), "d/f/g": Dir()}),
+    Case("tree-preserve", "src=d dest={t}/o mode=preserve", local=TREE),
+    Case("tree-owner", "src=d dest={t}/o owner=nobody group=nogroup", local=TREE, users=("root",)),
+    Case("tree-owner-there", "src=d dest={t}/o owner=nobody", local=TREE, target=THERE, users=("root",)),
+    Case("tree-owner-without-right", "src=d dest={t}/o owner=nobody", local={"d/a": File("a\n")}, users=("user",)),
+    Case("tree-owner-unknown", "src=d/ dest={t}/o owner=nosuch", local={"d/a": File("a")}, users=("user",)),
+    Case("tree-links", "src=d dest={t}/o", local=LINKED),
+    Case("tree-links-no", "src=d dest={t}/o local_follow=no", local=LINKED),
+    Case("tree-links-no-slash", "src=d/ dest={t}/o local_follow=no", local=LINKED, users=("user",)),
+    Case(
+        "tree-links-same",
+        "src=d dest={t}/o local_follow=no",
+        local=LINKED,
+        target={"o/d/a": File("a\n"), "o/d/l": Link("a"), "o/d/sub/b": File("b\n"), "o/d/ls": Link("sub")},
+    ),
+    Case("tree-links-other", "src=d dest={t}/o local_follow=no", local=LINKED, target={"o/d/l": Link("other")}),
+    Case("tree-links-over-file", "src=d dest={t}/o local_follow=no", local=LINKED, target={"o/d/l": File("file")}),
+    Case("tree-links-follow", "src=d dest={t}/o local_follow=no follow=yes", local=LINKED, users=("user",)),
+    Case("tree-link-dangling", "src=d dest={t}/o", local={"d/a": File("a"), "d/l": Link("nope")}, users=("user",)),
+    Case(
+        "tree-link-dangling-no",
+        "src=d dest={t}/o local_follow=no",
+        local={"d/a": File("a"), "d/l": Link("nope")},
+        users=("user",),
+    ),
+    Case("tree-is-link", "src=l dest={t}/o", local={"d/a": File("a\n"), "l": Link("d")}),
+    Case("tree-is-link-slash", "src=l/ dest={t}/o local_follow=no", local={"d/a": File("a\n"), "l": Link("d")}),
+    Case("tree-over-link", "src=d dest={t}/o", local={"d/a": File("a")}, target={"p": Dir(), "o": Link("p")}),
+    Case("tree-file-in-link", "src=d dest={t}/o", local=TREE, target={"o/d/a": Link("f"), "o/d/f": File("old\n")}),
+    Case("tree-force-no", "src=d dest={t}/o force=no", local=TREE, target=PART),
+    Case("tree-force-no-all", "src=d dest={t}/o force=no", local=TREE, target=THERE, users=("user",)),
+    Case("tree-force-no-one", "src=d dest={t}/o force=no", local={"d/a": File("a")}, target={"o/d/a": File("b")}),
+    Case("tree-backup", "src=d dest={t}/o backup=yes", local=TREE, target=PART),
+    Case("tree-backup-one", "src=d dest={t}/o backup=yes", local={"d/a": File("a")}, target={"o/d/a": File("b")}),
+    Case("tree-checksum", "src=d dest={t}/o checksum=abc", local={"d/a": File("a")}, users=("user",)),
+    Case("tree-validate", {"src": "d", "dest": "{t}/o", "validate": "test -s %s"}, local=TREE, users=("user",)),
+    Case(
+        "tree-validate-fails",
+        {"src": "d", "dest": "{t}/o", "validate": "grep -q a %s"},
+        local={"d/a": File("b\n"), "d/b": File("b\n")},
+        users=("user",),
+    ),
+    Case("tree-over-file-slash", "src=d/ dest={t}/o", local={"d/a": File("a")}, target={"o": File("file")}),
+    Case("tree-not-writable", "src=d dest={t}/o", local={"d/a": File("a")}, target={"o": Dir(0o555)}, users=("root",)),
+    Case("tree-not-writable-deep", "src=d dest={t}/o", local={"d/a": File("a")}, target={"o/d": Dir(0o555)}),
+    Case("tree-check", "src=d dest={t}/o", local=TREE, check=True),
+    Case("tree-check-same", "src=d dest={t}/o", local=TREE, target=THERE, check=True),
+    Case("tree-check-part", "src=d dest={t}/o mode=0600", local=TREE, target=PART, check=True),
+    Case("tree-check-one", "src=d dest={t}/o", local={"d/a": File("a\n")}, check=True),
+    Case("tree-check-one-there", "src=d dest={t}/o", local={"d/a": File("a\n")}, target={"o/d": Dir()}, check=True),
+    Case("tree-one-and-directory", "src=d dest={t}/o", local={"d/a": File("a\n"), "d/e": Dir()}),
+    Case(
+        "tree-one-and-directory-same",
+        "src=d dest={t}/o",
+        local={"d/a": File("a\n"), "d/e": Dir()},
+        target={"o/d/a": File("a\n"), "o/d/e": Dir()},
+    ),
+    Case("tree-one-and-link", "src=d dest={t}/o local_follow=no", local={"d/a": File("a\n"), "d/l": Link("a")}),
+    Case(
+        "tree-one-and-link-same",
+        "src=d dest={t}/o local_follow=no",
+        local={"d/a": File("a\n"), "d/l": Link("a")},
+        target={"o/d/a": File("a\n"), "o/d/l": Link("a")},
+    ),
+    Case(
+        "tree-one-and-link-check",
+        "src=d dest={t}/o local_follow=no",
+        local={"d/a": File("a\n"), "d/l": Link("a")},
+        check=True,
+    ),
+    Case("tree-dangling", "src=d dest={t}/o", local={"d/a": File("a"), "d/b": File("b"), "d/l": Link("nope")}),
+    Case(
+        "tree-link-over-directory",
+        "src=d dest={t}/o local_follow=no",
+        local={"d/a": File("a"), "d/b": File("b"), "d/l": Link("a")},
+        target={"o/d/l/x": File("x")},
+    ),
+    Case("tree-check-links", "src=d dest={t}/o local_follow=no", local=LINKED, check=True, users=("user",)),
+    Case("tree-diff", "src=d dest={t}/o", local=TREE, target=PART, diff=True),
+    Case("tree-diff-check", "src=d dest={t}/o", local=TREE, target=PART, diff=True, check=True),
+    Case("tree-diff-one", "src=d dest={t}/o", local={"d/a": File("a\n")}, target={"o/d/a": File("old\n")}, diff=True),
+    Case(
+        "tree-names",
+        "src=d/ dest={t}/o",
+        local={"d/it's\n/a b": File("x"), "d/-n": File("y"), "d/é": File("z")},
+        ignore=("warnings",),
+    ),  # what Ansible's sftp has with such names
+    Case("tree-missing", "src=/nope/ dest={t}/o", users=("user",)),
+    Case("tree-in-files", "src=d dest={t}/o", local={"files/d/a": File("a\n")}, users=("user",)),
+    Case("tree-relative", "src=d dest=t/o", local=TREE, users=("user",)),
+    Case("tree-home", "src=d/ dest=~/t/o", local=TREE, users=("user",)),
+    Case("tree-content-attributes", "src=d dest={t}/o attributes=+A", local={"d/a": File("a\n")}, users=("root",)),
+    Case("tree-vault", "src=d dest={t}/o", local={"d/v": File("$ANSIBLE_VAULT;1.1;AES256\n00\n")}, users=("user",)),
+]
+
+test_copy_tree = judged("copy", CASES)
