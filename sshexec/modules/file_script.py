@@ -61,7 +61,9 @@ is() {
 [ "$1" ] || return 0
 [ "$1" = "${2%%.*}" ] && case $2 in *.*[1-9]*) return 1 ;; esac
 }
-touches() { case $2 in '') ;; now) e=$(touch -c "$1" -- "$q" 2>&1) ;; *) e=$(touch -c "$1" -t "$3" -- "$q" 2>&1) ;; esac; }
+touches() {
+case $2 in '') ;; now) e=$(touch -c "$1" -- "$q" 2>&1) ;; *) e=$(touch -c "$1" -t "$3" -- "$q" 2>&1) ;; esac
+}
 stamp() {
 [ "$mtime$atime" ] || return 0
 at "$1"

@@ -13,7 +13,7 @@ from sshexec.modules.arguments import Parameter
 from sshexec.modules.registry import module_class, module_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
-MODULES = ("ping", "raw", "command", "shell", "script", "copy", "fetch")
+MODULES = ("ping", "raw", "command", "shell", "script", "copy", "file", "stat", "fetch")
 
 
 def section(module: str) -> str:
@@ -73,6 +73,14 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
         ("src=. dest={folder}/tree", {}),
         ("content=z dest={folder}/g.txt", {"check": True, "diff": True}),
     ],
+    "file": [
+        ("path={folder}/f.txt mode=600", {"diff": True}),
+        ("path={folder}/l src=f.txt state=link", {}),
+        ("path={folder}/lost src=nope state=link force=yes", {}),
+        ("path={folder}/nope", {}),
+        ("path={folder}/f.txt attributes=+Y", {}),
+    ],
+    "stat": [("path={folder}/f.txt", {}), ("path={folder}/f.txt/x", {})],
     "fetch": [
         ("src={folder}/f.txt dest=got", {}),
         ("src={folder}/f.txt dest=got", {}),
@@ -89,6 +97,6 @@ def test_the_keys_of_results_are_those_on_the_page(module: str, run: Callable[..
     seen: set[str] = set()
     for args, more in CASES[module]:
         seen |= run(module, args.format(folder=folder), **more).keys()
-    # Only a ping that no shell answers has an exit status, and every host of these tests has a shell.
-    assert named - seen == ({"rc"} if module == "ping" else set())
+    # Only a ping that no shell answers has an exit status, and every host of these tests has a shell, but no SELinux.
+    assert named - seen == {"ping": {"rc"}, "file": {"secontext"}}.get(module, set())
     assert seen <= named
