@@ -73,10 +73,8 @@ class File(Module):
         try:
             return time.strptime(value, form)
         except ValueError as error:
-            raise ArgumentError(
-                f"{self.name}: Error while obtaining timestamp for time {readable(value)} using format {readable(form)}: "
-                f"{readable(str(error))}"
-            ) from None
+            about = f"time {readable(value)} using format {readable(form)}: {readable(str(error))}"
+            raise ArgumentError(f"{self.name}: Error while obtaining timestamp for {about}") from None
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Do it, or in check mode say what would change."""

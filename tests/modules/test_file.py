@@ -15,7 +15,7 @@ from sshexec.errors import ArgumentError
 from sshexec.modules.file import File
 from tests.modules.tools import TOOLS, Here, here
 
-HOSTILE = "a b'c\"d\n-é$HOME*"
+HOSTILE = "a b'c\"d\n-é$(x)*"
 INVALID = b"caf\xe9"
 ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 
@@ -67,7 +67,10 @@ CHANGES: dict[str, tuple[dict[str, Any], Callable[[Path], bool]]] = {
         lambda at: os.readlink(at / "g") == "f",
     ),
     "hard link": ({"path": "n", "src": "f", "state": "hard"}, lambda at: (at / "n").samefile(at / "f")),
-    "hard link over a link": ({"path": "ld", "src": "f", "state": "hard"}, lambda at: (at / "ld").samefile(at / "f")),
+    "hard link over a link": (
+        {"path": "lost", "src": "f", "state": "hard"},
+        lambda at: (at / "lost").samefile(at / "f"),
+    ),
     "time": (
         {"path": "f", "modification_time": "202001020304.05"},
         lambda at: (at / "f").stat().st_mtime == 1577934245,
@@ -136,7 +139,10 @@ def test_owner_and_group_by_name_and_number_below_a_directory_links_included(run
             "Error while linking: [Errno 1] Operation not permitted: b'd' -> b'n'",
         ),
         ({"path": "n/o", "state": "touch"}, "Error, could not touch target."),
-        ({"path": "d", "src": "f", "state": "link", "force": True}, "the directory d is not empty, refusing to convert it"),
+        (
+            {"path": "d", "src": "f", "state": "link", "force": True},
+            "the directory d is not empty, refusing to convert it",
+        ),
     ],
 )  # fmt: skip
 def test_failures_have_the_words_of_ansible(args: dict[str, Any], message: str, run: Here, place: Path) -> None:
@@ -187,7 +193,7 @@ def test_a_tree_is_opened_from_above_and_a_link_is_followed_out_of_it(run: Here,
 
 
 def test_a_large_tree(run: Here, place: Path) -> None:
-    for number in range(1500):
+    for number in range(600):
         (place / f"d/a/{number}").write_text("")
     run("file", {"path": "d", "recurse": True, "mode": "g+w"})
     assert {bits(path) for path in (place / "d/a").iterdir()} == {"0664"}
@@ -197,7 +203,7 @@ def test_a_link_that_leads_back_ends(run: Here, place: Path) -> None:
     (place / "d/back").symlink_to("../d")
     result = run("file", {"path": "d", "recurse": True, "mode": "g+w"})
     assert result["failed"] is True
-    assert result["msg"].startswith("Could not recursively set attributes on d/back/../d")
+    assert result["msg"].startswith("Could not recursively set attributes on d/../d/../d")
 
 
 @pytest.mark.usefixtures("place")
@@ -226,7 +232,7 @@ def test_everything_is_one_round_trip(connector: Connector[Any, Any], monkeypatc
     ("args", "message"),
     [
         ("state=file", "^file: missing required arguments: path$"),
-        ("path=x state=bogus", "^file: value of state must be one of: absent, directory, file, hard, link, touch, got: b"),
+        ("path=x state=bogus", "^file: value of state must be one of: absent, directory, file, hard, link, touch, got"),
         ("path=x mode=u+q", "^file: mode must be in octal or symbolic form: bad symbolic permission for mode: u[+]q$"),
         ("path=x modification_time=z", "^file: Error while obtaining timestamp for time z using format %Y.*not match"),
         ("path=x bogus=1", r"^file: Unsupported parameters for \(file\) module: bogus"),

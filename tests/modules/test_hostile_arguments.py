@@ -81,7 +81,7 @@ def test_every_argument_is_refused_clearly_or_taken(module: str) -> None:
                 assert_clear(error)
     for name in ("a\nb", LONG, "\ud800", "", 5, None, b"cmd", ("a", 1), "\x1b[31m"):
         with pytest.raises(ArgumentError, match=r"Unsupported parameters") as caught:
-            kind.from_args({name: 1})  # type: ignore[dict-item]
+            kind.from_args({**BASE[module], name: 1})  # type: ignore[dict-item]
         assert "\n" not in str(caught.value)
         assert str(caught.value).isprintable()
 
