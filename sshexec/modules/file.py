@@ -89,12 +89,15 @@ class File(Module):
         result = self._answered(answer, diff=invocation.diff)
         if answer.crashed:
             return result
-        arguments = {
-            **self._module_args(),
-            "path": shown(answer.first.get("main", "")),
-            "state": answer.last("main", 1),
-        }
-        return {**result, "invocation": {"module_args": arguments}}
+        told = self._result(**result)
+        warnings = [*told.get("warnings", []), *result.get("warnings", [])]
+        if warnings:
+            told["warnings"] = list(dict.fromkeys(warnings))
+        arguments = told["invocation"]["module_args"]
+        arguments.update(path=shown(answer.first["main"]), state=answer.last("main", 1))
+        if self.arguments["src"] is not None:
+            arguments["src"] = shown(answer.first["src"])
+        return told
 
     def _write(self, check: bool, diff: bool) -> str:
         """Return the script; the same for every host."""
