@@ -15,7 +15,7 @@ from typing import Any
 from sshexec.connectors.base import Connector
 from sshexec.connectors.posix import quote
 from sshexec.errors import ArgumentError, HostError
-from sshexec.modules.arguments import Parameter
+from sshexec.modules.arguments import Parameter, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.exchange import run_script, said, shown
 from sshexec.modules.file_arguments import FILE_PARAMETERS
@@ -38,7 +38,9 @@ class File(Module):
     parameters = (
         Parameter("path", "path", required=True, aliases=("dest", "name"), help="what it is about"),
         Parameter(
-            "state", choices=_STATES, help="what shall be there; what is there, or a file, where it is not given"
+            "state",
+            choices=_STATES,
+            help="`file`, `directory`, `link`, `hard`, `touch` or `absent`; not given, it is what is there",
         ),
         Parameter("src", "path", help="what a `link` or `hard` link points to"),
         Parameter("recurse", "bool", default=False, help="set attributes of everything below a directory too"),
@@ -71,9 +73,8 @@ class File(Module):
         try:
             return time.strptime(value, form)
         except ValueError as error:
-            raise ArgumentError(
-                f"{self.name}: Error while obtaining timestamp for time {value} using format {form}: {error}"
-            ) from None
+            about = f"time {readable(value)} using format {readable(form)}: {readable(str(error))}"
+            raise ArgumentError(f"{self.name}: Error while obtaining timestamp for {about}") from None
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Do it, or in check mode say what would change."""
@@ -88,12 +89,15 @@ class File(Module):
         result = self._answered(answer, diff=invocation.diff)
         if answer.crashed:
             return result
-        arguments = {
-            **self._module_args(),
-            "path": shown(answer.first.get("main", "")),
-            "state": answer.last("main", 1),
-        }
-        return {**result, "invocation": {"module_args": arguments}}
+        told = self._result(**result)
+        warnings = [*told.get("warnings", []), *result.get("warnings", [])]
+        if warnings:
+            told["warnings"] = list(dict.fromkeys(warnings))
+        arguments = told["invocation"]["module_args"]
+        arguments.update(path=shown(answer.first["main"]), state=answer.last("main", 1))
+        if self.arguments["src"] is not None:
+            arguments["src"] = shown(answer.first["src"])
+        return told
 
     def _write(self, check: bool, diff: bool) -> str:
         """Return the script; the same for every host."""
@@ -139,8 +143,9 @@ class File(Module):
             if isinstance(value, str):
                 lines.append(f"{letter}time={value}")
                 continue
-            stamp = time.strftime("%Y%m%d%H%M.%S", value)
-            moment = time.strftime("%Y-%m-%d %H:%M:%S", value)
+            year, month, day, hour, minute, second = value[:6]
+            stamp = f"{year:04}{month:02}{day:02}{hour:02}{minute:02}.{second:02}"
+            moment = f"{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
             lines.append(f"epoch '{moment}' {stamp}; {letter}time=$v {letter}stamp={stamp}")
         return "".join(f"{line}\n" for line in lines)
 

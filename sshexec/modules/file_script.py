@@ -16,11 +16,18 @@ parent() {
 case $1 in */*) d=${1%/*}; while :; do case $d in */) d=${d%/} ;; *) break ;; esac; done; d=${d:-/} ;; *) d= ;; esac
 }
 join() { case $2 in /*) j=$2 ;; *) case $1 in '' | */) j=$1$2 ;; *) j=$1/$2 ;; esac ;; esac; }
+inside() { parent "$1"; d=$(cd -P -- "${d:-.}" 2>/dev/null && pwd -P && echo x) && d=${d%??}; }
 real() {
-r=$(readlink -f -- "$1" 2>/dev/null && echo x) && { r=${r%??}; return; }
-parent "$1"; d=$(cd -P -- "${d:-.}" 2>/dev/null && pwd -P) || d=.
-target "$1" || r=${1##*/}
-join "$d" "$r"; r=$j
+# Of a link that leads nowhere, readlink -f differs from host to host, and GNU's may not come to an end.
+[ -e "$1" ] && r=$(readlink -f -- "$1" 2>/dev/null && echo x) && { r=${r%??}; return; }
+j=$1 z=0
+while [ -L "$j" ] && [ $z -lt 40 ]; do
+z=$((z + 1))
+target "$j" && inside "$j" || break
+join "$d" "$r"
+done
+inside "$j" && j=${d%/}/${j##*/}
+r=$j
 }
 """
 """Shell function ``real PATH``: puts what the path is with every link followed into ``$r``."""
@@ -61,7 +68,9 @@ is() {
 [ "$1" ] || return 0
 [ "$1" = "${2%%.*}" ] && case $2 in *.*[1-9]*) return 1 ;; esac
 }
-touches() { case $2 in '') ;; now) e=$(touch -c "$1" -- "$q" 2>&1) ;; *) e=$(touch -c "$1" -t "$3" -- "$q" 2>&1) ;; esac; }
+touches() {
+case $2 in '') ;; now) e=$(touch -c "$1" -- "$q" 2>&1) ;; *) e=$(touch -c "$1" -t "$3" -- "$q" 2>&1) ;; esac
+}
 stamp() {
 [ "$mtime$atime" ] || return 0
 at "$1"

@@ -31,6 +31,8 @@ BASE: dict[str, dict[str, Any]] = {
     "script": {"cmd": "x"},
     "copy": {"src": "x", "dest": "x"},
     "fetch": {"src": "x", "dest": "x"},
+    "file": {"path": "x"},
+    "stat": {"path": "x"},
 }
 EXCLUDED = {"_raw_params": "cmd", "argv": "cmd", "content": "src"}
 VALUES: list[Any] = [

@@ -14,7 +14,20 @@ from sshexec.modules.grammar import LIFTED
 from sshexec.modules.registry import module_class, module_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
-MODULES = ("ping", "raw", "command", "shell", "script", "copy", "fetch", "slurp", "setup", "wait_for_connection")
+MODULES = (
+    "ping",
+    "raw",
+    "command",
+    "shell",
+    "script",
+    "copy",
+    "file",
+    "stat",
+    "fetch",
+    "slurp",
+    "setup",
+    "wait_for_connection",
+)
 
 
 def section(module: str) -> str:
@@ -78,6 +91,14 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
         ("src=f.txt dest={folder}/h.txt", {}),
         ("src=f.txt dest={folder}/h.txt owner=nosuch", {"check": True}),
     ],
+    "file": [
+        ("path={folder}/f.txt mode=600", {"diff": True}),
+        ("path={folder}/l src=f.txt state=link", {}),
+        ("path={folder}/lost src=nope state=link force=yes", {}),
+        ("path={folder}/nope", {}),
+        ("path={folder}/f.txt attributes=+Y", {}),
+    ],
+    "stat": [("path={folder}/f.txt", {}), ("path={folder}/f.txt/x", {})],
     "fetch": [
         ("src={folder}/f.txt dest=got", {}),
         ("src={folder}/f.txt dest=got", {}),
@@ -88,7 +109,7 @@ CASES: dict[str, list[tuple[Any, dict[str, Any]]]] = {
     "setup": [("fact_path={folder}", {})],
     "wait_for_connection": [("", {}), ("", {"check": True})],
 }
-UNSEEN = {"ping": {"rc"}, "setup": {"failed", "msg"}, "wait_for_connection": {"failed", "msg"}}
+UNSEEN = {"file": {"secontext"}, "ping": {"rc"}, "setup": {"failed", "msg"}, "wait_for_connection": {"failed", "msg"}}
 """Keys of results that a host of these tests, which answers, does not show."""
 
 

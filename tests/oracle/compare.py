@@ -80,8 +80,7 @@ def replaced(value: Any) -> Any:
 
 def dropped(result: dict[str, Any], name: str) -> None:
     """Take a key out of a result; ``stat.inode`` is a key within a key, since some of those can't be the same twice."""
-    if name in result:
-        del result[name]
+    result.pop(name, None)
     outer, dot, inner = name.partition(".")
     if dot and isinstance(result.get(outer), dict):
         dropped(result[outer], inner)

@@ -26,6 +26,7 @@ DEEP: Mapping[str, Entry] = {
     "d/-o": File(mode=0o600),
     "other/f": File(),
 }
+OLD: Mapping[str, Entry] = {"f": File("x", mtime=1700000000)}
 USER = ("user",)
 # Each side touches at its own time, and makes its own tree before.
 NOW = ("diff.after.mtime", "diff.after.atime", "diff.before.mtime", "diff.before.atime")
@@ -95,7 +96,7 @@ CASES = [
     case("file over a link", "path={t}/l state=file follow=no"),
     case("file behind a dangling link", "path={t}/dangling state=file"),
     case("file over a directory", "path={t}/d state=file"),
-    case("time of a file", "path={t}/f modification_time=202001020304.05", times=True),
+    case("time of a file", "path={t}/f modification_time=202001020304.05", OLD, times=True),
     # Links.
     Case("make a link", "path={t}/n src=f state=link", target=TREE, diff=True),
     case("make a link, check", "path={t}/n src=f state=link", check=True),
@@ -135,20 +136,20 @@ CASES = [
     case("touch a new file", "path={t}/n state=touch mode=600", ignore=NOW, users=("user", "root")),
     case("touch a new file, check", "path={t}/n state=touch", check=True),
     case("touch a file", "path={t}/f state=touch", ignore=NOW),
-    case("touch a file, check", "path={t}/f state=touch", ignore=NOW, check=True, times=True),
+    case("touch a file, check", "path={t}/f state=touch", OLD, ignore=NOW, check=True, times=True),
     case("touch a directory", "path={t}/d state=touch", ignore=NOW),
     case("touch a link", "path={t}/l state=touch", ignore=NOW),
     case("touch a dangling link", "path={t}/dangling state=touch"),
     case("touch in no directory", "path={t}/n/o state=touch"),
     case("touch somebody else's file", "path={t}/f state=touch", {"f": File(owner="root")}),
     case("touch and fail", "path={t}/n state=touch owner=nosuch"),
-    case("preserve times", "path={t}/f state=touch modification_time=preserve access_time=preserve", times=True),
-    case("set times", "path={t}/f state=touch modification_time=202001020304.05 access_time=202101020304.05",
+    case("preserve times", "path={t}/f state=touch modification_time=preserve access_time=preserve", OLD, times=True),
+    case("set times", "path={t}/f state=touch modification_time=202001020304.05 access_time=202101020304.05", OLD,
          times=True),
     case("set times in another format", {
         "path": "{t}/f", "modification_time": "2020-02-03 04:05", "modification_time_format": "%Y-%m-%d %H:%M",
-        "access_time": "5.6.2021", "access_time_format": "%d.%m.%Y"}, times=True),
-    case("times are so already", "path={t}/f state=touch modification_time=202311142213.20 access_time=preserve",
+        "access_time": "5.6.2021", "access_time_format": "%d.%m.%Y"}, OLD, times=True),
+    case("times are so already", "path={t}/f state=touch modification_time=202311142213.20 access_time=preserve", OLD,
          times=True),
     case("time now", "path={t}/f modification_time=now", ignore=NOW),
     case("wrong time", "path={t}/f state=touch modification_time=yesterday"),
