@@ -129,8 +129,9 @@ class Order:
             state: file, directory or link.
         """
         copying = self.copying(dest, None, mode)
-        force = state == "link"
-        return {**copying, "path": shown(path), "state": state, "follow": True, "force": force, "recurse": False}
+        told = {"path": shown(path), "state": state, "follow": True, "force": state == "link", "recurse": False}
+        # An alias does not get that far there.
+        return {**copying, **told, "attributes": self.arguments.given.get("attributes")}
 
     def result(self, module_args: dict[str, Any], **values: Any) -> Result:
         """Return a result.

@@ -156,7 +156,7 @@ class Question:
         below = f"p=${{p%/}}/{quote(self.basename)} j=' joined'" if self.basename else ""
         strip = 'c=${p%/}; making "${c:-/}"'
         if self.places:
-            parts.append(f"{strip}\n{below}\n" + ('making "$p"\n' if below else ""))
+            parts.append(f"{below}\n{strip}\n")
         elif below:
             parts.append(f'case $p in */) {strip}; {below} ;; *) if [ -d "$p" ]; then {below}; fi ;; esac\n')
         if self.follow:

@@ -51,8 +51,9 @@ s=
 printf 'link\n%s\n%s\n' "$s" "$1"
 }
 """
-"""Shell functions: ``link TARGET`` makes ``$q`` a symbolic link, ``look_link WORD`` prints of it what ``look`` would, with
-a word for the SHA-1; of one that leads nowhere nothing more."""
+"""Shell functions: ``link TARGET`` makes ``$q`` a symbolic link, ``look_link WORD`` prints of it what ``look`` would.
+
+The word stands for the SHA-1; of a link that leads nowhere there is nothing more."""
 
 
 _EMPTY = "''"
