@@ -312,7 +312,7 @@ def _printed(result: HostResult) -> bool:
     if result.status in ("unreachable", "timeout", "cancelled", "skipped"):
         return True
     said = "stdout" in result.data or not result.good
-    return result.rc is not None and said and result.data.keys() <= _OF_COMMANDS
+    return "rc" in result.data and said and result.data.keys() <= _OF_COMMANDS
 
 
 def _counted(names: list[str] | tuple[str, ...]) -> str:

@@ -182,6 +182,11 @@ def test_what_a_module_with_an_rc_answers_is_shown() -> None:
     assert Text().block("h1", HostResult("h1", "changed", replaced)).endswith("-a\n+b\n")
 
 
+def test_why_a_command_was_not_started_is_one_line() -> None:
+    data = {"rc": None, "cmd": ["ls"], "stdout": "", "stderr": "", "start": None, "msg": "Unable to change directory."}
+    assert Text().block("h1", HostResult("h1", "failed", data)) == "h1 | FAILED >>\nUnable to change directory.\n"
+
+
 def test_keys_are_sorted_as_ansible_prints_them() -> None:
     data = {"failed": True, "msg": "absent", "changed": False}
     block = Text().block("h1", HostResult("h1", "failed", data))
