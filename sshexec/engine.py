@@ -78,7 +78,8 @@ class Engine:
             at a time, once for all hosts that share the answer. None asks nobody.
         callback: an object with some of the methods of Ansible's callbacks (``v2_runner_on_ok`` ...), a subclass of its
             CallbackBase for one, or a list of such objects. They are called in this process on a thread of each run's
-            own, one call at a time; a run ends when all have returned. What they raise is logged.
+            own, one call at a time; a run ends when all have returned, or soon after it was stopped. What they raise is
+            logged.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.

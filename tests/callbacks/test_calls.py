@@ -337,6 +337,34 @@ def test_an_object_that_fails_before_it_is_called_holds_no_run_up(
     assert "callback Unsure.v2_runner_on_ok failed (host l0)" in caplog.messages
 
 
+@pytest.mark.parametrize("stopped_by", ["cancel", "run_timeout"])
+def test_a_callback_that_does_not_return_holds_no_stopped_run_up(
+    local: Inventory, stopped_by: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sshexec.run.LEAVE_AFTER", 0.1)
+    released, told = threading.Event(), threading.Event()
+
+    class Stuck:
+        def v2_runner_on_ok(self, result: Any) -> None:
+            released.wait(60)
+
+        def v2_playbook_on_stats(self, stats: Any) -> None:
+            told.set()
+
+    with Engine(local, callback=Stuck()) as engine:
+        run = engine.start("l0", "ping", run_timeout=2 if stopped_by == "run_timeout" else None)
+        while not any(isinstance(event, HostFinished) for event in iter(run.poll, None)):
+            pass
+        if stopped_by == "cancel":
+            run.cancel()
+        assert run.wait(30).counts == {"ok": 1}
+        assert f"run {run.id} was stopped, and ends before its callbacks have returned" in caplog.messages
+        assert not told.is_set()
+        released.set()
+        assert told.wait(30)  # the calls go on
+        assert engine.start("l1", "ping").wait(30).counts == {"ok": 1}
+
+
 def test_a_log_that_fails_holds_no_run_up(local: Inventory) -> None:
     class Raising:
         def v2_runner_on_ok(self, result: Any) -> None:
