@@ -58,9 +58,7 @@ def test_plugins_are_loaded_lazily_and_a_broken_one_is_named(monkeypatch: pytest
         assert module_class("x0").name == "ping"
         with pytest.raises(UnknownModuleError, match="module 'x1' of broken-plugin does not load"):
             module_class("x1")
-        with pytest.raises(
-            UnknownModuleError, match="module 'x2' of broken-plugin is no Module, but 'sshexec.modules'"
-        ):
+        with pytest.raises(UnknownModuleError, match="module 'x2' of broken-plugin is no Module, but"):
             module_class("x2")
         with pytest.raises(UnknownModuleError, match="module 'x3' of broken-plugin does not load: a program"):
             module_class("x3")
