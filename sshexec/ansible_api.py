@@ -101,10 +101,10 @@ class AnsibleApi:
     ) -> None:
         expect.count("forks", forks, "hosts")
         expect.mapping("variables", variables)
-        self._windows = iswin
+        self._windows = _yes("iswin", iswin)
         self._options: dict[str, Any] = {
-            "check": check,
-            "diff": diff,
+            "check": _yes("check", check),
+            "diff": _yes("diff", diff),
             "become": _yes("sudo" if become is None else "become", sudo if become is None else become),
             "become_method": become_method,
             "become_user": become_user or sudo_user,
@@ -113,8 +113,8 @@ class AnsibleApi:
         if password is None:
             password = _asked_password(ask_sudo_pass, become_method, remote_password)
         defaults = {
-            "ansible_connection": "winrm" if iswin else connection,
-            "ansible_port": _WINRM_PORT if iswin else port,
+            "ansible_connection": "winrm" if self._windows else connection,
+            "ansible_port": _WINRM_PORT if self._windows else port,
             "ansible_user": remote_user,
             "ansible_password": _secret("remote_password", remote_password),
             "ansible_private_key_file": private_key_file,
@@ -144,7 +144,7 @@ class AnsibleApi:
         """
         self._result = None
         _yes("gether_facts", gether_facts)
-        if task_time:
+        if task_time and str(task_time).strip() != "0":
             raise ArgumentError(
                 f"task_time: got {task_time!r}, and tasks in the background of a host (async) are not supported; 0 "
                 "waits for the task"

@@ -51,9 +51,9 @@ class RunnerEvents:
     """
 
     def __init__(
-        self, pattern: str | Sequence[str], module: str, *, ident: str | None = None, diff: bool = False
+        self, pattern: str | Sequence[str], module: str, *, ident: str | int | None = None, diff: bool = False
     ) -> None:
-        self.ident = ident if ident is not None else str(uuid.uuid4())
+        self.ident = str(uuid.uuid4() if ident is None else ident)
         self._module = module
         self._diff = diff
         self._counter = self._lines = 0
