@@ -64,10 +64,7 @@ class Order:
         """
         if file is None:
             return self.content_facts or facts_of(b"")
-        facts = file.facts()
-        if facts.vault and self.arguments["decrypt"]:
-            raise HostError(f"A vault password or secret must be specified to decrypt {file.path}")
-        return facts
+        return file.plain() if self.arguments["decrypt"] else file.facts()
 
     def bits(self, source: int, found: Found, umask: int) -> int | None:
         """Return the permission bits that are wished; None leaves them.
