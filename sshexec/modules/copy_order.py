@@ -45,6 +45,13 @@ class Order:
         return bool(self.arguments["mode"] == "preserve")
 
     @property
+    def sets(self) -> bool:
+        """Whether anything is to be set on a file that has its content already."""
+        rights = self.rights
+        wished = (rights.owner, rights.group, rights.attributes, self.context, self.mode)
+        return self.preserves or any(each is not None for each in wished)
+
+    @property
     def context(self) -> Context | None:
         """The SELinux context of files."""
         return self.rights.context

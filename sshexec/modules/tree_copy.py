@@ -165,11 +165,13 @@ class TreeCopy:
         order, arguments = self._order, self._order.arguments
         wishes: list[Wish] = []
         uploads: list[Upload] = []
-        size = 0
+        size, sets = 0, order.sets
         for job in jobs:
             if job.found.exists and not arguments["force"]:
                 continue
             if not job.differs:
+                if not sets:
+                    continue
                 wish = order.wish(job.path, job.found, job.facts.mode, job.umask, stays=True)
                 if wish != Wish(job.path):
                     wishes.append(wish)

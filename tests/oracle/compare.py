@@ -4,8 +4,8 @@ What is normalised, and nothing else: times and process ids, temporary names, th
 ``ansible.legacy.``), "did you mean", the order of the boolean words and of the supported arguments, ``Task failed:``, a
 full stop at a message's end, ``exception``, private keys (``_ansible_...``), ``failed`` and ``skipped`` (`status` says
 them), and of ``invocation`` the private arguments. Where a module's controller part calls another module (`copy`,
-`fetch`, a foreign one) Ansible's invocation is that one's: then those arguments but ``src`` are compared that both tell.
-Of input that is refused before any host is contacted only the message is compared.
+`fetch`, a foreign one) Ansible's invocation is that one's: then those arguments are compared that both tell, without
+``src``. Of input that is refused before any host is contacted only the message is compared.
 """
 
 from __future__ import annotations
