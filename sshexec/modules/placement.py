@@ -37,7 +37,7 @@ LINK = r"""
 link() {
 [ -L "$q" ] || [ ! -d "$q" ] || rmdir "$q" 2>/dev/null || fail filled
 t=${q%/*}/.sshexec-link-$$
-e=$(ln -s "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
+e=$(ln -sn "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
 { rm -f "$t"; fail link "$e"; }
 }
 look_link() {
