@@ -168,7 +168,7 @@ class AnsibleApi:
         """
         maps: dict[str, dict[str, Any]] = {name: {} for name in (*_PRINTED, "skipped")}
         for host, result in (self._result or {}).items():
-            maps[_map(result)][host] = _seen(result)
+            maps[_map(result)][host] = result.to_callback()
         print(json.dumps({name: maps[name] for name in _PRINTED}, indent=4))
         return maps
 
@@ -195,12 +195,6 @@ def _map(result: HostResult) -> str:
     if not result.good:
         return "failed"
     return "skipped" if result.status == "skipped" else "success"
-
-
-def _seen(result: HostResult) -> dict[str, Any]:
-    """Return a result as Ansible hands it to callbacks: without what the map says already."""
-    seen = {name: value for name, value in result.to_ansible().items() if name not in ("failed", "skipped")}
-    return {**seen, "_ansible_no_log": bool(seen.get("_ansible_no_log"))}
 
 
 def _yes(name: str, value: object) -> bool:

@@ -13,9 +13,7 @@ from typing import Any
 from sshexec.callbacks.subjects import ADHOC, resolved
 from sshexec.difference import unified
 from sshexec.events import Event, HostFinished, HostStarted, RunFinished
-from sshexec.results import HostResult, Stats
-
-CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+from sshexec.results import CENSORED, HostResult, Stats
 
 _PRINTED = frozenset({"command", "shell", "raw", "win_command", "win_shell"})
 """Modules of which Ansible prints what they printed, and not their result."""

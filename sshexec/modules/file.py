@@ -21,14 +21,13 @@ from sshexec.modules.exchange import run_script, said, shown
 from sshexec.modules.file_arguments import FILE_PARAMETERS
 from sshexec.modules.file_script import BEGIN, END, FUNCTIONS, INSIDE, PREPARE, STATES
 from sshexec.modules.mode import Mode
-from sshexec.modules.wish import Context, SettingError, attribute_script, identity, system_error
+from sshexec.modules.wish import NO_TARGET, Context, SettingError, attribute_script, identity, system_error
 from sshexec.modules.words import expanding
 
 _FORMAT = "%Y%m%d%H%M.%S"
 _STATES = ("absent", "directory", "file", "hard", "link", "touch")
 _TIME = "`now`, `preserve`, or a time"
 _REMOVED = re.compile(r"rm: (?:cannot remove |can't remove )?'?(.*?)'?: ([^:]*)\Z")
-_NO_TARGET = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
 
 
 class File(Module):
@@ -167,7 +166,7 @@ class File(Module):
         if diff and "was" in answer.first:
             result["diff"] = answer.difference(path, state)
         if "unset" in answer.first:
-            result["warnings"] = [_NO_TARGET]
+            result["warnings"] = [NO_TARGET]
         return {**result, **answer.facts()}
 
 

@@ -265,7 +265,7 @@ if [ ! "$doing" ]; then :
 elif [ "$k" = absent ]; then e=$(ln -s -- "$src" "$P" 2>&1) || fail link "$e"
 else
 temporary
-{ [ "$k" != directory ] || e=$(rmdir -- "$P" 2>&1); } && e=$(ln -s -- "$src" "$T" 2>&1) && e=$(replace 2>&1) || {
+{ [ "$k" != directory ] || e=$(rmdir -- "$P" 2>&1); } && e=$(ln -sn -- "$src" "$T" 2>&1) && e=$(replace 2>&1) || {
 say temporary "$T"; fail replace "$e"; }
 fi
 fi
@@ -299,8 +299,8 @@ if [ "$do" ]; then
 changed
 hardlink() {
 if [ -d "$1" ]; then echo ": Operation not permitted"; return 1; fi
-if [ -L "$1" ]; then ln -P -- "$1" "$2" 2>/dev/null && return; fi
-ln -- "$1" "$2" 2>&1
+if [ -L "$1" ]; then ln -nP -- "$1" "$2" 2>/dev/null && return; fi
+ln -n -- "$1" "$2" 2>&1
 }
 s=$src
 if [ ! "$doing" ]; then :

@@ -6,16 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sshexec.connectors.files import SUM
 from sshexec.connectors.posix import operand, quote
 from sshexec.errors import HostError
 from sshexec.modules.exchange import shown
 
-PLACE = (
-    f"""
-sum() {{ {SUM} <"$1"; }}
-"""
-    """
+PLACE = """
 place() {
 if [ ! -e "$t" ] && [ "$1" ]; then s=$(sum "$q"); [ "${s%% *}" != "$1" ] || return 0; fi
 [ ! -d "$q" ] || fail directory "$t"
@@ -33,8 +28,8 @@ v=$("$@" </dev/null; echo "x$?")
 [ "${v##*x}" = 0 ] || fail invalid "${v##*x} ${v%x*}"
 }
 """
-)
-"""Shell functions: ``place SHA1 MODE OWNER UNSAFE`` moves ``$t`` to ``$q``, ``validate WORD ...`` runs a command first.
+"""Shell functions beside those of `LOOK`: ``place SHA1 MODE OWNER UNSAFE`` moves ``$t`` to ``$q``, ``validate WORD
+...`` runs a command first.
 
 An empty argument asks nothing of it. Where it can't be done they call ``fail`` (`refusal` reads it)."""
 
@@ -42,7 +37,7 @@ LINK = r"""
 link() {
 [ -L "$q" ] || [ ! -d "$q" ] || rmdir "$q" 2>/dev/null || fail filled
 t=${q%/*}/.sshexec-link-$$
-e=$(ln -s "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
+e=$(ln -sn "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
 { rm -f "$t"; fail link "$e"; }
 }
 look_link() {

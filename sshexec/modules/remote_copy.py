@@ -12,11 +12,11 @@ from typing import Any
 from sshexec.connectors.base import Connector
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.posix import operand, quote
-from sshexec.errors import BecomeError, HostError
+from sshexec.errors import HostError
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.copy_order import Order, about
 from sshexec.modules.destination import KEEP, MAKE, Rights
-from sshexec.modules.exchange import run_script, said, shown
+from sshexec.modules.exchange import is_answer, run_script, said, shown
 from sshexec.modules.mode import Mode
 from sshexec.modules.placement import PLACE, InvalidError, validating
 from sshexec.modules.wish import HEAD, SETTERS, identity, raise_failure
@@ -131,8 +131,8 @@ echo changed
 if [ -L "$f" ]; then l=$(readlink "$f"; echo x); ln -s "${l%??}" "$at" || exit 1
 elif [ -d "$f" ]; then whole "$f" "$at" || exit 1
 else
-t=${at%/*}/.sshexec-tree-$$
-(umask 077; cat <"$f" >"$t") || exit 1
+t=${at%/*}/$token
+(umask 077; set -C; cat <"$f" >"$t") || exit 1
 [ ! "$own" ] || chown "$own" "$t" 2>/dev/null
 touch -r "$f" "$t" 2>/dev/null
 chmod "$(stated %a %Mp%Lp "$f")" "$t" && mv -f "$t" "$at" || exit 1
@@ -152,7 +152,7 @@ c=$p
 [ "$ex" ] || [ "$joined" ] || case $src in */) ;; *) c=$p/${src##*/} ;; esac
 case $c in /*) ;; *) c=$PWD/$c ;; esac
 if [ "$ex" ]; then
-e=$({ cd "$src" && c=$c doing=$doing find . -exec sh -c "$MERGE" sh {} +; } 2>&1) ||
+e=$({ cd "$src" && c=$c doing=$doing token=$token find . -exec sh -c "$MERGE" sh {} +; } 2>&1) ||
 fail say "Failed to copy '$src' to '$c': $e"
 [ ! "$e" ] || changed=1
 else
@@ -210,7 +210,7 @@ class RemoteCopy:
         try:
             return self._read(iter(text.split("\n")))
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             if isinstance(error, InvalidError):
                 error.stderr = output.text("stderr")
