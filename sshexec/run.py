@@ -328,12 +328,13 @@ class Run:
                 self._enqueue(HostFinished(result))
 
     def _finish(self) -> None:
-        ordered = {host: self._results[host] for host in self.hosts}
-        result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
+        with self._changed:
+            ordered = {host: self._results[host] for host in self.hosts}
+            result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
+            self._untold = result
         if self._telling is None:
             self._settle(result)
         else:
-            self._untold = result
             self._telling.end(result, lambda: self._settle(result))
 
     def _settle(self, result: RunResult) -> None:
@@ -354,7 +355,8 @@ class Run:
             if self._result is not None or self._stopped is not None:
                 return
             self._stopped = stop
-            self._state = state
+            if self._untold is None:  # else every host has its result, and only callbacks are still being told
+                self._state = state
             self._changed.notify_all()
         self._pause(False)
         self._after(FORCE_AFTER, lambda: self._force(stop))

@@ -11,6 +11,7 @@ from sshexec.modules.arguments import HIDDEN, Arguments
 from sshexec.modules.base import Result
 from sshexec.modules.destination import Rights
 from sshexec.modules.exchange import shown
+from sshexec.modules.file_arguments import FILE_PARAMETERS, TIME_FORMAT
 from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of
 from sshexec.modules.mode import Mode
 from sshexec.modules.placement import InvalidError, MismatchError
@@ -121,7 +122,8 @@ class Order:
         told = {"content": None, "dest": shown(dest), "checksum": arguments["checksum"] or sha1, "mode": shown_mode}
         if "local_follow" not in arguments.given:
             told["local_follow"] = None
-        return {**arguments, **told}
+        # Ansible decrypts on the controller, so its module does not know of that.
+        return {name: value for name, value in {**arguments, **told}.items() if name != "decrypt"}
 
     def setting(self, dest: str, path: str, mode: int, state: str = "file") -> dict[str, Any]:
         """Return the arguments as results show them where only rights are set, as Ansible's `file` does.
@@ -132,10 +134,16 @@ class Order:
             mode: permission bits of the source.
             state: file, directory or link.
         """
-        copying = self.copying(dest, None, mode)
-        told = {"path": shown(path), "state": state, "follow": True, "force": state == "link", "recurse": False}
+        given = {each.name: self.arguments[each.name] for each in FILE_PARAMETERS}
+        times = dict.fromkeys(("modification_time_format", "access_time_format"), TIME_FORMAT)
+        times.update(dict.fromkeys(("modification_time", "access_time")))
+        place = {"dest": shown(dest), "path": shown(path), "src": None, "state": state}
+        told = {"follow": True, "force": state == "link", "recurse": False}
+        if self.preserves:
+            told["mode"] = octal(mode)
         # An alias does not get that far there.
-        return {**copying, **told, "attributes": self.arguments.given.get("attributes")}
+        told["attributes"] = self.arguments.given.get("attributes")
+        return {**given, **times, **place, **told}
 
     def result(self, module_args: dict[str, Any], **values: Any) -> Result:
         """Return a result.

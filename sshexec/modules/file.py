@@ -18,13 +18,12 @@ from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import Parameter, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.exchange import run_script, said, shown
-from sshexec.modules.file_arguments import FILE_PARAMETERS
+from sshexec.modules.file_arguments import FILE_PARAMETERS, TIME_FORMAT
 from sshexec.modules.file_script import BEGIN, END, FUNCTIONS, INSIDE, PREPARE, STATES
 from sshexec.modules.mode import Mode
 from sshexec.modules.wish import NO_TARGET, Context, SettingError, attribute_script, identity, system_error
 from sshexec.modules.words import expanding
 
-_FORMAT = "%Y%m%d%H%M.%S"
 _STATES = ("absent", "directory", "file", "hard", "link", "touch")
 _TIME = "`now`, `preserve`, or a time"
 _REMOVED = re.compile(r"rm: (?:cannot remove |can't remove )?'?(.*?)'?: ([^:]*)\Z")
@@ -46,9 +45,9 @@ class File(Module):
         Parameter("force", "bool", default=False, help="link to what is not there, and in place of what is there"),
         Parameter("follow", "bool", default=True, help="of a link, set the attributes of what it points to"),
         Parameter("modification_time", help=f"{_TIME}; `now` is the default of `touch`, else it is `preserve`"),
-        Parameter("modification_time_format", default=_FORMAT, help="how that time is written (strftime)"),
+        Parameter("modification_time_format", default=TIME_FORMAT, help="how that time is written (strftime)"),
         Parameter("access_time", help=f"{_TIME}; likewise"),
-        Parameter("access_time_format", default=_FORMAT, help="how that time is written (strftime)"),
+        Parameter("access_time_format", default=TIME_FORMAT, help="how that time is written (strftime)"),
         *FILE_PARAMETERS,
     )
 

@@ -19,3 +19,6 @@ FILE_PARAMETERS = (
     Parameter("unsafe_writes", "bool", default=False, help="write in place where a file can't be renamed over another"),
 )
 """``mode``, ``owner``, ``group``, ``attributes``, the SELinux context and ``unsafe_writes``."""
+
+TIME_FORMAT = "%Y%m%d%H%M.%S"
+"""How times are written unless their format is given."""

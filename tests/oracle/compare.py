@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_STRICT = frozenset({"command", "shell", "file", "stat", "slurp", "ping", "setup"})
+_STRICT = frozenset({"command", "shell", "file", "stat", "slurp", "ping", "setup", "copy"})
 _REPLACED = (
     # Temporary files of the controller part, and Ansible's name for the file in them.
     (re.compile(r"(/[^\s':]*)?/\.ansible/tmp/ansible-(tmp|moduletmp|local)-[^\s']*"), "<temporary>"),
@@ -53,7 +53,8 @@ def normalised(module: str, result: Mapping[str, Any], module_args: Mapping[str,
     arguments = {name: value for name, value in arguments.items() if not name.startswith("_") or name == "_raw_params"}
     if module_args is not None and module not in _STRICT:
         arguments = {name: value for name, value in arguments.items() if name in module_args}
-        # Its own name for the file that it sent.
+    if module not in _STRICT or module == "copy":
+        # Each has its own name for the file that it sent.
         arguments.pop("src", None)
     return {**replaced(kept), **{f"invocation.{name}": value for name, value in replaced(arguments).items()}}
 
