@@ -265,7 +265,7 @@ if [ ! "$doing" ]; then :
 elif [ "$k" = absent ]; then e=$(ln -s -- "$src" "$P" 2>&1) || fail link "$e"
 else
 temporary
-{ [ "$k" != directory ] || e=$(rmdir -- "$P" 2>&1); } && e=$(ln -s -- "$src" "$T" 2>&1) && e=$(replace 2>&1) || {
+{ [ "$k" != directory ] || e=$(rmdir -- "$P" 2>&1); } && e=$(ln -sn -- "$src" "$T" 2>&1) && e=$(replace 2>&1) || {
 say temporary "$T"; fail replace "$e"; }
 fi
 fi
@@ -299,8 +299,8 @@ if [ "$do" ]; then
 changed
 hardlink() {
 if [ -d "$1" ]; then echo ": Operation not permitted"; return 1; fi
-if [ -L "$1" ]; then ln -P -- "$1" "$2" 2>/dev/null && return; fi
-ln -- "$1" "$2" 2>&1
+if [ -L "$1" ]; then ln -nP -- "$1" "$2" 2>/dev/null && return; fi
+ln -n -- "$1" "$2" 2>&1
 }
 s=$src
 if [ ! "$doing" ]; then :
@@ -323,7 +323,7 @@ new=
 if [ "$k" = absent ]; then
 changed
 new=1
-if [ "$doing" ]; then e=$( (: >"$q") 2>&1) || fail touch "$e"; made=$P; fi
+if [ "$doing" ]; then e=$( (: >>"$q") 2>&1) || fail touch "$e"; made=$P; fi
 fi
 if [ "$doing" ] || [ ! "$new" ]; then
 was
@@ -339,7 +339,10 @@ was
 changed
 [ ! "$diffs" ] || [ "$k" != directory ] || content "$P"
 if [ ! "$doing" ]; then :
-elif [ "$k" = directory ]; then e=$(rm -rf -- "$P" 2>&1) || fail rmtree "$e"
+elif [ "$k" = directory ]; then
+e=$(rm -rf -- "$P" 2>&1) || fail rmtree "$e"
+# Through a link with a slash behind it GNU's rm empties the directory, and says nothing of what it can't remove.
+[ ! -L "${P%/}" ] || fail rmtree "[Errno 20] Not a directory: '$P'"
 else e=$(rm -f -- "$P" 2>&1) || fail unlink "$e"
 fi
 fi

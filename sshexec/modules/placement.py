@@ -21,7 +21,7 @@ if [ ! -e "$t" ] && [ "$1" ]; then s=$(sum "$q"); [ "${s%% *}" != "$1" ] || retu
 [ ! -d "$q" ] || fail directory "$t"
 s=$(sum "$t"); s=${s%% *}
 [ ! "$1" ] || [ ! "$s" ] || [ "$s" = "$1" ] || fail mismatch "$s $1"
-[ ! "$3" ] || chown "$3" "$t" 2>/dev/null
+[ ! "$3" ] || chown -h "$3" "$t" 2>/dev/null
 [ ! "$2" ] || bits "$2" "$t"
 [ ! -e /sys/fs/selinux/enforce ] || [ ! -e "$q" ] || chcon --reference="$q" "$t" 2>/dev/null
 e=$(mv -f "$t" "$q" 2>&1) || { [ "$4" ] && e=$(cat "$t" 2>&1 >"$q"); } || fail move "$e"
@@ -42,7 +42,7 @@ LINK = r"""
 link() {
 [ -L "$q" ] || [ ! -d "$q" ] || rmdir "$q" 2>/dev/null || fail filled
 t=${q%/*}/.sshexec-link-$$
-e=$(ln -s "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
+e=$(ln -sn "$1" "$t" 2>&1) && { mv -fT "$t" "$q" 2>/dev/null || { rm -f "$q" && mv -f "$t" "$q"; }; } ||
 { rm -f "$t"; fail link "$e"; }
 }
 look_link() {
