@@ -1,5 +1,6 @@
 # make demo    install into .venv and run the demo fleet
 # make test    lint, types and tests in .venv-test (PYTEST="-n 0 -k ..." passes options)
+# make agreement  put every case of tests/oracle to real Ansible too, and say how many answers agree
 # make oracle  install real Ansible for the tests that compare with it, each version in an environment of its own
 # make bench   measure side by side with other tools (BENCH="--help" passes options)
 # make clean   remove what these made
@@ -11,7 +12,7 @@ PIP = -m pip --quiet --disable-pip-version-check
 
 SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
 
-.PHONY: demo test lint types oracle bench clean sshd packages
+.PHONY: demo test lint types agreement oracle bench clean sshd packages
 .DELETE_ON_ERROR:
 
 demo: .venv/installed sshd
@@ -23,6 +24,10 @@ test: lint types packages oracle
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .
 	.venv-test/bin/ruff format --check .
+
+# A quarter of an hour; `make test` takes some cases of every module.
+agreement: packages oracle .venv-test/installed
+	SSHEXEC_ORACLE=full .venv-test/bin/python -m pytest $(PARALLEL) $(PYTEST) tests/oracle
 
 # Checkers do not read package_dir, so they get an installed copy.
 types: .venv-test/installed

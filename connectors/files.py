@@ -11,6 +11,7 @@ from typing import Literal, cast, get_args
 
 Kind = Literal["absent", "no_parent", "not_directory", "denied", "file", "directory", "link", "other"]
 
+_KINDS = frozenset(get_args(Kind))
 _NOTHING = frozenset({"absent", "no_parent", "not_directory", "denied"})
 
 SUM = "{ sha1sum || shasum || sha1 -q || openssl dgst -sha1 -r; } 2>/dev/null"
@@ -84,7 +85,7 @@ class Found:
             ValueError: they are not those of a ``look``.
         """
         kind, stat, sha1 = next(lines, ""), next(lines, "").split(":"), next(lines, "")
-        if kind not in get_args(Kind):
+        if kind not in _KINDS:
             raise ValueError(f"not an answer to look: {kind!r}")
         if len(stat) != 6:
             return cls(cast(Kind, kind), sha1=sha1)

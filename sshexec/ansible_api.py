@@ -101,10 +101,10 @@ class AnsibleApi:
     ) -> None:
         expect.count("forks", forks, "hosts")
         expect.mapping("variables", variables)
-        self._windows = iswin
+        self._windows = _yes("iswin", iswin)
         self._options: dict[str, Any] = {
-            "check": check,
-            "diff": diff,
+            "check": _yes("check", check),
+            "diff": _yes("diff", diff),
             "become": _yes("sudo" if become is None else "become", sudo if become is None else become),
             "become_method": become_method,
             "become_user": become_user or sudo_user,
@@ -113,8 +113,8 @@ class AnsibleApi:
         if password is None:
             password = _asked_password(ask_sudo_pass, become_method, remote_password)
         defaults = {
-            "ansible_connection": "winrm" if iswin else connection,
-            "ansible_port": _WINRM_PORT if iswin else port,
+            "ansible_connection": "winrm" if self._windows else connection,
+            "ansible_port": _WINRM_PORT if self._windows else port,
             "ansible_user": remote_user,
             "ansible_password": _secret("remote_password", remote_password),
             "ansible_private_key_file": private_key_file,
@@ -144,7 +144,7 @@ class AnsibleApi:
         """
         self._result = None
         _yes("gether_facts", gether_facts)
-        if task_time:
+        if task_time and str(task_time).strip() != "0":
             raise ArgumentError(
                 f"task_time: got {task_time!r}, and tasks in the background of a host (async) are not supported; 0 "
                 "waits for the task"
@@ -168,7 +168,7 @@ class AnsibleApi:
         """
         maps: dict[str, dict[str, Any]] = {name: {} for name in (*_PRINTED, "skipped")}
         for host, result in (self._result or {}).items():
-            maps[_map(result)][host] = _seen(result)
+            maps[_map(result)][host] = result.to_callback()
         print(json.dumps({name: maps[name] for name in _PRINTED}, indent=4))
         return maps
 
@@ -195,12 +195,6 @@ def _map(result: HostResult) -> str:
     if not result.good:
         return "failed"
     return "skipped" if result.status == "skipped" else "success"
-
-
-def _seen(result: HostResult) -> dict[str, Any]:
-    """Return a result as Ansible hands it to callbacks: without what the map says already."""
-    seen = {name: value for name, value in result.to_ansible().items() if name not in ("failed", "skipped")}
-    return {**seen, "_ansible_no_log": bool(seen.get("_ansible_no_log"))}
 
 
 def _yes(name: str, value: object) -> bool:

@@ -51,8 +51,9 @@ class Artifacts:
             os.makedirs(folder, mode=0o700, exist_ok=True)
             os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
             os.mkdir(self.path, 0o700)
-        except FileExistsError:
-            raise ArgumentError(f"artifacts: {self.path} is there already") from None
+        except FileExistsError as error:
+            what = "is there already" if os.path.isdir(error.filename) else "is no directory"
+            raise ArgumentError(f"artifacts: {os.path.abspath(error.filename)} {what}") from None
         except OSError as error:
             raise ArgumentError(f"artifacts: {self.path}: {error.strerror}") from None
         try:
@@ -109,8 +110,9 @@ class Artifacts:
             self._write(name, json.dumps(event, default=str))
         text = "".join(f"{event['stdout']}\n" for event in made if event["stdout"])
         if text:
+            # ansible-runner reads it as UTF-8, and half a surrogate pair (of a module's JSON) is none.
             with open(
-                os.path.join(self.path, "stdout"), "a", encoding="utf-8", errors="surrogateescape", newline=""
+                os.path.join(self.path, "stdout"), "a", encoding="utf-8", errors="backslashreplace", newline=""
             ) as stdout:
                 stdout.write(text)
 

@@ -78,7 +78,8 @@ class Engine:
             at a time, once for all hosts that share the answer. None asks nobody.
         callback: an object with some of the methods of Ansible's callbacks (``v2_runner_on_ok`` ...), a subclass of its
             CallbackBase for one, or a list of such objects. They are called in this process on a thread of each run's
-            own, one call at a time; a run ends when all have returned. What they raise is logged.
+            own, one call at a time; a run ends when all have returned, or soon after it was stopped. What they raise is
+            logged.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -192,7 +193,7 @@ class Engine:
         expect.mapping("environment", environment)
         expect.mapping("variables", variables)
         expect.count("output_limit", output_limit, "bytes")
-        _check_texts(pattern, args)
+        _check_texts(pattern, module, args)
         _check_directories(spill=spill, output_dir=output_dir)
         _check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
         who = BecomeKeywords(become, become_user, become_method, become_flags)
@@ -409,7 +410,9 @@ class _Stream(Iterator[Event]):
         self._cancel()
 
 
-def _check_texts(pattern: object, args: object) -> None:
+def _check_texts(pattern: object, module: object, args: object) -> None:
+    if not isinstance(module, str):
+        raise ArgumentError(f"module: expected its name, got {type(module).__name__}")
     if args is not None and not isinstance(args, (str, Mapping)):
         raise ArgumentError(
             f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"

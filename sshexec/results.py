@@ -15,6 +15,9 @@ Status = Literal["ok", "changed", "failed", "unreachable", "timeout", "cancelled
 VERSION = 2
 """Version of the dictionaries that `to_dict` returns; raised when a key changes its meaning."""
 
+CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+"""What Ansible says in the place of a result that nobody is to see (``no_log``)."""
+
 GOOD: frozenset[str] = frozenset({"ok", "changed", "skipped"})
 
 
@@ -110,9 +113,8 @@ class HostResult:
 
         ``failed`` and ``skipped`` are not in it, since the callback's name says them; ``_ansible_no_log`` always is.
         """
-        shown = {"_ansible_no_log": False, **self.data}
-        for name in ("failed", "skipped"):
-            shown.pop(name, None)
+        shown = {name: value for name, value in self.data.items() if name not in ("failed", "skipped")}
+        shown.setdefault("_ansible_no_log", False)
         return shown
 
     def to_dict(self) -> dict[str, Any]:

@@ -27,6 +27,9 @@ _OVERHEAD = 200
 FORCE_AFTER = 15.0
 """Seconds after a stop by which a host must have answered; then its result is made without it."""
 
+LEAVE_AFTER = 30.0
+"""Seconds after a stop by which the callbacks must have returned; then the run ends without them."""
+
 
 @dataclass(frozen=True, slots=True)
 class HostState:
@@ -61,7 +64,7 @@ class Run:
         run_timeout: seconds for the whole run.
         events: whether events are kept for `events`.
         on_done: called once every result is there.
-        telling: tells the engine's callbacks; the run ends once they all have returned.
+        telling: tells the engine's callbacks; the run ends once they all have returned, and after a stop in any case.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class Run:
         self._state: Literal["finished", "cancelled", "timeout"] = "finished"
         self._stopped: Stop | None = None
         self._result: RunResult | None = None
+        self._untold: RunResult | None = None
         self._listeners: list[Callable[[], None]] = []
         self._timers: list[threading.Timer] = []
         self._started = time.time()
@@ -329,10 +333,13 @@ class Run:
         if self._telling is None:
             self._settle(result)
         else:
+            self._untold = result
             self._telling.end(result, lambda: self._settle(result))
 
     def _settle(self, result: RunResult) -> None:
         with self._changed:
+            if self._result is not None:
+                return
             self._result = result
             self._enqueue(RunFinished(result))
             self._changed.notify_all()
@@ -351,6 +358,8 @@ class Run:
             self._changed.notify_all()
         self._pause(False)
         self._after(FORCE_AFTER, lambda: self._force(stop))
+        if self._telling is not None:
+            self._after(LEAVE_AFTER, self._leave_callbacks)
         self._executor.stop(self.id, stop)
 
     def _force(self, stop: Stop) -> None:
@@ -366,6 +375,12 @@ class Run:
                 for host in silent
             ]
         )
+
+    def _leave_callbacks(self) -> None:
+        """End the run although a callback has not returned."""
+        if self._untold is not None and self._result is None:
+            log.warning("run %s was stopped, and ends before its callbacks have returned", self.id)
+            self._settle(self._untold)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, action)

@@ -13,9 +13,7 @@ from typing import Any
 from sshexec.callbacks.subjects import ADHOC, resolved
 from sshexec.difference import unified
 from sshexec.events import Event, HostFinished, HostStarted, RunFinished
-from sshexec.results import HostResult, Stats
-
-CENSORED = "the output has been hidden due to the fact that 'no_log: true' was specified for this result"
+from sshexec.results import CENSORED, HostResult, Stats
 
 _PRINTED = frozenset({"command", "shell", "raw", "win_command", "win_shell"})
 """Modules of which Ansible prints what they printed, and not their result."""
@@ -51,9 +49,9 @@ class RunnerEvents:
     """
 
     def __init__(
-        self, pattern: str | Sequence[str], module: str, *, ident: str | None = None, diff: bool = False
+        self, pattern: str | Sequence[str], module: str, *, ident: str | int | None = None, diff: bool = False
     ) -> None:
-        self.ident = ident if ident is not None else str(uuid.uuid4())
+        self.ident = str(uuid.uuid4() if ident is None else ident)
         self._module = module
         self._diff = diff
         self._counter = self._lines = 0

@@ -279,6 +279,9 @@ def test_who_a_task_runs_as(settings: dict[str, Any], expected: Any, monkeypatch
         ({"remote_password": {"conn_pass": "hunter2"}}, "remote_password: expected a text, got dict"),
         ({"become": "perhaps"}, "become: expected yes or no, got 'perhaps'"),
         ({"sudo": 7}, "sudo: expected yes or no, got 7"),
+        ({"check": "perhaps"}, "check: expected yes or no, got 'perhaps'"),
+        ({"diff": 7}, "diff: expected yes or no, got 7"),
+        ({"iswin": "linux"}, "iswin: expected yes or no, got 'linux'"),
         ({"variables": 7}, "variables: expected a mapping"),
     ],
 )
@@ -380,6 +383,9 @@ def test_what_is_not_there_yet_is_refused() -> None:
             made.playbook(["site.yml"])
         with pytest.raises(ArgumentError, match="task_time: got 60, and tasks in the background"):
             made.run("true", task_time=60)
+        for nothing in (None, 5, ["shell"]):
+            with pytest.raises(ArgumentError, match="module: expected its name, got "):
+                made.run("true", module=nothing)  # type: ignore[arg-type]
         with pytest.raises(ArgumentError, match="gether_facts: expected yes or no, got 'maybe'"):
             made.run("true", gether_facts="maybe")
 
@@ -389,6 +395,16 @@ def test_what_the_original_takes_without_effect_has_none_here(capsys: pytest.Cap
     with AnsibleApi(["h"], connection="fake", verbosity=0, syntax=True, start_at_task="x", **ignored) as made:
         made.run("", gether_facts="yes", module="ping")
         assert made.get_result()["success"]["h"]["ping"] == "pong"
+    capsys.readouterr()
+
+
+def test_texts_of_forms_and_files_say_yes_and_no(capsys: pytest.CaptureFixture[str]) -> None:
+    with AnsibleApi(["h"], iswin="no", connection="local", check="no", diff="False") as made:  # type: ignore[arg-type]
+        made.run("true", module="command", task_time="0")  # type: ignore[arg-type]
+        assert list(made.get_result()["success"]) == ["h"]
+    with AnsibleApi(["h"], connection="fake", check="yes") as made:  # type: ignore[arg-type]
+        made.run("echo", module="command")
+        assert list(made.get_result()["skipped"]) == ["h"]
     capsys.readouterr()
 
 

@@ -107,6 +107,12 @@ def test_an_ident_names_a_directory_there(tmp_path: Path, ident: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_an_ident_may_be_a_number(tmp_path: Path) -> None:
+    events = RunnerEvents("all", "ping", ident=42)
+    assert Artifacts(str(tmp_path), events).path == str(tmp_path / "artifacts" / "42")
+    assert events.take(HostFinished(HostResult("h", "ok")))[0]["runner_ident"] == "42"
+
+
 def test_an_ident_is_used_once(tmp_path: Path) -> None:
     first = artifacts(tmp_path)
     with pytest.raises(errors.ArgumentError, match="/artifacts/7 is there already"):
@@ -119,8 +125,24 @@ def test_an_ident_is_used_once(tmp_path: Path) -> None:
 
 def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(errors.ArgumentError, match=r"artifacts: .*file"):
+    with pytest.raises(errors.ArgumentError, match=r"artifacts: .*/file is no directory"):
         artifacts(tmp_path / "file")
+    (tmp_path / "artifacts").write_text("")
+    with pytest.raises(errors.ArgumentError, match=r"artifacts: .*/artifacts is no directory"):
+        artifacts(tmp_path)
+
+
+def test_what_is_printed_is_utf_8_whatever_a_module_returns(tmp_path: Path) -> None:
+    kept = artifacts(tmp_path, module="stat")
+    kept.take(HostFinished(HostResult("h", "ok", {"half": "\ud800", "byte": "\udcff", "é": 1})))
+    kept.close()
+    assert Path(kept.path, "stdout").read_text(encoding="utf-8").splitlines() == [
+        "h | SUCCESS => {",
+        '    "byte": "\\udcff",',
+        '    "half": "\\ud800",',
+        '    "é": 1',
+        "}",
+    ]
 
 
 def test_a_full_disk_is_logged_once_and_the_run_goes_on(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sshexec.callbacks.subjects import Host, TaskResult
@@ -33,6 +34,13 @@ ANY = "v2_on_any"
 
 _BASE = "CallbackBase."
 """Where Ansible's own methods are, of which those below do nothing."""
+
+_NO_METHODS = (
+    (inspect.iscoroutinefunction, "a coroutine function"),
+    (inspect.isgeneratorfunction, "a generator function"),
+    (inspect.isasyncgenfunction, "an asynchronous generator function"),
+)
+"""What does nothing where it is called as a method."""
 
 _inside: contextvars.ContextVar[Callbacks | None] = contextvars.ContextVar("sshexec_callback", default=None)
 
@@ -72,24 +80,22 @@ class Callbacks:
     def call(self, name: str, *arguments: Any, **keywords: Any) -> None:
         """Call a method of every object that has it, and is not ``disabled``; what it raises is logged."""
         for each, accepted in zip(self._objects, self._keywords, strict=True):
-            if getattr(each, "disabled", False) is True:
-                continue
-            method, listener = getattr(each, name, None), getattr(each, ANY, None)
-            if method is not None:
-                self._call(method, name, arguments, {key: keywords[key] for key in accepted[name]})
-            if listener is not None:
-                self._call(listener, ANY, arguments, keywords)
+            self._call(each, name, arguments, {key: keywords[key] for key in accepted[name]})
+            self._call(each, ANY, arguments, keywords)
 
-    def _call(self, method: Callable[..., Any], name: str, arguments: Sequence[Any], keywords: dict[str, Any]) -> None:
-        given = [each.again() if isinstance(each, TaskResult) else each for each in arguments]
+    def _call(self, callback: object, name: str, arguments: Sequence[Any], keywords: dict[str, Any]) -> None:
         with self._lock:
             token = _inside.set(self)
             try:
-                method(*given, **keywords)
+                # To look a method up may run code of the callback's own, too.
+                method = None if getattr(callback, "disabled", False) is True else getattr(callback, name, None)
+                if method is not None:
+                    method(*[each.again() if isinstance(each, TaskResult) else each for each in arguments], **keywords)
             except BaseException:
-                # Whatever it is, SystemExit too: it is the callback's own, and the run has to come to its end.
-                whose = type(getattr(method, "__self__", method)).__name__
-                log.exception("callback %s.%s failed%s", whose, name, _about(given))
+                # Whatever it is, SystemExit too: it is the callback's own, and the run has to come to its end. So it
+                # has where a handler of the platform's log fails.
+                with contextlib.suppress(Exception):
+                    log.exception("callback %s.%s failed%s", type(callback).__name__, name, _about(arguments))
             finally:
                 _inside.reset(token)
 
@@ -121,8 +127,9 @@ def _check(callback: object) -> None:
     if not methods:
         raise ArgumentError(f"callback: {kind} has none of the methods that are called: {', '.join(CALLED)}, {ANY}")
     for name, method in methods.items():
-        if inspect.iscoroutinefunction(method):
-            raise ArgumentError(f"callback: {kind}.{name} is a coroutine function; callbacks are plain methods")
+        other = next((words for test, words in _NO_METHODS if test(method)), None)
+        if other is not None:
+            raise ArgumentError(f"callback: {kind}.{name} is {other}; callbacks are plain methods")
         if name == ANY:
             continue
         try:

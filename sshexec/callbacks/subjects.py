@@ -103,7 +103,7 @@ class Task:
             return dict(given or {})
         try:
             kind = module_class(self._order.module)
-            return dict(split(kind.name, kind.parameters, given, free_form=kind.free_form))
+            return dict(split(kind.name, given, free_form=kind.free_form))
         except InputError:
             return {FREE_FORM: given}
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from sshexec.artifacts import Artifacts
     from sshexec.runner_events import RunnerEvents
 
-_LOGIN = re.compile(r"(?<=://)[^/@]*(?=@)")
+_LOGIN = re.compile(r"(?<=://).*(?=@)")
+"""Up to the last ``@``: passwords hold slashes and ``@`` that should be quoted and are not."""
+
+_QUERY = re.compile(r"(?<=[?&;])([^=?&;]+)=([^&;]*)")
 
 
 class Recording:
@@ -93,7 +96,7 @@ def _words(pattern: str, sources: Sequence[str], options: Mapping[str, Any]) -> 
     """Return the command for people, without what may be secret in it."""
     words = ["sshexec", "run", pattern]
     for source in sources:
-        words += ["-i", _LOGIN.sub(HIDDEN, source)]
+        words += ["-i", _without_secrets(source)]
     words += ["-m", options["module"]]
     if options["arguments"] is not None:
         words += ["-a", HIDDEN if _holds_secret(options["arguments"]) else options["arguments"]]
@@ -103,6 +106,15 @@ def _words(pattern: str, sources: Sequence[str], options: Mapping[str, Any]) -> 
         words += ["-e", given if given.startswith("@") else HIDDEN]
     flags = {"check": "-C", "diff": "-D", "become": "-b"}
     return words + [flag for name, flag in flags.items() if options[name]]
+
+
+def _without_secrets(source: str) -> str:
+    """Return an inventory's name without the login, and the secrets in a query, of one that is an address."""
+    if "://" not in source:
+        return source
+    return _QUERY.sub(
+        lambda found: f"{found[1]}={HIDDEN}" if is_secret_name(found[1]) else found[0], _LOGIN.sub(HIDDEN, source)
+    )
 
 
 def _holds_secret(arguments: str) -> bool:

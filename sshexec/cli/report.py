@@ -38,6 +38,11 @@ _LINE_COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 _REASONS = 3
 """Different reasons for one status and cause that the summary gives; of more it gives an example."""
 
+_STREAMS = {"stdout", "stdout_lines", "stderr", "stderr_lines"}
+_OF_COMMANDS = {"changed", "rc", "msg", "failed", "skipped", "warnings", "exception", "invocation", "_ansible_no_log"}
+_OF_COMMANDS |= {"cmd", "start", "end", "delta"} | _STREAMS
+"""What a result of `command`, `shell`, `raw` and `script` may hold."""
+
 _PROBLEMS = {"host_key_learned": "new host key not saved", "output_file": "output not in its file"}
 """What a notice's problem means, by the notice's word."""
 
@@ -134,9 +139,9 @@ class Text(Report):
             return self._heading(name, result, " >>") + self.safe(body) + self._spilled(result)
         data = self._data(result)
         lines = unified(data.get("diff"))
-        if lines:
-            del data["diff"]
-        body = json.dumps(data, indent=4, ensure_ascii=False, default=str)
+        if lines or (isinstance(data.get("diff"), (list, dict)) and not self._verbose):
+            del data["diff"]  # it is shown below, or says that nothing differs
+        body = json.dumps(data, indent=4, ensure_ascii=False, default=str, sort_keys=True)
         heading = self._heading(name, result, " => ").removesuffix("\n")
         return f"{heading}{self.safe(body)}\n{self._difference(lines)}{self._spilled(result)}"
 
@@ -174,7 +179,7 @@ class Text(Report):
         """Return the result without what only programs read."""
         data = result.to_ansible()
         if not self._verbose:
-            for key in [key for key in data if key == "invocation" or key.startswith("_ansible_")]:
+            for key in [key for key in data if key in ("failed", "invocation") or key.startswith("_ansible_")]:
                 del data[key]
         return data
 
@@ -194,7 +199,7 @@ class OneLine(Text):
         r"""Return the line; line ends within the output are written as ``\n``."""
         title = self.paint(self.title(name, result), result)
         if not _printed(result):
-            body = json.dumps(self._data(result), ensure_ascii=False, default=str)
+            body = json.dumps(self._data(result), ensure_ascii=False, default=str, sort_keys=True)
             return f"{title} => {self.safe(body)}\n"
         pieces = [("(stdout)", result.stdout), ("(stderr)", result.stderr)]
         if not result.good or result.status == "skipped":
@@ -300,8 +305,14 @@ def _problems(result: RunResult) -> list[str]:
 
 
 def _printed(result: HostResult) -> bool:
-    """Return whether the result is what a command printed, or a message, rather than data to look at."""
-    return result.rc is not None or result.status in ("unreachable", "timeout", "cancelled", "skipped")
+    """Return whether the result is what a command printed, or a message, rather than data to look at.
+
+    Modules that run no command of the user's may have an ``rc`` too: Ansible's ``replace`` and ``dnf`` do.
+    """
+    if result.status in ("unreachable", "timeout", "cancelled", "skipped"):
+        return True
+    said = "stdout" in result.data or not result.good
+    return "rc" in result.data and said and result.data.keys() <= _OF_COMMANDS
 
 
 def _counted(names: list[str] | tuple[str, ...]) -> str:

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
 
 _MISSING = {
-    "tree": ("-t/--tree", "not available; --json holds every result, and --output-dir keeps streams in files"),
+    "tree": (
+        "-t/--tree",
+        "not available; --json and --artifacts hold every result, and --output-dir keeps streams in files",
+    ),
     "background": ("-B/--background", "not available; --task-timeout bounds the task on each host"),
     "poll": ("-P/--poll", "not available; --task-timeout bounds the task on each host"),
-    "module_path": ("-M/--module-path", "not available; modules of your own are entry points (sshexec.modules)"),
+    "module_path": (
+        "-M/--module-path",
+        "not available; modules of your own are entry points (sshexec.modules); with ansible-core, set ANSIBLE_LIBRARY",
+    ),
 }
 """Options that are known, so that whoever comes from Ansible is told what there is instead."""
 
@@ -55,7 +61,14 @@ once."""
 @click.command(epilog=_EPILOG, short_help="run a module on many hosts")
 @click.argument("pattern")
 @inventory_option
-@click.option("-m", "--module-name", "module", default="command", show_default=True, help="Module to run.")
+@click.option(
+    "-m",
+    "--module-name",
+    "module",
+    default="command",
+    show_default=True,
+    help="Module to run: command, shell, copy, file, setup ...; with ansible-core beside, any of Ansible's.",
+)
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")

@@ -101,5 +101,15 @@ def _plain(value: Any) -> Any:
 
 
 def _message(summary: Any) -> str:
+    """Return what a summary says: its event's message, and behind it those of what led to it."""
     event = summary.get("event") if isinstance(summary, Mapping) else None
-    return str(event.get("msg") or "") if isinstance(event, Mapping) else ""
+    said = []
+    while isinstance(event, Mapping):
+        said.append(str(event.get("msg") or ""))
+        chain = event.get("chain")
+        event = chain.get("event") if isinstance(chain, Mapping) and chain.get("follow", True) else None
+    message = said.pop() if said else ""
+    for outer in reversed(said):
+        # Many messages quote their cause already.
+        message = outer if outer.endswith(message) else f"{outer.removesuffix('.')}: {message}"
+    return message

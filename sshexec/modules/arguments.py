@@ -128,7 +128,7 @@ def parse(
     Raises:
         ArgumentError: an argument is unknown, missing or wrong.
     """
-    given = args if isinstance(args, Mapping) else split(module, parameters, args or "", free_form=free_form)
+    given = args if isinstance(args, Mapping) else split(module, args or "", free_form=free_form)
     known = {name for parameter in parameters for name in (parameter.name, *parameter.aliases)}
     given = {name: value for name, value in given.items() if value is not None or name not in known}
     values, warnings = _named(parameters, given)

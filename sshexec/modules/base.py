@@ -95,7 +95,7 @@ class Module(ABC):
     """Whether the runtime opens the connection before `run`; else the module does, and gets none that was kept."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
-        self.arguments = arguments
+        self.arguments = arguments if isinstance(arguments, Arguments) else Arguments(arguments)
 
     @classmethod
     def from_args(cls, args: str | Mapping[str, Any] | None) -> Module:
@@ -134,7 +134,7 @@ class Module(ABC):
     def _result(self, **values: Any) -> Result:
         """Return a result that tells the arguments too, as most of Ansible's modules do."""
         result = {**values, "invocation": {"module_args": self._module_args()}}
-        warnings = self.arguments.warnings if isinstance(self.arguments, Arguments) else []
+        warnings = self.arguments.warnings
         return {**result, "warnings": [*warnings]} if warnings else result
 
     def _failed(self, message: str, **values: Any) -> Result:
@@ -146,7 +146,7 @@ class Module(ABC):
 
     @cached_property
     def _shown_arguments(self) -> dict[str, Any]:
-        given = self.arguments.given if isinstance(self.arguments, Arguments) else {}
+        given = self.arguments.given
         shown = dict(self.arguments)
         for parameter in self.parameters:
             shown.update({alias: given[alias] for alias in parameter.aliases if alias in given})

@@ -150,7 +150,8 @@ def _built(python: str, name: str) -> dict[str, Any]:
         return answer
     message = str(answer.get("message"))
     if problem == "absent":
-        raise UnknownModuleError(f"no module named {name!r} here, and {message}: {HOW_TO_GET}")
+        how = f"install ansible-core there, or unset {SETTING}" if os.environ.get(SETTING) else HOW_TO_GET
+        raise UnknownModuleError(f"no module named {name!r} here, and {message}: {how}")
     if problem == "unknown":
         raise UnknownModuleError(f"no module named {name!r}: {message}")
     raise UnknownModuleError(f"module {name!r} can't be used: {message}")

@@ -7,11 +7,12 @@ import shlex
 from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
-from sshexec.errors import ArgumentError, BecomeError, HostError
-from sshexec.modules.arguments import Arguments, Parameter, quoted, readable
+from sshexec.errors import ArgumentError, HostError
+from sshexec.modules.arguments import Parameter, quoted, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.copy_order import Order
 from sshexec.modules.destination import Rights
+from sshexec.modules.exchange import is_answer
 from sshexec.modules.file_arguments import FILE_PARAMETERS
 from sshexec.modules.file_copy import FileCopy
 from sshexec.modules.local_file import Tree, facts_of, shared
@@ -77,7 +78,7 @@ class Copy(Module):
         local = content is None and not arguments["remote_src"]
         file = shared(arguments["src"]) if local else None
         return Order(
-            arguments if isinstance(arguments, Arguments) else Arguments(arguments),
+            arguments,
             None if arguments["mode"] == "preserve" else self._read_mode("mode"),
             rights,
             content,
@@ -117,7 +118,7 @@ class Copy(Module):
                 return TreeCopy(order, order.tree, connector, invocation).run()
             return FileCopy(order, connector, invocation).run()
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             return order.failed(error, order.given())
 

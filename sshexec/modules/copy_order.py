@@ -45,6 +45,13 @@ class Order:
         return bool(self.arguments["mode"] == "preserve")
 
     @property
+    def sets(self) -> bool:
+        """Whether anything is to be set on a file that has its content already."""
+        rights = self.rights
+        wished = (rights.owner, rights.group, rights.attributes, self.context, self.mode)
+        return self.preserves or any(each is not None for each in wished)
+
+    @property
     def context(self) -> Context | None:
         """The SELinux context of files."""
         return self.rights.context
@@ -64,10 +71,7 @@ class Order:
         """
         if file is None:
             return self.content_facts or facts_of(b"")
-        facts = file.facts()
-        if facts.vault and self.arguments["decrypt"]:
-            raise HostError(f"A vault password or secret must be specified to decrypt {file.path}")
-        return facts
+        return file.plain() if self.arguments["decrypt"] else file.facts()
 
     def bits(self, source: int, found: Found, umask: int) -> int | None:
         """Return the permission bits that are wished; None leaves them.

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from sshexec.connectors.base import Command, Connector
-from sshexec.connectors.output import Output
+from sshexec.connectors.output import DEFAULT_LIMIT, Output
 from sshexec.connectors.posix import all_or_nothing
+from sshexec.errors import BecomeError, HostError
 from sshexec.modules.base import Invocation
 
 
@@ -28,10 +29,13 @@ def run_script(
         Exit status and output.
 
     Raises:
-        HostError: as `Connector.execute`.
+        HostError: as `Connector.execute`; or the answer is too long to be kept whole.
     """
     output = Output()
-    return connector.execute(from_stdin(script, about), output, invocation.deadline).rc, output
+    rc = connector.execute(from_stdin(script, about), output, invocation.deadline).rc
+    if output.truncated:
+        raise HostError(f"the host's answer is longer than {DEFAULT_LIMIT // 2**20} MiB")
+    return rc, output
 
 
 def from_stdin(script: str, about: tuple[str, ...]) -> Command:
@@ -48,3 +52,8 @@ def said(output: Output) -> str:
 def shown(path: str) -> str:
     """Return a path for people and JSON: bytes that are not UTF-8 become U+FFFD."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def is_answer(error: HostError) -> bool:
+    """Return whether an error is what the task came to on the host; any other, such as a lost connection, is raised."""
+    return error.status == "failed" and not isinstance(error, BecomeError)

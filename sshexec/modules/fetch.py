@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
-from sshexec.errors import ArgumentError, BecomeError, HostError
+from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.download import Download
-from sshexec.modules.exchange import shown
+from sshexec.modules.exchange import is_answer, shown
 from sshexec.modules.local_file import LocalFile, located
 from sshexec.modules.reading import Readable, read_about
 
@@ -66,7 +66,7 @@ class Fetch(Module):
                 return self._unread(found)
             return self._fetch(connector, invocation, found, self._target(invocation.host, found.path))
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             return {"failed": True, "changed": False, "msg": error.message, "file": shown(src)}
 

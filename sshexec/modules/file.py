@@ -21,15 +21,13 @@ from sshexec.modules.exchange import run_script, said, shown
 from sshexec.modules.file_arguments import FILE_PARAMETERS
 from sshexec.modules.file_script import BEGIN, END, FUNCTIONS, INSIDE, PREPARE, STATES
 from sshexec.modules.mode import Mode
-from sshexec.modules.wish import Context, SettingError, attribute_script, identity, system_error
+from sshexec.modules.wish import NO_TARGET, Context, SettingError, attribute_script, identity, system_error
 from sshexec.modules.words import expanding
 
 _FORMAT = "%Y%m%d%H%M.%S"
 _STATES = ("absent", "directory", "file", "hard", "link", "touch")
 _TIME = "`now`, `preserve`, or a time"
 _REMOVED = re.compile(r"rm: (?:cannot remove |can't remove )?'?(.*?)'?: ([^:]*)\Z")
-_ABRIDGED = "the list of what is removed is too long to be told whole"
-_NO_TARGET = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
 
 
 class File(Module):
@@ -82,8 +80,7 @@ class File(Module):
         script = self._script(invocation.check, invocation.diff)
         about = ("file", self.arguments["path"], self.arguments["state"] or "")
         rc, output = run_script(connector, invocation, script, about)
-        answered = _abridged(output.stdout) if output.truncated else output.stdout
-        fields = answered.decode("utf-8", "surrogateescape").split("\0")
+        fields = output.stdout.decode("utf-8", "surrogateescape").split("\0")
         records = [tuple(fields[at : at + 3]) for at in range(0, len(fields) - 2, 3)]
         if not any(record[0] in ("end", "fail", "twins") for record in records):
             raise HostError(f"the host's shell broke off: {said(output) or f'exit status {rc}'}")
@@ -91,8 +88,6 @@ class File(Module):
         result = self._answered(answer, diff=invocation.diff)
         if answer.crashed:
             return result
-        if output.truncated:
-            result["warnings"] = [*result.get("warnings", []), _ABRIDGED]
         told = self._result(**result)
         warnings = [*told.get("warnings", []), *result.get("warnings", [])]
         if warnings:
@@ -171,18 +166,8 @@ class File(Module):
         if diff and "was" in answer.first:
             result["diff"] = answer.difference(path, state)
         if "unset" in answer.first:
-            result["warnings"] = [_NO_TARGET]
+            result["warnings"] = [NO_TARGET]
         return {**result, **answer.facts()}
-
-
-def _abridged(answer: bytes) -> bytes:
-    """Return the records at the beginning and at the end of an answer whose middle is missing.
-
-    Only the list of what is removed, in diff mode, gets so long.
-    """
-    head = answer[: len(answer) // 4].split(b"\0")
-    end = max(answer.rfind(b"\0end\0\0\0"), answer.rfind(b"\0fail\0"))
-    return b"\0".join([*head[: (len(head) - 1) // 3 * 3], answer[end + 1 :]])
 
 
 def _flag(value: object) -> str:

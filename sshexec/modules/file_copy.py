@@ -15,12 +15,12 @@ from typing import Any
 from sshexec.connectors.base import Connector
 from sshexec.connectors.files import Found
 from sshexec.connectors.source import RESUMABLE, Source
-from sshexec.errors import BecomeError, HostError, TransferError
+from sshexec.errors import HostError, TransferError
 from sshexec.modules import difference
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.copy_order import Order, about, octal, standing
 from sshexec.modules.destination import Answer, Question, ask
-from sshexec.modules.exchange import shown
+from sshexec.modules.exchange import is_answer, shown
 from sshexec.modules.local_file import Facts, LocalFile
 from sshexec.modules.placement import InvalidError, MismatchError, Placement, not_replaced
 from sshexec.modules.wish import SettingError, Wish, discard, settle
@@ -128,7 +128,7 @@ class FileCopy:
         try:
             settled, temporary = self._replace(job)
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             return order.failed(error, copying, **_sending(job.facts, diff))
         return order.result(

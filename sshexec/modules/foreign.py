@@ -65,7 +65,7 @@ class Foreign(Module):
             UnknownModuleError: the module can't be had any more.
         """
         payload = cls.builder.payload(cls.name)
-        given = dict(args) if isinstance(args, Mapping) else split(cls.name, (), args or "")
+        given = dict(args) if isinstance(args, Mapping) else split(cls.name, args or "")
         wrong = [name for name in given if not isinstance(name, str) or name.startswith("_ansible_")]
         if wrong:
             raise ArgumentError(f"{cls.name}: {readable(wrong[0])} is no parameter")

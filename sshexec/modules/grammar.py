@@ -10,14 +10,10 @@ import io
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from sshexec.errors import ArgumentError
 from sshexec.modules.wording import quoted
-
-if TYPE_CHECKING:
-    from sshexec.modules.arguments import Parameter
 
 FREE_FORM = "_raw_params"
 """Name of the argument that holds a free-form text."""
@@ -31,15 +27,15 @@ _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|N\{([^
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _EQUALS = re.compile(r"(?<!\\)=")
 _QUOTE = re.compile(r"(?<!\\)['\"]")
+_ENCLOSED = re.compile(r"(['\"])(.*)(?<!\\)\1", re.DOTALL)
 _BLOCKS = {"{{": "}}", "{%": "%}", "{#": "#}"}
 
 
-def split(module: str, parameters: Sequence[Parameter], text: str, *, free_form: bool = False) -> dict[str, str]:
+def split(module: str, text: str, *, free_form: bool = False) -> dict[str, str]:
     """Split a text into arguments, without checking or converting them.
 
     Args:
         module: the module's name, for messages.
-        parameters: what it takes.
         text: the text.
         free_form: whether the module takes a free-form text: then only `LIFTED` are arguments of their own, and what
             is left is the text, nearly as it was written.
@@ -125,8 +121,8 @@ def _joined(words: list[str]) -> str:
 
 
 def _unquoted(value: str) -> str:
-    enclosed = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[-2] != "\\"
-    return value[1:-1] if enclosed else value
+    enclosed = _ENCLOSED.fullmatch(value)
+    return enclosed[2] if enclosed else value
 
 
 def _unescape(module: str, match: re.Match[str]) -> str:

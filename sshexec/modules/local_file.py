@@ -67,6 +67,17 @@ class LocalFile:
                 self._facts = self._hash()
             return self._facts
 
+    def plain(self) -> Facts:
+        """Return what is known about the content, which is not encrypted.
+
+        Raises:
+            HostError: as `facts`, or it is encrypted.
+        """
+        facts = self.facts()
+        if facts.vault:
+            raise HostError(f"A vault password or secret must be specified to decrypt {self.path}")
+        return facts
+
     def content(self) -> bytes:
         """Return the content.
 
@@ -156,6 +167,16 @@ def _missing(given: str) -> str:
     places = searched(given)
     slash = "/" if given.endswith("/") else ""
     below = "\nSearched in:" + "".join(f"\n\t{place}{slash}" for place in places) if len(places) > 1 else ""
+    return not_there(given, below)
+
+
+def not_there(given: object, below: str = "") -> str:
+    """Return Ansible's message for a local file that can't be had.
+
+    Args:
+        given: its path.
+        below: where it was looked for.
+    """
     return (
         f"Could not find or access '{given}'{below} on the Ansible Controller.\n"
         "If you are using a module and expect the file to exist on the remote, see the remote_src option"

@@ -6,16 +6,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sshexec.connectors.files import SUM
 from sshexec.connectors.posix import operand, quote
 from sshexec.errors import HostError
 from sshexec.modules.exchange import shown
 
-PLACE = (
-    f"""
-sum() {{ {SUM} <"$1"; }}
-"""
-    """
+PLACE = """
 place() {
 if [ ! -e "$t" ] && [ "$1" ]; then s=$(sum "$q"); [ "${s%% *}" != "$1" ] || return 0; fi
 [ ! -d "$q" ] || fail directory "$t"
@@ -33,8 +28,8 @@ v=$("$@" </dev/null; echo "x$?")
 [ "${v##*x}" = 0 ] || fail invalid "${v##*x} ${v%x*}"
 }
 """
-)
-"""Shell functions: ``place SHA1 MODE OWNER UNSAFE`` moves ``$t`` to ``$q``, ``validate WORD ...`` runs a command first.
+"""Shell functions beside those of `LOOK`: ``place SHA1 MODE OWNER UNSAFE`` moves ``$t`` to ``$q``, ``validate WORD
+...`` runs a command first.
 
 An empty argument asks nothing of it. Where it can't be done they call ``fail`` (`refusal` reads it)."""
 

@@ -46,9 +46,12 @@ def module_class(name: str) -> type[Module]:
     plugin = plugins(GROUP).get(name)
     if plugin is not None:
         try:
-            found = plugin.load()
-        except Exception as error:
+            loaded = plugin.load()
+        except (Exception, SystemExit) as error:
             raise UnknownModuleError(f"module {name!r} of {plugin.owner} does not load: {error}") from error
+        if not hasattr(loaded, "from_args"):
+            raise UnknownModuleError(f"module {name!r} of {plugin.owner} is no Module, but {loaded!r:.80}")
+        found = loaded
         return found
     return _from_ansible(name, short)
 

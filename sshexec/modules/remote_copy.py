@@ -12,11 +12,11 @@ from typing import Any
 from sshexec.connectors.base import Connector
 from sshexec.connectors.files import LOOK, Found
 from sshexec.connectors.posix import operand, quote
-from sshexec.errors import BecomeError, HostError
+from sshexec.errors import HostError
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.copy_order import Order, about
 from sshexec.modules.destination import KEEP, MAKE, Rights
-from sshexec.modules.exchange import run_script, said, shown
+from sshexec.modules.exchange import is_answer, run_script, said, shown
 from sshexec.modules.mode import Mode
 from sshexec.modules.placement import PLACE, InvalidError, validating
 from sshexec.modules.wish import HEAD, SETTERS, identity, raise_failure
@@ -211,7 +211,7 @@ class RemoteCopy:
         try:
             return self._read(iter(text.split("\n")))
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             if isinstance(error, InvalidError):
                 error.stderr = output.text("stderr")

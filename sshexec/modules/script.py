@@ -17,7 +17,7 @@ from sshexec.connectors.posix import NOTE, Frame, quote
 from sshexec.errors import ArgumentError, HostError
 from sshexec.modules.arguments import FREE_FORM, Parameter, Rules, first_word, readable
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.local_file import shared
+from sshexec.modules.local_file import not_there, shared
 from sshexec.modules.preconditions import STATES, guards
 from sshexec.modules.raw import plain
 
@@ -107,14 +107,9 @@ class Script(Module):
 
     def _read(self) -> bytes:
         if self._file.is_directory:
-            raise HostError(
-                f"Could not find or access '{self._file.path}' on the Ansible Controller.\nIf you are using a module "
-                "and expect the file to exist on the remote, see the remote_src option"
-            )
-        content = self._file.content()
-        if content.startswith(b"$ANSIBLE_VAULT;"):
-            raise HostError(f"A vault password or secret must be specified to decrypt {self._file.path}")
-        return content
+            raise HostError(not_there(self._file.path))
+        self._file.plain()
+        return self._file.content()
 
     def _running(self, content: bytes) -> str:
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(self._file.path)).lstrip("-.") or "script"

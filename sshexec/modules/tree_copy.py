@@ -12,18 +12,16 @@ from typing import Any
 
 from sshexec.connectors.base import Connector, Upload
 from sshexec.connectors.files import Found
-from sshexec.errors import BecomeError, HostError
+from sshexec.errors import HostError
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.copy_order import Order, about
 from sshexec.modules.destination import Answer, Place, Question, ask
-from sshexec.modules.exchange import shown
+from sshexec.modules.exchange import is_answer, shown
 from sshexec.modules.file_copy import FileCopy, Job, beside, content_of, placed, unreached
 from sshexec.modules.local_file import Entry, Facts, Tree
 from sshexec.modules.mode import Mode
 from sshexec.modules.placement import MismatchError
-from sshexec.modules.wish import SettingError, Wish, discard, settle
-
-_NOWHERE = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
+from sshexec.modules.wish import NO_TARGET, SettingError, Wish, discard, settle
 
 
 class TreeCopy:
@@ -78,7 +76,7 @@ class TreeCopy:
         try:
             changed |= self._several(answer.path, jobs, links)
         except HostError as error:
-            if error.status != "failed" or isinstance(error, BecomeError):
+            if not is_answer(error):
                 raise
             of = {job.path: job.facts for job in jobs}.get(getattr(error, "path", None) or "")
             if of is None:
@@ -154,7 +152,7 @@ class TreeCopy:
         if last[0].link is not None:
             told = about(founds[path]) if founds[path].kind == "link" else {}
             if founds[path].kind == "link" and not told:
-                told["warnings"] = [_NOWHERE]
+                told["warnings"] = [NO_TARGET]
             setting = order.setting(path, path, job.facts.mode, "link")
             return order.result(setting, changed=changed, dest=shown(path), src=shown(last[0].link), **told)
         if not founds[path].exists and not self._invocation.check:
@@ -167,11 +165,13 @@ class TreeCopy:
         order, arguments = self._order, self._order.arguments
         wishes: list[Wish] = []
         uploads: list[Upload] = []
-        size = 0
+        size, sets = 0, order.sets
         for job in jobs:
             if job.found.exists and not arguments["force"]:
                 continue
             if not job.differs:
+                if not sets:
+                    continue
                 wish = order.wish(job.path, job.found, job.facts.mode, job.umask, stays=True)
                 if wish != Wish(job.path):
                     wishes.append(wish)

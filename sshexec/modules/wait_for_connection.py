@@ -33,7 +33,7 @@ class WaitForConnection(Module):
     @classmethod
     def from_args(cls, args: str | Mapping[str, Any] | None) -> Module:
         """Parse and check arguments; what is unknown is told in Ansible's words."""
-        given = args if isinstance(args, Mapping) else split(cls.name, cls.parameters, args or "")
+        given = args if isinstance(args, Mapping) else split(cls.name, args or "")
         known = {parameter.name for parameter in cls.parameters}
         unknown = [readable(name) for name in given if name not in known]
         if unknown:

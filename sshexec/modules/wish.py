@@ -35,6 +35,9 @@ _FAILED = {
 _FAILURE = 11
 _ERRNO = {os.strerror(number): number for number in errno.errorcode}
 
+NO_TARGET = "Cannot set fs attributes on a non-existent symlink target. follow should be set to False to avoid this."
+"""Ansible's warning about a link that leads nowhere."""
+
 SETTERS = r"""
 export LC_ALL=C
 user() {

@@ -104,7 +104,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         if templated and isinstance(given, str):
             # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and can't
             # add arguments of its own.
-            given = split(kind.name, kind.parameters, given, free_form=kind.free_form)
+            given = split(kind.name, given, free_form=kind.free_form)
     environment_templated = has_template(job.task.environment)
     _check_environment(job.task.environment)
     plans = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import logging
 import os
 import threading
@@ -126,7 +127,7 @@ class Turn:
             result = self._broken(error, output)
         except InputError as error:
             result = self._result("failed", {"failed": True, "changed": False, "msg": str(error)}, cause="input")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # A fault of ours or of a plugin: this host's result says so, the other hosts go on.
             log.debug("host %s: internal error", host, exc_info=not task.no_log)
             text = f"internal error: {type(error).__name__}: {error}"
@@ -203,6 +204,9 @@ class Turn:
                 begun=self._begun,
             )
             data = module.run(connector, invocation)
+            if not type(module).__module__.startswith("sshexec."):
+                # What JSON can't hold would stop whoever reads the results, and those of all other hosts with them.
+                data = json.loads(json.dumps(data, default=str))
             if self.plan.secrets and data.get("diff"):
                 data["diff"] = hide(data["diff"], self.plan.secrets)
             clean = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import json
+import logging
 import subprocess
 import sys
 import textwrap
@@ -320,6 +321,68 @@ def test_without_a_callback_no_thread_is_started(local: Inventory, monkeypatch: 
     assert "sshexec-callbacks" not in started
 
 
+def test_an_object_that_fails_before_it_is_called_holds_no_run_up(
+    local: Inventory, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Unsure(Recorder):
+        @property
+        def disabled(self) -> bool:
+            raise RuntimeError("no idea")
+
+    last = Recorder()
+    with Engine(local, callback=[Unsure(), last]) as engine:
+        run = engine.start("l0", "ping")
+        assert run.wait(30).counts == {"ok": 1}
+    assert "v2_playbook_on_stats" in last.names
+    assert "callback Unsure.v2_runner_on_ok failed (host l0)" in caplog.messages
+
+
+@pytest.mark.parametrize("stopped_by", ["cancel", "run_timeout"])
+def test_a_callback_that_does_not_return_holds_no_stopped_run_up(
+    local: Inventory, stopped_by: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sshexec.run.LEAVE_AFTER", 0.1)
+    released, told = threading.Event(), threading.Event()
+
+    class Stuck:
+        def v2_runner_on_ok(self, result: Any) -> None:
+            released.wait(60)
+
+        def v2_playbook_on_stats(self, stats: Any) -> None:
+            told.set()
+
+    with Engine(local, callback=Stuck()) as engine:
+        run = engine.start("l0", "ping", run_timeout=2 if stopped_by == "run_timeout" else None)
+        while not any(isinstance(event, HostFinished) for event in iter(run.poll, None)):
+            pass
+        if stopped_by == "cancel":
+            run.cancel()
+        assert run.wait(30).counts == {"ok": 1}
+        assert f"run {run.id} was stopped, and ends before its callbacks have returned" in caplog.messages
+        assert not told.is_set()
+        released.set()
+        assert told.wait(30)  # the calls go on
+        assert engine.start("l1", "ping").wait(30).counts == {"ok": 1}
+
+
+def test_a_log_that_fails_holds_no_run_up(local: Inventory) -> None:
+    class Raising:
+        def v2_runner_on_ok(self, result: Any) -> None:
+            raise RuntimeError("from the callback")
+
+    class Full(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError("no space left")
+
+    handler, log = Full(), logging.getLogger("sshexec")
+    log.addHandler(handler)
+    try:
+        with Engine(local, callback=Raising()) as engine:
+            assert engine.start("l0", "ping").wait(30).counts == {"ok": 1}
+    finally:
+        log.removeHandler(handler)
+
+
 def test_any_gets_every_call_and_disabled_none(local: Inventory) -> None:
     class Any_:
         def __init__(self) -> None:
@@ -377,6 +440,22 @@ def _asynchronous() -> object:
     return Asynchronous()
 
 
+def _generator() -> object:
+    class Generator:
+        def v2_runner_on_ok(self, result: Any) -> Any:
+            yield result
+
+    return Generator()
+
+
+def _asynchronous_generator() -> object:
+    class Both:
+        async def v2_on_any(self, *arguments: Any, **keywords: Any) -> Any:
+            yield arguments
+
+    return Both()
+
+
 def _other_arguments() -> object:
     class Other:
         def v2_runner_on_start(self, host: Any) -> None: ...
@@ -391,6 +470,8 @@ def _other_arguments() -> object:
         (Broken, "callback: expected an object, got the class Broken"),
         ([Broken(), "x"], "callback: str has none of the methods"),
         (_asynchronous(), "callback: Asynchronous.v2_runner_on_ok is a coroutine function"),
+        (_generator(), "callback: Generator.v2_runner_on_ok is a generator function"),
+        (_asynchronous_generator(), "callback: Both.v2_on_any is an asynchronous generator function"),
         (
             _other_arguments(),
             "callback: Other.v2_runner_on_start(host: 'Any') -> 'None' can't be called as Ansible does",

@@ -6,9 +6,11 @@ import json
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from sshexec.cli.recording import recording
 from tests.cli.command import finish, sshexec, start, wait_for
 
 TWO = ["run", "all", "-i", "h1,h2,", "-c", "local"]
@@ -85,6 +87,26 @@ def test_the_command_is_there_for_people(tmp_path: Path) -> None:
     (kept,) = (tmp_path / "artifacts").iterdir()
     words = json.loads((kept / "command").read_text())["command"]
     assert words == ["sshexec", *TWO[:4], "-m", "command", "-a", "echo a=b", "-l", "h1", "-e", f"@{more}", "-D"]
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("hosts/a@b.yml", "hosts/a@b.yml"),
+        ("cmdb://h/api?site=x", "cmdb://h/api?site=x"),
+        ("cmdb://user:s3cret@h/api", "cmdb://********@h/api"),
+        ("cmdb://user:s3/cret@h/api", "cmdb://********@h/api"),
+        ("cmdb://user:s3@cret@h/api", "cmdb://********@h/api"),
+        ("cmdb://h/api?site=x&token=s3cret&password=s3=cret", "cmdb://h/api?site=x&token=********&password=********"),
+    ],
+)
+def test_the_command_has_no_secret_of_an_inventory(tmp_path: Path, source: str, shown: str) -> None:
+    options: dict[str, Any] = dict.fromkeys(("arguments", "limit", "ident", "events", "check", "diff", "become"))
+    with recording("all", [source], {**options, "module": "ping", "extra": (), "artifacts": str(tmp_path)}) as records:
+        records.started()
+    (kept,) = (tmp_path / "artifacts").iterdir()
+    words = json.loads((kept / "command").read_text())["command"]
+    assert words == ["sshexec", "run", "all", "-i", shown, "-m", "ping"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sshexec.cli.alike import Names
-from sshexec.cli.report import Folded, Text, summary
+from sshexec.cli.report import Folded, OneLine, Text, summary
 from sshexec.cli.untrusted import harmless
 from sshexec.inventory.model import Host, Inventory
 from sshexec.results import HostResult, RunResult
@@ -162,7 +162,35 @@ def test_a_difference_in_mode_or_of_a_new_or_binary_file() -> None:
     binary = Text().block("h1", changed("h1", [{"dst_binary": 1, "src_larger": 104448}]))
     assert "}\nthe file on the host is binary: no difference is shown\nthe new file is larger than 104448 " in binary
     assert '"diff": "?"' in Text().block("h1", changed("h1", "?"))
-    assert '"diff": []' in Text().block("h1", changed("h1", []))
+
+
+def test_a_difference_that_is_none_is_left_out() -> None:
+    same = {"before": {"path": "/a"}, "after": {"path": "/a"}}
+    headers = [{"before": "", "after": ""}, {"before_header": "/a (file attributes)"}]
+    for diff in ([], same, headers):
+        assert Text().block("h1", changed("h1", diff)) == 'h1 | CHANGED => {\n    "changed": true\n}\n'
+        assert '"diff"' in Text(verbose=True).block("h1", changed("h1", diff))
+
+
+def test_what_a_module_with_an_rc_answers_is_shown() -> None:
+    data = {"changed": True, "rc": 0, "msg": "1 replacements made"}
+    assert '"msg": "1 replacements made"' in Text().block("h1", HostResult("h1", "changed", data))
+    assert '"msg": "1 replacements made"' in OneLine().block("h1", HostResult("h1", "changed", data))
+    installed = {**data, "stdout": "", "results": ["Installed: mc"]}
+    assert "Installed: mc" in Text().block("h1", HostResult("h1", "changed", installed))
+    replaced = {**data, "diff": [{"before": "a\n", "after": "b\n"}]}
+    assert Text().block("h1", HostResult("h1", "changed", replaced)).endswith("-a\n+b\n")
+
+
+def test_why_a_command_was_not_started_is_one_line() -> None:
+    data = {"rc": None, "cmd": ["ls"], "stdout": "", "stderr": "", "start": None, "msg": "Unable to change directory."}
+    assert Text().block("h1", HostResult("h1", "failed", data)) == "h1 | FAILED >>\nUnable to change directory.\n"
+
+
+def test_keys_are_sorted_as_ansible_prints_them() -> None:
+    data = {"failed": True, "msg": "absent", "changed": False}
+    block = Text().block("h1", HostResult("h1", "failed", data))
+    assert block == 'h1 | FAILED => {\n    "changed": false,\n    "msg": "absent"\n}\n'
 
 
 def test_a_difference_that_would_take_long_is_not_made() -> None:

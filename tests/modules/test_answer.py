@@ -83,6 +83,19 @@ def test_an_exception_that_was_not_caught_is_the_message() -> None:
     assert read_json(failed=True, exception=summary, msg="mine")["msg"] == "mine"
 
 
+def test_what_led_to_an_exception_is_said_behind_it() -> None:
+    def caused(message: str, cause: dict[str, Any], follow: bool = True) -> dict[str, Any]:
+        return {**event(message), "chain": {"event": cause, "follow": follow}}
+
+    def said(what: dict[str, Any]) -> Any:
+        return read_json(failed=True, exception={"event": what, "__ansible_type": "ErrorSummary"})["msg"]
+
+    assert said(caused("No access.", event("[Errno 13]"))) == "Module failed: No access: [Errno 13]"
+    assert said(caused("No access: [Errno 13]", event("[Errno 13]"))) == "Module failed: No access: [Errno 13]"
+    assert said(caused("a", caused("b", event("c")))) == "Module failed: a: b: c"
+    assert said(caused("a", event("b"), follow=False)) == "Module failed: a"
+
+
 def test_warnings_and_deprecations_are_plain() -> None:
     deprecator = {"resolved_name": "ansible.builtin", "type": None, "__ansible_type": "PluginInfo"}
     result = read_json(

@@ -43,7 +43,7 @@ PARAMETERS = (
     ],
 )  # fmt: skip
 def test_key_value(text: str, expected: dict[str, str]) -> None:
-    assert split("m", PARAMETERS, text) == expected
+    assert split("m", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,13 +58,13 @@ def test_key_value(text: str, expected: dict[str, str]) -> None:
     ],
 )
 def test_free_form_keeps_the_text_as_written(text: str, expected: dict[str, str]) -> None:
-    assert split("m", PARAMETERS, text, free_form=True) == expected
+    assert split("m", text, free_form=True) == expected
 
 
 @pytest.mark.parametrize("text", ["echo 'a", 'echo "a', "echo {{ a", "stdin={% x", r'stdin="a\\"'])
 def test_what_is_not_closed_is_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match=r"^m: failed at splitting arguments"):
-        split("m", PARAMETERS, text, free_form=True)
+        split("m", text, free_form=True)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_missing() -> None:
 @given(st.text(max_size=60))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:
-        found = split("m", PARAMETERS, text, free_form=True)
+        found = split("m", text, free_form=True)
     except ArgumentError:
         return
     assert set(found) <= {"_raw_params", *LIFTED}
@@ -130,7 +130,7 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 def test_a_quoted_value_comes_back(value: str) -> None:
     assume(not re.search(r"\{[{%#]|[%#}]\}|\\\Z", value))  # these have a meaning of their own in quotes too
     quoted = value.replace("\\", "\\\\").replace('"', '\\"')
-    assert split("m", PARAMETERS, f'chdir=/ stdin="{quoted}"') == {"chdir": "/", "stdin": value}
+    assert split("m", f'chdir=/ stdin="{quoted}"') == {"chdir": "/", "stdin": value}
 
 
 SPEC = (

@@ -431,7 +431,7 @@ def test_a_connection_is_waited_for(tmp_path: Path) -> None:
         inventory = Inventory.from_hosts([Host("bare", host.variables())])
         with Engine(inventory) as engine:
             result = engine.run("bare", "wait_for_connection", "timeout=10 sleep=1")["bare"]
-            assert (result.status, result.to_ansible()["elapsed"]) == ("ok", 0), result.msg
+            assert result.status == "ok", result.msg
             host.stop()
             result = engine.run("bare", "wait_for_connection", "timeout=1 sleep=1 connect_timeout=1")["bare"]
             assert result.status == "failed"

@@ -118,7 +118,7 @@ def test_what_goes_wrong_is_said(fake: Any, shelf: Shelf, tmp_path: Path, monkey
     assert "ended before it was built" in refused(builder)
     fake({"error": "absent", "message": "there is none"})
     assert refused(builder) == (
-        "no module named 'x' here, and there is none: pip install 'sshexec[ansible]' brings Ansible's own modules"
+        f"no module named 'x' here, and there is none: install ansible-core there, or unset {SETTING}"
     )
     monkeypatch.setattr(builders, "BUILD_WITHIN", 0.2)
     fake("", before="exec sleep 30")

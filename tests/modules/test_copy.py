@@ -459,6 +459,21 @@ def test_trees_within_the_host(run: Run, folder: Path, name: str) -> None:
     assert sorted(os.listdir(made / name / "deep")) == sorted([name, "own"])
 
 
+def test_a_link_that_waits_for_a_tree_is_not_written_through(run: Run, folder: Path) -> None:
+    """Who may write to the destination must not choose what root writes to: names on the way are not to be guessed."""
+    (folder / "tree").mkdir()
+    (folder / "tree" / "f").write_text("new")
+    out = folder / "out" / "tree"
+    out.mkdir(parents=True)
+    (out / "f").write_text("old")
+    (folder / "precious").write_text("precious")
+    soon = int(run("shell", "echo $$")["stdout"])
+    for number in range(soon, soon + 3000):
+        (out / f".sshexec-tree-{number}").symlink_to(folder / "precious")
+    run("copy", {"src": str(folder / "tree"), "dest": f"{folder}/out", "remote_src": True})
+    assert ((folder / "precious").read_text(), (out / "f").read_text()) == ("precious", "new")
+
+
 def test_within_a_host_that_is_full(run: Run, folder: Path, small_disk: Path) -> None:
     (small_disk / "out").write_text("old")
     (folder / "big").write_bytes(b"x" * 2**21)

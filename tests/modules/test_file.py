@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from sshexec.connectors.base import Connector
-from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError
-from sshexec.modules import exchange
 from sshexec.modules.file import File
 from tests.modules.tools import TOOLS, Here, here
 
@@ -263,20 +261,3 @@ def test_a_link_with_a_slash_behind_it_is_not_told_to_be_removed_where_it_is_not
     assert (place / "ld").is_symlink() is result.get("failed", False)
     if result.get("failed"):
         assert result["msg"] == f"rmtree failed: [Errno 20] Not a directory: '{place}/ld/'"
-
-
-def test_a_list_of_what_is_removed_that_is_too_long_is_cut(
-    run: Here, place: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was done is told all the same."""
-    monkeypatch.setattr(exchange, "Output", lambda: Output(8192))
-    names = [f"{'x' * (number % 37)}{number:03}" for number in range(400)]
-    for name in names:
-        (place / "d" / name).touch()
-    result = run("file", f"path={place}/d state=absent", diff=True)
-    assert (result.get("failed"), result["changed"], result["state"]) == (None, True, "absent")
-    assert result["warnings"] == ["the list of what is removed is too long to be told whole"]
-    told = result["diff"]["before"]["path_content"]["files"]
-    assert 0 < len(told) < 400
-    assert {os.path.basename(path) for path in told} < {*names, "-dash", ".hidden", HOSTILE}
-    assert not (place / "d").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -47,13 +48,20 @@ def _entries(*values: str) -> Any:
     return lambda group: entries if group == registry.GROUP else []
 
 
-def test_plugins_are_loaded_lazily_and_a_broken_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata, "entry_points", _entries("sshexec.modules.ping:Ping", "no.such.package:Module"))
+def test_plugins_are_loaded_lazily_and_a_broken_one_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    values = ["sshexec.modules.ping:Ping", "no.such.package:Module", "sshexec.modules.registry:GROUP", "acme_program:x"]
+    monkeypatch.setattr(metadata, "entry_points", _entries(*values))
+    (tmp_path / "acme_program.py").write_text("raise SystemExit('a program')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
     module_class.cache_clear()
     try:
         assert module_class("x0").name == "ping"
         with pytest.raises(UnknownModuleError, match="module 'x1' of broken-plugin does not load"):
             module_class("x1")
+        with pytest.raises(UnknownModuleError, match="module 'x2' of broken-plugin is no Module, but"):
+            module_class("x2")
+        with pytest.raises(UnknownModuleError, match="module 'x3' of broken-plugin does not load: a program"):
+            module_class("x3")
     finally:
         module_class.cache_clear()
 

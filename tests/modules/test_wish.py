@@ -85,3 +85,22 @@ def test_what_the_system_says_is_written_as_python_writes_it() -> None:
     said = "ln: failed to create symbolic link 'b': Permission denied\n"
     assert system_error(said, "a", "b") == "[Errno 13] Permission denied: b'a' -> b'b'"
     assert system_error("rm: something else") == "rm: something else"
+
+
+@pytest.mark.parametrize("module", ["file", "wish"])
+def test_a_link_that_waits_for_one_is_not_followed(run: Here, tmp_path: Path, module: str) -> None:
+    """Who may write to the directory must not choose where root makes a link."""
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.mkdir()
+    other.mkdir()
+    (mine / "link").symlink_to("old")
+    soon = int(run("shell", "echo $$")["stdout"])
+    for number in range(soon, soon + 3000):
+        (mine / f".{number}.sshexec.tmp").symlink_to(other)
+        (mine / f".sshexec-link-{number}").symlink_to(other)
+    if module == "file":
+        assert run("file", {"path": f"{mine}/link", "src": f"{tmp_path}/new", "state": "link", "force": True})["failed"]
+    else:
+        with pytest.raises(SettingError, match="can't make the link"):
+            settled(run, Wish(str(mine / "link"), link="new"))
+    assert (os.readlink(mine / "link"), os.listdir(other)) == ("old", [])

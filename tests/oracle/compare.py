@@ -1,9 +1,11 @@
 """How two answers are compared: a short normalisation, then key by key.
 
 What is normalised, and nothing else: times and process ids, temporary names, the name prefix of the module (``copy:``,
-``ansible.legacy.``), "did you mean", the order of the boolean words, ``Task failed:``, ``exception``, private keys
-(``_ansible_...``), and of ``invocation`` the private arguments. Where a module's controller part calls another module
-(`copy`, `fetch`), Ansible's invocation is that one's: then those arguments are compared that both tell.
+``ansible.legacy.``), "did you mean", the order of the boolean words and of the supported arguments, ``Task failed:``, a
+full stop at a message's end, ``exception``, private keys (``_ansible_...``), ``failed`` and ``skipped`` (`status` says
+them), and of ``invocation`` the private arguments. Where a module's controller part calls another module (`copy`,
+`fetch`, a foreign one) Ansible's invocation is that one's: then those arguments are compared that both tell, without
+``src``. Of input that is refused before any host is contacted only the message is compared.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ _REPLACED = (
     (re.compile(r"\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~"), ".<time>~"),
     (re.compile(r"\bansible\.(legacy|builtin)\."), ""),
 )
+_MARKS = (".ansible", ".sshexec", "@", "ansible.")
+"""One of these is in every text that a pattern above fits."""
 _TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{6})?\Z|\d+:\d\d:\d\d(\.\d{6})?\Z")
 _VARYING = frozenset(f"ansible_{name}" for name in ("memfree_mb", "swapfree_mb", "uptime_seconds", "date_time"))
 _OF_LOGIN = re.compile(r"SSH_|SUDO_COMMAND\Z|LC_CTYPE\Z|PWD\Z|SHLVL\Z")
@@ -70,8 +74,10 @@ def facts_compared(facts: Mapping[str, Any]) -> dict[str, Any]:
 def replaced(value: Any) -> Any:
     """Return a value whose texts have no temporary names in them."""
     if isinstance(value, str):
-        for pattern, text in _REPLACED:
-            value = pattern.sub(text, value)
+        # Most texts hold none; one of megabytes would take minutes.
+        if any(mark in value for mark in _MARKS):
+            for pattern, text in _REPLACED:
+                value = pattern.sub(text, value)
         return value
     if isinstance(value, Mapping):
         return {replaced(name): replaced(each) for name, each in value.items()}

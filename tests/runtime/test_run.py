@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import threading
 import time
@@ -411,3 +412,40 @@ def test_connections_on_which_nothing_was_run_wait_for_no_login(sshd: Sshd) -> N
         engine.run("h00", "raw", "true")  # the canary: the others leave their login for the first command
         result = engine.run("all", "fetch", {"src": "/etc/hostname", "dest": "unused"}, check=True)
         assert {one.status for one in result.values()} == {"skipped"}
+
+
+ODD = """
+import threading
+from sshexec.modules.arguments import Parameter
+from sshexec.modules.base import Module
+
+class Odd(Module):
+    name, parameters = "odd", (Parameter("kind"),)
+
+    def run(self, connector, invocation):
+        if self.arguments["kind"] == "program":
+            raise SystemExit(3)
+        return {"lock": {"a": threading.Lock()}, "number": {1: 2}, "pair": {"a": {(1, 2): 3}}}[self.arguments["kind"]]
+"""
+"""A module of somebody else, whose results JSON can't hold."""
+
+
+def test_what_a_plugin_returns_or_raises_stops_nobody_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "acme_odd.py").write_text(ODD)
+    info = tmp_path / "acme_odd-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-odd\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[sshexec.modules]\nacme.odd = acme_odd:Odd\n")
+    monkeypatch.syspath_prepend(str(tmp_path))  # the worker process looks there too
+    kinds = ("lock", "number", "pair", "program")
+    hosts = [Host(kind, {"ansible_connection": "fake", "kind": kind}) for kind in kinds]
+    with Engine(Inventory.from_hosts(hosts)) as engine:
+        result = engine.run("all", "acme.odd", {"kind": "{{ kind }}"}, run_timeout=30)
+    assert {name: (host.status, host.msg) for name, host in result.items()} == {
+        "lock": ("ok", ""),
+        "number": ("ok", ""),
+        "pair": ("failed", "internal error: TypeError: keys must be str, int, float, bool or None, not tuple"),
+        "program": ("failed", "internal error: SystemExit: 3"),
+    }
+    assert result["number"].data == {"1": 2}
+    assert json.loads(json.dumps(result.to_dict())) == result.to_dict()
