@@ -53,6 +53,7 @@ KEEP = """
 keep() {
 [ -f "$p" ] && s=$(sum "$p") && [ "${s%% *}" != "$1" ] || return 0
 b=.$$.$(date +%Y-%m-%d@%H:%M:%S)~
+(umask 077; set -C; : >"$p$b") || exit 1
 cp -p "$p" "$p$b" || { rm -f "$p$b"; exit 1; }
 }
 """
@@ -145,14 +146,15 @@ class Question:
 
     def script(self) -> str:
         """Return the shell script that answers with lines for `Answer.read`."""
-        parts = [LOOK, "b= o=\n"]
+        # What is the host's to expand comes first: the script's own variables would be in its way.
+        parts = [f"sshexec_p={expanding(operand(self.dest))}\n", LOOK, "b= o=\n"]
         if self.make or self.attributes or self.context:
             parts += [SETTERS, HEAD]
         if self.make:
             parts += [MAKE, self.rights.script()]
         else:
             parts.append('making() { :; }\nfolder() { look "$1"; }\n')
-        parts.append(f"j= p={expanding(operand(self.dest))}\n")
+        parts.append("j= p=$sshexec_p\n")
         below = f"p=${{p%/}}/{quote(self.basename)} j=' joined'" if self.basename else ""
         strip = 'c=${p%/}; making "${c:-/}"'
         if self.places:

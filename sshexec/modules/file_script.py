@@ -323,7 +323,7 @@ new=
 if [ "$k" = absent ]; then
 changed
 new=1
-if [ "$doing" ]; then e=$( (: >"$q") 2>&1) || fail touch "$e"; made=$P; fi
+if [ "$doing" ]; then e=$( (: >>"$q") 2>&1) || fail touch "$e"; made=$P; fi
 fi
 if [ "$doing" ] || [ ! "$new" ]; then
 was
@@ -339,7 +339,10 @@ was
 changed
 [ ! "$diffs" ] || [ "$k" != directory ] || content "$P"
 if [ ! "$doing" ]; then :
-elif [ "$k" = directory ]; then e=$(rm -rf -- "$P" 2>&1) || fail rmtree "$e"
+elif [ "$k" = directory ]; then
+e=$(rm -rf -- "$P" 2>&1) || fail rmtree "$e"
+# Through a link with a slash behind it GNU's rm empties the directory, and says nothing of what it can't remove.
+[ ! -L "${P%/}" ] || fail rmtree "[Errno 20] Not a directory: '$P'"
 else e=$(rm -f -- "$P" 2>&1) || fail unlink "$e"
 fi
 fi

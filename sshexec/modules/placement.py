@@ -16,7 +16,7 @@ if [ ! -e "$t" ] && [ "$1" ]; then s=$(sum "$q"); [ "${s%% *}" != "$1" ] || retu
 [ ! -d "$q" ] || fail directory "$t"
 s=$(sum "$t"); s=${s%% *}
 [ ! "$1" ] || [ ! "$s" ] || [ "$s" = "$1" ] || fail mismatch "$s $1"
-[ ! "$3" ] || chown "$3" "$t" 2>/dev/null
+[ ! "$3" ] || chown -h "$3" "$t" 2>/dev/null
 [ ! "$2" ] || bits "$2" "$t"
 [ ! -e /sys/fs/selinux/enforce ] || [ ! -e "$q" ] || chcon --reference="$q" "$t" 2>/dev/null
 e=$(mv -f "$t" "$q" 2>&1) || { [ "$4" ] && e=$(cat "$t" 2>&1 >"$q"); } || fail move "$e"

@@ -114,7 +114,7 @@ cmp -s "$1" "$2" 2>/dev/null; r=$?
 [ $r = 127 ] || return $r
 [ "$(cat "$1"; echo x)" = "$(cat "$2"; echo x)" ]
 }
-t=; trap "[ ! \\"\\$t\\" ] || rm -f \\"\\$t\\"" EXIT; trap "exit 143" HUP INT TERM
+t=; trap "[ ! \\"\\$t\\" ] || rm -f \\"\\$t\\"" EXIT; trap "exit 143" HUP INT PIPE TERM
 for f do
 [ "$f" != . ] || continue
 at=$c/${f#./}
@@ -130,10 +130,11 @@ echo changed
 [ "$doing" ] || continue
 if [ -L "$f" ]; then l=$(readlink "$f"; echo x); ln -s "${l%??}" "$at" || exit 1
 elif [ -d "$f" ]; then whole "$f" "$at" || exit 1
+elif [ ! -f "$f" ]; then cp -RP "$f" "$at" || exit 1
 else
 t=${at%/*}/$token
 (umask 077; set -C; cat <"$f" >"$t") || exit 1
-[ ! "$own" ] || chown "$own" "$t" 2>/dev/null
+[ ! "$own" ] || chown -h "$own" "$t" 2>/dev/null
 touch -r "$f" "$t" 2>/dev/null
 chmod "$(stated %a %Mp%Lp "$f")" "$t" && mv -f "$t" "$at" || exit 1
 t=
@@ -223,7 +224,11 @@ class RemoteCopy:
         arguments, check = self._order.arguments, self._invocation.check
         wished = _Source() if self._order.preserves else self._order.mode
         given = self._order.rights
-        parts = [LOOK, SETTERS, HEAD, MAKE, KEEP, PLACE, _ANSWER, f"digest() {_MD5}\n"]
+        # What is the host's to expand comes first: the script's own variables would be in its way.
+        parts = [
+            f"sshexec_s={expanding(operand(arguments['src']))}\nsshexec_p={expanding(operand(arguments['dest']))}\n",
+            *(LOOK, SETTERS, HEAD, MAKE, KEEP, PLACE, _ANSWER, f"digest() {_MD5}\n"),
+        ]
         parts.append(given.script())
         parts.append(Rights(wished).script("moded"))
         parts.append(Rights(wished, given.owner, given.group, given.attributes, given.context).script("finish"))
@@ -238,7 +243,7 @@ class RemoteCopy:
         parts += [f"{name}={'1' if value else ''}\n" for name, value in flags.items()]
         parts.append(f"expected={quote(arguments['checksum'] or '')} token=.sshexec-{secrets.token_hex(8)}\n")
         parts.append(f"MERGE={quote(_MERGE)}\n")
-        parts.append(f"src={expanding(operand(arguments['src']))}\np={expanding(operand(arguments['dest']))}\n")
+        parts.append("src=$sshexec_s p=$sshexec_p\n")
         parts += [_WHOLE, _RESOLVE, _FILE, _TREE, _OWNED, 'if [ "$tree" ]; then tree; else file; fi\n']
         parts.append(self._finish())
         return "".join(parts)

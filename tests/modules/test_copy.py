@@ -17,6 +17,7 @@ from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError, CommandTimeoutError, ConnectionLostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_class
+from tests.modules.tools import here
 
 Run = Callable[..., dict[str, Any]]
 CHANGED = {
@@ -489,3 +490,64 @@ def test_a_local_pipe_is_refused_and_not_waited_for(run: Run, folder: Path, modu
     result = run(module, text)
     assert result["failed"] is True
     assert "'pipe' is not a regular file" in result["msg"]
+
+
+def coming() -> range:
+    """Return the process ids that this machine gives next."""
+    last = subprocess.run(["sh", "-c", "echo $$"], check=True, capture_output=True).stdout
+    return range(int(last), int(last) + 2000)
+
+
+@pytest.mark.parametrize("dest", ["a$b", "a$o$token$backup", "a$p"])
+@pytest.mark.parametrize("remote", [False, True])
+def test_variables_of_a_destination_are_those_of_the_host(run: Run, folder: Path, dest: str, *, remote: bool) -> None:
+    run("copy", {"src": str(folder / "f.txt"), "dest": f"{folder}/{dest}", "remote_src": remote})
+    assert sorted(os.listdir(folder)) == sorted([dest, "f.txt"])
+
+
+def test_a_merge_writes_through_no_link_that_somebody_else_laid(run: Run, folder: Path) -> None:
+    """Whoever owns the destination might guess a temporary name."""
+    (folder / "src").mkdir()
+    (folder / "src/f").write_text("new")
+    (folder / "dest").mkdir()
+    (folder / "dest/f").write_text("old")
+    for number in coming():
+        (folder / f"dest/.sshexec-tree-{number}").symlink_to(folder / "f.txt")
+    assert run("copy", {"src": f"{folder}/src/", "dest": f"{folder}/dest", "remote_src": True})["changed"] is True
+    assert ((folder / "dest/f").read_text(), (folder / "f.txt").read_text()) == ("new", "hello\n")
+
+
+def test_a_merge_copies_a_pipe_as_one_and_does_not_wait_for_it(run: Run, folder: Path) -> None:
+    (folder / "src").mkdir()
+    (folder / "dest").mkdir()
+    os.mkfifo(folder / "src/pipe")
+    args = {"src": f"{folder}/src/", "dest": f"{folder}/dest", "remote_src": True}
+    assert [run("copy", args)["changed"] for _ in range(2)] == [True, False]
+    assert (folder / "dest/pipe").is_fifo()
+
+
+def test_a_backup_is_not_written_through_a_link_that_somebody_else_laid(run: Run, folder: Path) -> None:
+    (folder / "victim").write_text("whole")
+    now = time.time()
+    stamps = [time.strftime("%Y-%m-%d@%H:%M:%S", time.localtime(now + second)) for second in range(4)]
+    for number in coming():
+        for stamp in stamps:
+            (folder / f"f.txt.{number}.{stamp}~").symlink_to("victim")
+    result = run("copy", {"content": "new", "dest": str(folder / "f.txt"), "backup": True})
+    assert result["failed"] is True
+    assert "File exists" in result["msg"]
+    assert ((folder / "victim").read_text(), (folder / "f.txt").read_text()) == ("whole", "hello\n")
+
+
+def test_a_merge_that_is_stopped_leaves_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bin", "src", "dest"):
+        (folder / name).mkdir()
+    (folder / "bin/touch").write_text("#!/bin/sh\nexec sleep 30\n")
+    (folder / "bin/touch").chmod(0o755)
+    (folder / "src/f").write_text("new")
+    monkeypatch.setenv("PATH", f"{folder}/bin:{os.environ['PATH']}")
+    args = {"src": f"{folder}/src/", "dest": f"{folder}/dest", "remote_src": True}
+    for runner in here("gnu", folder, monkeypatch):
+        with pytest.raises(CommandTimeoutError):
+            module_class("copy").from_args(args).run(runner.connector, Invocation("here", Output(), Deadline.after(2)))
+    assert os.listdir(folder / "dest") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,22 @@ def test_everything_is_one_round_trip(connector: Connector[Any, Any], monkeypatc
 def test_bad_input(args: str, message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         File.from_args(args)
+
+
+@pytest.mark.parametrize("state", ["link", "hard"])
+def test_a_temporary_name_that_leads_to_a_directory_is_not_entered(run: Here, place: Path, state: str) -> None:
+    """Whoever owns the directory might guess the name."""
+    last = int(subprocess.run(["sh", "-c", "echo $$"], check=True, capture_output=True).stdout)
+    for number in range(last, last + 2000):
+        (place / f".{number}.sshexec.tmp").symlink_to("d/a")
+    result = run("file", {"path": str(place / "g"), "state": state, "src": str(place / "f"), "force": True})
+    assert "File exists" in result["msg"]
+    assert ((place / "g").read_text(), os.listdir(place / "d/a")) == ("g", ["x"])
+
+
+def test_a_link_with_a_slash_behind_it_is_not_told_to_be_removed_where_it_is_not(run: Here, place: Path) -> None:
+    """GNU's rm empties the directory, as Ansible does, busybox's removes the link."""
+    result = run("file", f"path={place}/ld/ state=absent")
+    assert (place / "ld").is_symlink() is result.get("failed", False)
+    if result.get("failed"):
+        assert result["msg"] == f"rmtree failed: [Errno 20] Not a directory: '{place}/ld/'"

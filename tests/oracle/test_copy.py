@@ -60,6 +60,7 @@ PLACES = [
     Case("relative", "src=f.txt dest=t/out", local=SRC),
     Case("home", "src=f.txt dest=~/t/out", local=SRC, users=("user",)),
     Case("variable", "src=f.txt dest=$HOME/t/out", local=SRC, users=("user",)),
+    Case("variables of nobody", {"src": "f.txt", "dest": "{t}/a$b$o$p"}, local=SRC, users=("user",)),
     Case("doubled-slash", "src=f.txt dest={t}//d/../out", local=SRC, target={"d": Dir()}, users=("user",)),
     Case("directory-in-the-way", "src=f.txt dest={t}/d", local=SRC, target={"d/f.txt": Dir()}),
     Case("file-with-slash", "src=f.txt dest={t}/out/", local=SRC, target=OLD),

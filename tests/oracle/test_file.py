@@ -51,6 +51,7 @@ CASES = [
     case("variable", {"path": "$HOME/t/f"}),
     case("relative", "path=t/f"),
     case("slash", "path={t}/d/"),
+    case("link with a slash removed", "path={t}/ld/ state=absent"),
     case("empty path", {"path": ""}),
     case("fifo", "path={t}/p mode=600", {"p": Fifo()}),
     # Attributes.
