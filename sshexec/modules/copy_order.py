@@ -137,7 +137,9 @@ class Order:
         given = {each.name: self.arguments[each.name] for each in FILE_PARAMETERS}
         times = dict.fromkeys(("modification_time_format", "access_time_format"), TIME_FORMAT)
         times.update(dict.fromkeys(("modification_time", "access_time")))
-        place = {"dest": shown(dest), "path": shown(path), "src": None, "state": state}
+        place = {"path": shown(path), "src": None, "state": state}
+        if state == "file":
+            place["dest"] = shown(dest)
         told = {"follow": True, "force": state == "link", "recurse": False}
         if self.preserves:
             told["mode"] = octal(mode)

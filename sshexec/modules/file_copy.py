@@ -130,7 +130,9 @@ class FileCopy:
         except HostError as error:
             if not is_answer(error):
                 raise
-            return order.failed(error, copying, **_sending(job.facts, diff))
+            # A directory in the way is met by Ansible's controller, which knows no more than what was given.
+            told = order.given() if found.kind == "directory" else copying
+            return order.failed(error, told, **_sending(job.facts, diff))
         return order.result(
             copying,
             changed=True,

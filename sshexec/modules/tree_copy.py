@@ -78,7 +78,10 @@ class TreeCopy:
         except HostError as error:
             if not is_answer(error):
                 raise
-            of = {job.path: job.facts for job in jobs}.get(getattr(error, "path", None) or "")
+            path = getattr(error, "path", None) or ""
+            if path in [wish.path for wish in links]:
+                return order.failed(error, order.setting(path, path, 0, "link"))
+            of = {job.path: job.facts for job in jobs}.get(path)
             if of is None:
                 return order.failed(error, order.given())
             return order.failed(error, order.copying(dest, of.sha1, of.mode), checksum=of.sha1, diff=[])

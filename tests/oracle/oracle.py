@@ -165,6 +165,9 @@ class Oracle:
             # Found before any host was contacted: there is nothing but the message to compare, details included.
             said = [theirs[name] for name in ("msg", "details") if name in theirs]
             theirs, arguments = {"msg": ": ".join(said)}, [{}, {}]
+        elif their_status == "failed" and "invocation" not in theirs:
+            # Its controller gave up before any module did; ours tells what was given all the same.
+            ours.pop("invocation", None)
         short = case.module.rpartition(".")[2]
         pairs = [
             {"status": status, "tree": replaced(tree), **normalised(short, result, other)}
