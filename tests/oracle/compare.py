@@ -3,8 +3,8 @@
 What is normalised, and nothing else: times and process ids, temporary names, the name prefix of the module (``copy:``,
 ``ansible.legacy.``), "did you mean", the order of the boolean words and of the supported arguments, ``Task failed:``, a
 full stop at a message's end, ``exception``, private keys (``_ansible_...``), ``failed`` and ``skipped`` (`status` says
-them), and of ``invocation`` the private arguments. Of ``script``, ``raw``, ``fetch`` and foreign modules those arguments
-are compared that both tell; ``src`` is each one's own name for what it sent, of ``copy`` too. A failure whose
+them), and of ``invocation`` the private arguments. Of ``script``, ``raw``, ``fetch`` and modules of others those are
+compared that both tell; ``src`` is each one's own name for what it sent, of ``copy`` too. A failure whose
 ``invocation`` Ansible leaves out, since no module ran, may have one here. Of input that is refused before any host is
 contacted only the message is compared.
 """
