@@ -135,12 +135,14 @@ class Order:
             state: file, directory or link.
         """
         given = {each.name: self.arguments[each.name] for each in FILE_PARAMETERS}
-        times = dict.fromkeys(("modification_time_format", "access_time_format"), TIME_FORMAT)
-        times.update(dict.fromkeys(("modification_time", "access_time")))
+        times = {
+            name: TIME_FORMAT if name.endswith("_format") else None
+            for name in ("modification_time", "modification_time_format", "access_time", "access_time_format")
+        }
         place = {"path": shown(path), "src": None, "state": state}
         if state == "file":
             place["dest"] = shown(dest)
-        told = {"follow": True, "force": state == "link", "recurse": False}
+        told: dict[str, Any] = {"follow": True, "force": state == "link", "recurse": False}
         if self.preserves:
             told["mode"] = octal(mode)
         # An alias does not get that far there.
