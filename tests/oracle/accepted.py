@@ -25,6 +25,19 @@ class Accepted:
     users: tuple[str, ...] | None = None
 
 
+_SIGNAL = (
+    "a signal is 128+n as a shell says it, not -n: what runs the command is the host's shell, and not every shell tells "
+    "a signal from a command that ends with that status itself (bash does not); rc must not depend on which shell a host "
+    "has"
+)
+_BYTES = (
+    "bytes that are no UTF-8 are U+FFFD in a text: lone surrogates, as Ansible has them, can be neither printed nor "
+    "stored by most who get them, and where a module printed them Ansible fails; the bytes are in "
+    "HostResult.stdout_bytes"
+)
+_RAN = ("status", "changed", "cmd", "rc", "start", "end", "delta", "msg")
+_STREAMS = ("stdout", "stdout_lines", "stderr", "stderr_lines")
+
 ACCEPTED: tuple[Accepted, ...] = (
     Accepted(
         "copy:changed-of-another",
@@ -34,20 +47,9 @@ ACCEPTED: tuple[Accepted, ...] = (
         ("user",),
     ),
     Accepted("copy:unknown", ("msg",), "decrypt is supported too; Ansible leaves it out of the list"),
-    Accepted("copy:missing", ("msg",), "Ansible names the same two places twice"),
-    Accepted(
-        "command:signal",
-        ("rc",),
-        "a signal is 128+n as a shell says it, not -n: what runs the command is the host's shell, and not every shell "
-        "tells a signal from a command that ends with that status itself (bash does not); rc must not depend on which "
-        "shell a host has",
-    ),
-    Accepted(
-        "raw:not-utf8",
-        ("stdout", "stdout_lines"),
-        "bytes that are no UTF-8 are U+FFFD in a text: Ansible's lone surrogates can be neither printed nor stored by "
-        "most who get them; the bytes are in HostResult.stdout_bytes",
-    ),
+    *(Accepted(case, ("rc",), _SIGNAL) for case in ("command:signal", "shell:signal", "shell:signal-term")),
+    *(Accepted(case, ("stdout", "stdout_lines"), _BYTES) for case in ("raw:not-utf8", "script:not-utf8")),
+    *(Accepted(case, _RAN + _STREAMS, _BYTES) for case in ("command:not-utf8", "shell:not-utf8")),
     Accepted(
         "fetch:unknown argument",
         ("status", "msg", "tree"),

@@ -5,8 +5,8 @@ What is normalised, and nothing else: times and process ids, temporary names, th
 full stop at a message's end, ``exception``, private keys (``_ansible_...``), ``failed`` and ``skipped`` (`status` says
 them), and of ``invocation`` the private arguments. Of ``script``, ``raw``, ``fetch`` and modules of others those are
 compared that both tell; ``src`` is each one's own name for what it sent, of ``copy`` too. A failure whose
-``invocation`` Ansible leaves out, since no module ran, may have one here. Of input that is refused before any host is
-contacted only the message is compared.
+``invocation`` Ansible leaves out, since no module ran, may have one here. A place that was searched is named once.
+Of input that is refused before any host is contacted only the message is compared.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _OF_LOGIN = re.compile(r"SSH_|SUDO_COMMAND\Z|LC_CTYPE\Z|PWD\Z|SHLVL\Z")
 _PREFIX = re.compile(r"Task failed: |Unexpected AnsibleActionFail error: ")
 _HINT = re.compile(r" Did you mean [^?]*\?\Z")
 _BOOLEANS = re.compile(r"(?<=Valid booleans include: ).*", re.DOTALL)
+_AGAIN = re.compile(r"((?:\n\t[^\n]+)+)(?=\1)")
+"""Places that were searched and are named again, since two of Ansible's rules lead there."""
 _SUPPORTED = re.compile(r"(?<=Supported parameters include: ).*", re.DOTALL)
 
 
@@ -105,6 +107,7 @@ def _message(module: str, text: str) -> str:
     text = _HINT.sub("", _PREFIX.sub("", text).removeprefix(f"{module}: ")).rstrip(".")
     # Ansible lists the elements of a set: another order in each process.
     text = _BOOLEANS.sub(lambda found: ", ".join(sorted(found[0].split(", "))), text)
+    text = _AGAIN.sub("", text)
     names = _SUPPORTED.search(text)
     if names:
         public = sorted(name for name in re.split(r",\s+(?![^(]*\))", names[0]) if not name.startswith("_"))

@@ -73,6 +73,7 @@ CASES = [
     Case("no-strip", {"argv": ["printf", "\\n a \\n\\n"], "strip_empty_ends": "no"}, users=USER),
     Case("blank-lines", {"argv": ["printf", "a\\n\\n\\nb\\r\\nc\\x0bd\\n"]}, users=USER),
     Case("utf8", {"argv": ["printf", "\\303\\251\\342\\230\\203"]}, users=USER),
+    Case("not-utf8", {"argv": ["printf", "a\\377b"]}, users=USER),
     Case("no-output", "true", users=USER),
     Case("both-streams", {"argv": ["sh", "-c", "echo o; echo e >&2; exit 3"]}),
     Case("non-zero", "false"),
