@@ -26,9 +26,8 @@ class Accepted:
 
 
 _SIGNAL = (
-    "a signal is 128+n as a shell says it, not -n: what runs the command is the host's shell, and not every shell tells "
-    "a signal from a command that ends with that status itself (bash does not); rc must not depend on which shell a host "
-    "has"
+    "a signal is 128+n as a shell says it, not -n: what runs the command is the host's shell, and not every shell can "
+    "tell a signal from a command that ends with that status itself (bash can't); rc must not depend on a host's shell"
 )
 _BYTES = (
     "bytes that are no UTF-8 are U+FFFD in a text: lone surrogates, as Ansible has them, can be neither printed nor "
