@@ -46,7 +46,10 @@ def assert_one_line(done: Any, *parts: str) -> None:
             ("become_method: expected one of sudo, su, doas",),
         ),
         (("all", *HOST, "-a", "true", "-b", "--become-user=-x"), ("become_user: looks like an option",)),
-        (("all", *HOST, "-a", "true", "-t", "out"), ("-t/--tree: not available; --json holds every result",)),
+        (
+            ("all", *HOST, "-a", "true", "-t", "out"),
+            ("-t/--tree: not available; --json and --artifacts hold every result",),
+        ),
         (("all", *HOST, "-a", "true", "-B", "10", "-P", "2"), ("-B/--background: not available; --task-timeout",)),
         (("all", *HOST, "-a", "true", "--retry-file", "/no/such/file"), ("--retry-file: /no/such/file can't be",)),
         (("all", *HOST, "-a", "true", "--spill", "/proc/nope"), ("--spill: /proc/nope: No such file",)),

@@ -60,7 +60,7 @@ ANY_TEXTS = st.one_of(TEXTS.map("".join), st.lists(WORDS, max_size=5).map(" ".jo
 def test_a_text_is_split_as_ansible_does(ansible: Ansible, asked: list[tuple[str, bool]]) -> None:
     for (text, free_form), theirs in zip(asked, answers(ansible, "parse_kv", [[*each] for each in asked]), strict=True):
         try:
-            ours = split("m", (), text, free_form=free_form)
+            ours = split("m", text, free_form=free_form)
         except ArgumentError as error:
             if "expected key=value" in error.message:
                 # Ansible refuses it one step later: "this task has extra params".
