@@ -36,7 +36,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "rich": ("sshexec/cli/", "sshexec/demo/"),
     "jinja2": ("sshexec/templating.py",),
     "yaml": ("inventory/",),
-    "ansible": ("sshexec/modules/build.py",),
+    "ansible": ("sshexec/modules/ansible/build.py",),
 }
 """A library, and the only places that import it."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from sshexec.connectors.files import Found
 from sshexec.errors import HostError, TransferError
 from sshexec.modules.arguments import HIDDEN, Arguments
 from sshexec.modules.base import Result
-from sshexec.modules.destination import Rights
+from sshexec.modules.destination import Question, Rights
 from sshexec.modules.exchange import shown
 from sshexec.modules.file_arguments import FILE_PARAMETERS, TIME_FORMAT
 from sshexec.modules.local_file import Facts, LocalFile, Tree, facts_of
@@ -30,6 +31,7 @@ class Order:
         content_facts: what is known of it.
         file: the source on this machine; None for a content, or a source on the host.
         tree: the same as a directory.
+        questions: what hosts are asked, by whether nothing is to be changed; see `question`.
     """
 
     arguments: Arguments
@@ -39,6 +41,19 @@ class Order:
     content_facts: Facts | None = None
     file: LocalFile | None = None
     tree: Tree | None = None
+    questions: dict[bool, Question] = field(default_factory=dict, compare=False, repr=False)
+
+    def question(self, check: bool, made: Callable[[], Question]) -> Question:
+        """Return what every host is asked; of a large tree that is a long script, so it is made once.
+
+        Args:
+            check: whether nothing is to be changed.
+            made: makes it.
+        """
+        found = self.questions.get(check)
+        if found is None:
+            found = self.questions[check] = made()
+        return found
 
     @property
     def preserves(self) -> bool:

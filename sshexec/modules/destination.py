@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,7 +117,7 @@ class Place:
     sha1: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
     """What is asked about a destination.
 
@@ -124,8 +125,7 @@ class Question:
         dest: the path as the user wrote it; ``~`` and variables are the host's.
         basename: what is put behind a destination that is a directory; "" where there is no name (a content).
         places: what is below the destination; empty for a single file.
-        follow: whether a link at the destination is followed.
-        dangling: whether one that leads nowhere is followed too.
+        follow: whether a link at the destination is followed; one that leads nowhere is not.
         backup: SHA-1 of the new content, where a file that differs from it is kept under another name.
         make: whether directories that are missing are made.
         rights: of those.
@@ -137,15 +137,15 @@ class Question:
     basename: str = ""
     places: tuple[Place, ...] = ()
     follow: bool = False
-    dangling: bool = True
     backup: str | None = None
     make: bool = False
     rights: Rights = field(default_factory=Rights)
     attributes: str | None = None
     context: Context | None = None
 
+    @functools.cached_property
     def script(self) -> str:
-        """Return the shell script that answers with lines for `Answer.read`."""
+        """The shell script that answers with lines for `Answer.read`."""
         # What is the host's to expand comes first: the script's own variables would be in its way.
         parts = [f"sshexec_p={expanding(operand(self.dest))}\n", LOOK, "b= o=\n"]
         if self.make or self.attributes or self.context:
@@ -162,10 +162,8 @@ class Question:
         elif below:
             parts.append(f'case $p in */) {strip}; {below} ;; *) if [ -d "$p" ]; then {below}; fi ;; esac\n')
         if self.follow:
-            leads = "" if self.dangling else ' && [ -e "$p" ]'
-            parts.append(
-                f'if [ -L "$p" ]{leads}; then q=$(readlink -f "$p" && echo x) && o=$p p=${{q%??}} j="$j linked"; fi\n'
-            )
+            leads = 'q=$(readlink -f "$p" && echo x) && o=$p p=${q%??} j="$j linked"'
+            parts.append(f'if [ -L "$p" ] && [ -e "$p" ]; then {leads}; fi\n')
         parts.append('echo "$(umask)$j"\n')
         if self.backup or any(place.sha1 for place in self.places):
             parts.append(KEEP)
@@ -288,7 +286,7 @@ def ask(connector: Connector[Any, Any], invocation: Invocation, question: Questi
     """
     entries = [f"{place.name}/" if place.kind == "directory" else place.name for place in question.places]
     about = ("ask", question.dest, question.basename, *entries)
-    done, output = run_script(connector, invocation, question.script(), about)
+    done, output = run_script(connector, invocation, question.script, about)
     text = output.stdout.decode("utf-8", "surrogateescape")
     if done != 0 and "failed " not in text:
         raise HostError(said(output) or f"the host could not look at {question.dest!r} (exit status {done})")

@@ -78,24 +78,27 @@ class FileCopy:
         """Ask what is there and bring the file there, or in check mode say what would change."""
         order, invocation, arguments = self._order, self._invocation, self._order.arguments
         facts = order.facts(order.file)
-        keeps = arguments["backup"] and arguments["force"] and not invocation.check
-        question = Question(
-            arguments["dest"],
-            basename=order.file.path.name if order.file else "",
-            follow=arguments["follow"],
-            dangling=False,
-            backup=facts.sha1 if keeps else None,
-            make=not invocation.check,
-            rights=order.rights,
-            attributes=arguments["attributes"],
-            context=order.context,
-        )
+        question = order.question(invocation.check, lambda: self._question(facts))
         try:
             answer = ask(self._connector, invocation, question)
         except SettingError as error:
             return order.failed(error, order.copying(arguments["dest"], facts.sha1, facts.mode), **_sending(facts, []))
         job = Job(answer.path, order.file, facts, answer.founds[0], answer.umask)
         return self.bring(job, answer, answer.top(question))
+
+    def _question(self, facts: Facts) -> Question:
+        order, check, arguments = self._order, self._invocation.check, self._order.arguments
+        keeps = arguments["backup"] and arguments["force"] and not check
+        return Question(
+            arguments["dest"],
+            basename=order.file.path.name if order.file else "",
+            follow=arguments["follow"],
+            backup=facts.sha1 if keeps else None,
+            make=not check,
+            rights=order.rights,
+            attributes=arguments["attributes"],
+            context=order.context,
+        )
 
     def bring(self, job: Job, answer: Answer, dest: str) -> Result:
         """Bring the file to its place.

@@ -58,9 +58,9 @@ def module_class(name: str) -> type[Module]:
 
 def _from_ansible(name: str, short: str) -> type[Module]:
     """Return a module that an ansible-core brings which is installed beside."""
-    from sshexec.modules.builder import HOW_TO_GET, interpreter
-    from sshexec.modules.controller_part import instead
-    from sshexec.modules.foreign import foreign_class
+    from sshexec.modules.ansible.builder import HOW_TO_GET, interpreter
+    from sshexec.modules.ansible.controller_part import instead
+    from sshexec.modules.ansible.foreign import foreign_class
 
     names = module_names()
     close = difflib.get_close_matches(short, names, 1)

@@ -7,6 +7,7 @@ round trip sets what a transfer can't.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -47,13 +48,7 @@ class TreeCopy:
         if not entries:
             return self._result(arguments["dest"], changed=False)
         facts = [None if entry.file is None else order.facts(entry.file) for entry in entries]
-        question = Question(
-            arguments["dest"],
-            basename="" if arguments["src"].endswith("/") else self._tree.path.name,
-            places=tuple(map(self._place, entries, facts)),
-            make=not self._invocation.check and not self._refused(facts),
-            rights=order.rights,
-        )
+        question = order.question(self._invocation.check, lambda: self._question(entries, facts))
         first = next((each for each in facts if each is not None), None)
         sending = {} if first is None else {"checksum": first.sha1, "diff": []}
         try:
@@ -87,11 +82,21 @@ class TreeCopy:
             return order.failed(error, order.copying(dest, of.sha1, of.mode), checksum=of.sha1, diff=[])
         return self._result(dest, changed=changed)
 
+    def _question(self, entries: Sequence[Entry], facts: Sequence[Facts | None]) -> Question:
+        order, arguments = self._order, self._order.arguments
+        return Question(
+            arguments["dest"],
+            basename="" if arguments["src"].endswith("/") else self._tree.path.name,
+            places=tuple(map(self._place, entries, facts)),
+            make=not self._invocation.check and not self._refused(facts),
+            rights=order.rights,
+        )
+
     def _result(self, dest: str, *, changed: bool) -> Result:
         order = self._order
         return order.result(order.given(), changed=changed, dest=shown(_folder(dest)), src=order.src)
 
-    def _refused(self, facts: list[Facts | None]) -> bool:
+    def _refused(self, facts: Sequence[Facts | None]) -> bool:
         """Return whether a file is not what it must be: then nothing is made on its way."""
         expected = self._order.arguments["checksum"]
         return bool(expected) and any(each is not None and each.sha1 != expected for each in facts)

@@ -15,7 +15,7 @@ import pytest
 
 from sshexec import Engine, Host, Inventory
 from sshexec.errors import InputError
-from sshexec.modules.builder import SETTING
+from sshexec.modules.ansible.builder import SETTING
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
 from tests.oracle.compare import differences, dropped, facts_compared, normalised, replaced

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sshexec.modules import payload as payloads
-from sshexec.modules.payload import Payload, Shelf, state
-from tests.modules.ansible_core import answer
+from sshexec.modules.ansible import payload as payloads
+from sshexec.modules.ansible.payload import Payload, Shelf, state
+from tests.modules.ansible.beside import answer
 
 
 @pytest.mark.parametrize("value", ['it\'s "x" \\n \\', "é\t\n\0", {"a": [1, None, True]}, "\udcff", "')\nexit()\n('"])

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from sshexec.errors import UnknownModuleError
-from sshexec.modules import builder as builders
-from sshexec.modules.builder import SETTING, Builder
-from sshexec.modules.payload import Shelf, state
-from tests.modules.ansible_core import answer, asked, interpreter
+from sshexec.modules.ansible import builder as builders
+from sshexec.modules.ansible.builder import SETTING, Builder
+from sshexec.modules.ansible.payload import Shelf, state
+from tests.modules.ansible.beside import answer, asked, interpreter
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 REAL = {
     "2.19": os.environ.get("SSHEXEC_ORACLE_PYTHON") or str(ROOT / ".venv-oracle" / "bin" / "python"),
     "2.18": os.environ.get("SSHEXEC_ORACLE_2_18_PYTHON") or str(ROOT / ".venv-oracle-2.18" / "bin" / "python"),

@@ -12,7 +12,7 @@ ECHO = "print(json.dumps({'changed': False, 'arguments': arguments}))\n"
 
 
 def answer(does: str = ECHO, **more: Any) -> dict[str, Any]:
-    """Return what `sshexec.modules.build` says of a module.
+    """Return what `sshexec.modules.ansible.build` says of a module.
 
     Args:
         does: Python text that runs on the host; ``arguments`` are its arguments.

@@ -1,6 +1,7 @@
 """Any module of Ansible that this project does not have itself, by an ansible-core that is installed beside.
 
-Its payload is piped to the host's Python in one round trip; it is built once for all runs (`sshexec.modules.payload`).
+Its payload (`sshexec.modules.ansible.payload`) is piped to the host's Python in one round trip; it is built once for all
+runs.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from sshexec.connectors.base import Command, Completed, Connector
 from sshexec.connectors.output import DEFAULT_LIMIT, Output
 from sshexec.connectors.posix import NOTE
 from sshexec.errors import ArgumentError, UnknownModuleError
-from sshexec.modules import answer, controller_part
+from sshexec.modules.ansible import answer, controller_part
+from sshexec.modules.ansible.builder import Builder
+from sshexec.modules.ansible.payload import Payload
 from sshexec.modules.arguments import parse, quoted, readable, split
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.builder import Builder
-from sshexec.modules.payload import Payload
 from sshexec.modules.words import expanding
 
 LARGEST_ANSWER = DEFAULT_LIMIT

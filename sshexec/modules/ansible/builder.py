@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sshexec.errors import UnknownModuleError
-from sshexec.modules.payload import Payload, Shelf, state
+from sshexec.modules.ansible.payload import Payload, Shelf, state
 
 SETTING = "SSHEXEC_ANSIBLE_PYTHON"
 """Environment variable: the interpreter that has ansible-core, where it is not the running one."""
@@ -117,7 +117,7 @@ def _here() -> str:
 def _built(python: str, name: str) -> dict[str, Any]:
     """Ask a fresh interpreter."""
     try:
-        # -P: the other modules of this folder have names of the standard library.
+        # -P: what is beside the program is not for ansible-core to import.
         done = subprocess.run(
             [python, "-P", str(_PROGRAM)],
             input=json.dumps({"module": name}).encode("ascii"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sshexec.errors import ArgumentError, UnknownModuleError
-from sshexec.modules.controller_part import instead, part
+from sshexec.modules.ansible.controller_part import instead, part
 from sshexec.modules.registry import module_class
 
 

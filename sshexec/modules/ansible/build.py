@@ -1,10 +1,10 @@
 """Builds what runs an Ansible module on a host: a program of its own, and the only place that imports ansible-core.
 
-`sshexec.modules.builder` starts it, in the interpreter that has ansible-core, and never imports it: ansible-core reads
-its configuration, opens its display and sets import hooks as it is imported. It imports nothing of this project, which
-that interpreter need not have.
+`sshexec.modules.ansible.builder` starts it, in the interpreter that has ansible-core, and never imports it: ansible-core
+reads its configuration, opens its display and sets import hooks as it is imported. It imports nothing of this project,
+which that interpreter need not have.
 
-It reads one JSON object, ``{"module": NAME}``, and writes one: what `sshexec.modules.payload.Payload` holds, or
+It reads one JSON object, ``{"module": NAME}``, and writes one: what `sshexec.modules.ansible.payload.Payload` holds, or
 ``{"error": KIND, "message": TEXT}``.
 """
 

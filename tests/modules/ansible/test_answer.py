@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sshexec.modules.answer import read
+from sshexec.modules.ansible.answer import read
 
 
 def event(message: str) -> dict[str, Any]:

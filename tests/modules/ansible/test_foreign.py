@@ -14,13 +14,14 @@ from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Connector, Deadline
 from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError, CommandTimeoutError, UnknownModuleError
-from sshexec.modules import foreign, registry
+from sshexec.modules import registry
+from sshexec.modules.ansible import foreign
+from sshexec.modules.ansible.builder import SETTING, Builder
+from sshexec.modules.ansible.foreign import PYTHON, Foreign, foreign_class
+from sshexec.modules.ansible.payload import Shelf
 from sshexec.modules.base import Invocation, Result
-from sshexec.modules.builder import SETTING, Builder
-from sshexec.modules.foreign import PYTHON, Foreign, foreign_class
-from sshexec.modules.payload import Shelf
 from sshexec.modules.registry import module_class
-from tests.modules.ansible_core import ECHO, answer, asked, interpreter
+from tests.modules.ansible.beside import ECHO, answer, asked, interpreter
 from tests.modules.test_builder import REAL
 
 Ask = Callable[..., Result]

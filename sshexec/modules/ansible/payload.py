@@ -56,7 +56,7 @@ class Payload:
 
     @classmethod
     def from_answer(cls, answer: Mapping[str, Any]) -> Payload:
-        """Return the payload that `sshexec.modules.build` describes.
+        """Return the payload that `sshexec.modules.ansible.build` describes.
 
         Raises:
             LookupError, TypeError, ValueError, AttributeError: it describes none.
@@ -132,7 +132,7 @@ class Shelf:
         return payload if payload.fresh else None
 
     def put(self, key: str, answer: Mapping[str, Any]) -> None:
-        """Keep what `sshexec.modules.build` answered."""
+        """Keep what `sshexec.modules.ansible.build` answered."""
         body = json.dumps(answer).encode("ascii")
         if len(body) + 65 > LARGEST_KEPT:
             return
