@@ -154,5 +154,6 @@ def test_a_full_disk_is_logged_once_and_the_run_goes_on(
     assert made[-1]["event_data"]["ok"] == {"a": 1, "b": 1}
     assert kept.problem == "No space left on device"
     assert len([record for record in caplog.records if record.name == "sshexec.artifacts"]) == 1
+    assert list(Path(kept.path).rglob(".*.partial")) == []
     for path in Path(kept.path, "job_events").glob("[0-9]*"):
         json.loads(path.read_text())

@@ -16,6 +16,7 @@ from sshexec.connectors.base import Connector, Deadline
 from sshexec.connectors.output import Output
 from sshexec.errors import ArgumentError, CommandTimeoutError, ConnectionLostError
 from sshexec.modules.base import Invocation
+from sshexec.modules.destination import Question
 from sshexec.modules.registry import module_class
 from tests.modules.tools import here
 
@@ -551,3 +552,25 @@ def test_a_merge_that_is_stopped_leaves_nothing(folder: Path, monkeypatch: pytes
         with pytest.raises(CommandTimeoutError):
             module_class("copy").from_args(args).run(runner.connector, Invocation("here", Output(), Deadline.after(2)))
     assert os.listdir(folder / "dest") == []
+
+
+@pytest.mark.parametrize("args", ["src=d dest={folder}/t", "src=f.txt dest={folder}/g.txt"])
+def test_what_hosts_are_asked_is_made_once_a_run(
+    args: str, connector: Connector[Any, Any], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "d").mkdir()
+    for name in ("f.txt", "d/a", "d/b"):
+        (folder / name).write_text(name)
+    made: list[Question] = []
+
+    def counted(*arguments: Any, **more: Any) -> Question:
+        made.append(Question(*arguments, **more))
+        return made[-1]
+
+    for room in ("file_copy", "tree_copy"):
+        monkeypatch.setattr(f"sshexec.modules.{room}.Question", counted)
+    module = module_class("copy").from_args(args.format(folder=folder))
+    changed = [
+        module.run(connector, Invocation(host, Output(), Deadline.after(60)))["changed"] for host in ("web1", "web2")
+    ]
+    assert (changed, len(made)) == ([True, False], 1)

@@ -1,6 +1,6 @@
 """Builds what runs an Ansible module on a host: a program of its own, and the only place that imports ansible-core.
 
-`sshexec.modules.ansible.builder` starts it, in the interpreter that has ansible-core, and never imports it: ansible-core
+`sshexec.modules.ansible.builder` starts it, in the interpreter that has ansible-core, and never imports it, since that
 reads its configuration, opens its display and sets import hooks as it is imported. It imports nothing of this project,
 which that interpreter need not have.
 

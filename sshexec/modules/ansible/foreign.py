@@ -1,7 +1,7 @@
 """Any module of Ansible that this project does not have itself, by an ansible-core that is installed beside.
 
-Its payload (`sshexec.modules.ansible.payload`) is piped to the host's Python in one round trip; it is built once for all
-runs.
+Its payload (`sshexec.modules.ansible.payload`) is built once for all runs, and piped to the host's Python in one round
+trip.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from sshexec.modules.ansible.payload import Shelf
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.registry import module_class
 from tests.modules.ansible.beside import ECHO, answer, asked, interpreter
-from tests.modules.test_builder import REAL
+from tests.modules.ansible.test_builder import REAL
 
 Ask = Callable[..., Result]
 SETTINGS = {PYTHON: sys.executable}
