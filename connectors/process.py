@@ -248,9 +248,12 @@ class Escalated(Process):
         try:
             return super()._read(pipe)
         except OSError as error:
-            if error.errno != errno.EIO:  # nobody has the other end of the terminal open any more
+            if error.errno != errno.EIO:
                 raise
-            self._drop(pipe)
+            # Nobody has the other end of the terminal open any more. To close ours would send SIGHUP to a command that
+            # has let go of it and not yet ended, as programs do that close their output before they exit.
+            with contextlib.suppress(KeyError):
+                self._selector.unregister(pipe)
             return 0
 
     def kill(self) -> bool:

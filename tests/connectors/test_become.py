@@ -464,6 +464,13 @@ def test_files_are_the_other_users_too(double: Double, tty: str, tmp_path: Path)
     assert rest.getvalue() == content[150_000:]
 
 
+def test_a_command_that_lets_go_of_its_terminal_is_not_hung_up_on(double: Double) -> None:
+    # As tail does, which closes its standard output just before it ends.
+    script = "exec /bin/sh -c 'exec </dev/null >/dev/null 2>&1; sleep 0.3; exit 7'"
+    done = double.open(TTY="1").execute(Command(script, verbatim=True), Output(), Deadline.after(20))
+    assert done.rc == 7
+
+
 def test_an_upload_as_another_user_goes_on_where_it_was_broken_off(double: Double, tmp_path: Path) -> None:
     connector = double.open()
     content, file = os.urandom(5 * 2**20), tmp_path / "file"
