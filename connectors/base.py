@@ -32,6 +32,7 @@ __all__ = [
     "Connector",
     "Context",
     "Deadline",
+    "Form",
     "Phase",
     "Source",
     "Timeouts",
@@ -49,6 +50,19 @@ class Capability(enum.Flag):
     """The host has a POSIX shell and coreutils or busybox."""
     BECOME = enum.auto()
     """Commands and files can be another user's (`Connector.become`)."""
+    WINDOWS = enum.auto()
+    """The host is Windows: a command's script is PowerShell, or see `Form`; paths are Windows paths."""
+
+
+class Form(str, enum.Enum):
+    """Who takes a command's text on the host; a host with a POSIX shell takes it by `SHELL` only."""
+
+    SHELL = "shell"
+    """The host's shell: POSIX sh, on Windows PowerShell."""
+    CMD = "cmd"
+    """cmd.exe of Windows, as one line."""
+    PROGRAM = "program"
+    """Nobody: a command line of Windows, its first word the program that is started."""
 
 
 class Phase(str, enum.Enum):
@@ -102,6 +116,9 @@ class Command:
         environment: variables to export before the script (ignored with ``verbatim``).
         verbatim: hand the text over untouched; `Completed` then has no note and no times of the host's clock.
         about: what the script is for, as words, for a connector that has no shell (`sshexec.connectors.fake`).
+        form: who takes the text on the host.
+        directory: where a command of Windows runs; None is the login's. A POSIX script changes to it itself.
+        profile: whether PowerShell runs the user's profile first.
     """
 
     script: str
@@ -109,6 +126,9 @@ class Command:
     environment: Mapping[str, str] = field(default_factory=dict)
     verbatim: bool = False
     about: tuple[str, ...] = ()
+    form: Form = Form.SHELL
+    directory: str | None = None
+    profile: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +136,7 @@ class Completed:
     """How a command ended.
 
     Args:
-        rc: exit status; ``-n`` where signal n ended it.
+        rc: exit status; ``-n`` where signal n ended it; of Windows as a signed number of 32 bits.
         start: when it began, on the host's own clock and in its time zone (naive); None where the host did not say.
         end: when it ended, likewise.
         delta: how long it took by the host's clock.

@@ -1,0 +1,104 @@
+"""PowerShell, as hosts are told it: quoting, and this project's own scripts with their arguments and answers.
+
+A script of ours is a file beside the code that uses it. What it is told it gets as ``$a``, made of JSON, so that no
+text of a user is ever part of a program; what it answers it gives to the function ``answer``. Both travel in base64:
+no code page, no line width and no profile that prints something comes in between. Needs PowerShell 3 or later.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+from sshexec.connectors.base import Command
+from sshexec.connectors.output import Output
+
+MARK = "sshexec:"
+"""What stands before an answer, at the beginning of a line of standard output."""
+
+_PLACE = "#PROLOGUE"
+_PROLOGUE = (
+    "$ErrorActionPreference='Stop';$ProgressPreference='SilentlyContinue'\n"
+    "function answer($v){{[Console]::Out.WriteLine('" + MARK + "'+[Convert]::ToBase64String("
+    "[Text.Encoding]::UTF8.GetBytes((ConvertTo-Json $v -Compress -Depth 9))))}}\n"
+    "$a=ConvertFrom-Json ([Text.Encoding]::UTF8.GetString([Convert]::FromBase64String('{arguments}')))\n"
+)
+
+
+def quote(text: str) -> str:
+    """Return a text as a literal of PowerShell: nothing in it is expanded.
+
+    PowerShell takes the typographic quotation marks U+2018 to U+201B for the straight one, so they are doubled too
+    (``about_Quoting_Rules``).
+    """
+    doubled = "".join(char * 2 if char in "'\u2018\u2019\u201a\u201b" else char for char in text)
+    return f"'{doubled}'"
+
+
+def encoded(script: str) -> str:
+    """Return a script as ``-EncodedCommand`` takes it."""
+    return base64.b64encode(script.encode("utf-16-le", "surrogatepass")).decode()
+
+
+class Script:
+    """One of this project's own scripts.
+
+    Args:
+        package: the package whose folder ``scripts`` holds it.
+        name: its file's name without ``.ps1``.
+
+    In the file, lines that are comments and the indentation are for people; neither is sent. A line ``#PROLOGUE``
+    says where arguments and functions come into being; without one that is the beginning.
+    """
+
+    def __init__(self, package: str, name: str) -> None:
+        self.package = package
+        self.name = name
+
+    @functools.cached_property
+    def text(self) -> str:
+        """The script as it is sent, with the line ``#PROLOGUE`` in its place."""
+        file = importlib.resources.files(self.package).joinpath("scripts", f"{self.name}.ps1")
+        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
+        kept = [line for line in lines if line == _PLACE or (line and not line.startswith("#"))]
+        return "\n".join(kept if _PLACE in kept else [_PLACE, *kept])
+
+    def command(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        stdin: bytes | BinaryIO | None = None,
+        environment: Mapping[str, str] | None = None,
+        directory: str | None = None,
+    ) -> Command:
+        """Return the command that runs it.
+
+        Args:
+            arguments: what the script finds in ``$a``; anything that JSON holds.
+            stdin: text in lines, which a script gets by ``process {}``.
+            environment: variables for it.
+            directory: where it runs.
+        """
+        data = base64.b64encode(json.dumps(arguments, ensure_ascii=True).encode()).decode()
+        script = self.text.replace(_PLACE, _PROLOGUE.format(arguments=data).rstrip("\n"), 1)
+        return Command(script, stdin, environment or {}, about=(self.name,), directory=directory)
+
+
+def answer_of(output: Output) -> Any:
+    """Return what a script gave to ``answer``, of what it printed.
+
+    Raises:
+        ValueError: it gave no answer, or not a whole one.
+    """
+    lines = [line for line in output.stdout.splitlines() if line.startswith(MARK.encode())]
+    if not lines:
+        raise ValueError("it gave no answer")
+    try:
+        return json.loads(base64.b64decode(lines[-1][len(MARK) :], validate=True))
+    except (binascii.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"its answer is not whole: {error}") from None

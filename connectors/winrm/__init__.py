@@ -1,0 +1,1 @@
+"""Windows hosts over WinRM, by pywinrm."""
