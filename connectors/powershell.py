@@ -63,7 +63,7 @@ class Script:
     @functools.cached_property
     def text(self) -> str:
         """The script as it is sent, with the line ``#PROLOGUE`` in its place."""
-        file = importlib.resources.files(self.package).joinpath("scripts", f"{self.name}.ps1")
+        file = importlib.resources.files(self.package) / "scripts" / f"{self.name}.ps1"
         lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
         kept = [line for line in lines if line == _PLACE or (line and not line.startswith("#"))]
         return "\n".join(kept if _PLACE in kept else [_PLACE, *kept])
