@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import abstractmethod
+from typing import TYPE_CHECKING, cast
 
 import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from requests_ntlm import HttpNtlmAuth
 
 from sshexec.connectors.winrm.options import WinrmOptions
@@ -16,14 +19,12 @@ if TYPE_CHECKING:
 _PREFIX = b"tls-server-end-point:"
 
 
-class Login(Protocol):
+class Login(AuthBase):
     """One login on one connection."""
 
+    @abstractmethod
     def converse(self, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
         """Log in with an empty request, trying the credentials once, and return the last answer."""
-
-    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Make a request one of this login's (`requests.auth.AuthBase`)."""
 
 
 class NotOffered(Exception):
@@ -38,7 +39,7 @@ class NotOffered(Exception):
         self.offered = offered
 
 
-class Ntlm(HttpNtlmAuth):
+class Ntlm(HttpNtlmAuth, Login):
     """NTLM, its first message in the first request: what `requests_ntlm` waits for a 401 with is known already.
 
     Args:
@@ -84,7 +85,7 @@ def refusal(request: requests.PreparedRequest, adapter: Adapter, status: int = 4
     response.status_code = status
     response.url = request.url or ""
     response.request = request
-    response.connection = adapter  # type: ignore[attr-defined]
+    response.connection = cast(HTTPAdapter, adapter)
     response.raw = _Nothing()
     response.headers["www-authenticate"] = "Negotiate, Kerberos, CredSSP"
     return response

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
-from requests.adapters import BaseAdapter
+from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.auth import AuthBase, _basic_auth_str
 from requests.structures import CaseInsensitiveDict
 from winrm.encryption import Encryption
@@ -71,7 +71,7 @@ class Adapter(BaseAdapter):
         response.raw = _Raw(answer.body)
         response.url = request.url or ""
         response.request = request
-        response.connection = self  # type: ignore[attr-defined]
+        response.connection = cast(HTTPAdapter, self)
         return response
 
     def close(self) -> None:
@@ -91,14 +91,14 @@ class Session(requests.Session):
         # Not the parent's: it makes two urllib3 pools and a cookie jar, for nobody.
         self.adapter = adapter
         self.auth = auth
-        self.headers = CaseInsensitiveDict(headers)
+        self.fixed = CaseInsensitiveDict(headers)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         """Return a request ready to be sent; nothing of the environment goes into it."""
         prepared = requests.PreparedRequest()
         prepared.method = "POST"
         prepared.url = request.url
-        prepared.headers = self.headers.copy()
+        prepared.headers = self.fixed.copy()
         prepared.body = request.data or None
         return prepared
 
