@@ -22,10 +22,10 @@ from sshexec.connectors.powershell import Script, answer_of
 from sshexec.connectors.source import opened
 from sshexec.errors import HostError, TransferError, UnreachableError
 
-PIECE = 113_664
+PIECE = 112_500
 """Bytes of standard input in one message: in base64, with the envelope, less than the 153,600 that any host takes."""
 
-_LINE = 85_000
+_LINE = 84_000
 """Bytes of a file in one line: in base64 they fill a piece."""
 
 _CLEANUP = 5.0
