@@ -181,7 +181,8 @@ def test_refusals_of_an_upload_are_told_apart(win: WinrmConnector, folder: Path)
         assert refusal(lambda path=path: put(win, path, b"x")) == (reason, f"{path}: {words}")  # type: ignore[misc]
     assert "too long" in refusal(lambda: put(win, path_of(folder, "x" * 300), b"x"))[1]
     assert refusal(lambda: put(win, "Q:\\x", b"x"))[0] == "missing"
-    assert os.listdir(folder) == ["locked"] and os.listdir(folder / "locked") == []
+    assert os.listdir(folder) == ["locked"]
+    assert os.listdir(folder / "locked") == []
     # None of that has cost the shell.
     put(win, path_of(folder, "file"), b"x")
 
@@ -226,7 +227,8 @@ def test_what_arrives_otherwise_takes_no_place(
     monkeypatch.setattr(files, "hashlib", type("own", (), {"sha1": staticmethod(__import__("_sha1").sha1)}))
     reason, words = refusal(lambda: put(win, path_of(folder, "file"), b"after"))
     assert (reason, words) == ("failed", f"{path_of(folder, 'file')}: what arrived is not what was sent")
-    assert os.listdir(folder) == ["file"] and (folder / "file").read_bytes() == b"before"
+    assert os.listdir(folder) == ["file"]
+    assert (folder / "file").read_bytes() == b"before"
 
 
 class Failing(io.BytesIO):
@@ -244,7 +246,8 @@ def test_a_source_that_fails_half_way(win: WinrmConnector, server: WinrmServer, 
     with pytest.raises(OSError, match="bad block") as caught:
         put(win, path_of(folder, "file"), Failing(bytes(400_000)))
     assert not isinstance(caught.value, TransferError)
-    assert os.listdir(folder) == ["file"] and (folder / "file").read_bytes() == b"before"
+    assert os.listdir(folder) == ["file"]
+    assert (folder / "file").read_bytes() == b"before"
     assert commands(server) == ["put"]
 
 
@@ -258,10 +261,15 @@ def test_progress(win: WinrmConnector, folder: Path) -> None:
     data = bytes(10 * LINE + 5)
     path = path_of(folder, "file")
     win.put(data, path, Deadline.after(SOON), progress=seen.append)
-    assert seen == sorted(seen) and len(seen) >= 9 and seen[-1] == len(data)
+    assert seen == sorted(seen)
+    assert len(seen) >= 9
+    assert seen[-1] == len(data)
     seen.clear()
     win.get(path, io.BytesIO(), Deadline.after(SOON), progress=seen.append, offset=100)
-    assert seen == sorted(seen) and len(seen) >= 9 and seen[0] > 100 and seen[-1] == len(data)
+    assert seen == sorted(seen)
+    assert len(seen) >= 9
+    assert seen[0] > 100
+    assert seen[-1] == len(data)
 
 
 def test_progress_may_end_an_upload(win: WinrmConnector, folder: Path) -> None:
@@ -296,7 +304,8 @@ def test_a_deadline_ends_an_upload(
     threading.Timer(1.5, stuck.go_on.set).start()
     with pytest.raises(CommandTimeoutError):
         win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(1.0))
-    assert os.listdir(folder) == ["file"] and (folder / "file").read_bytes() == b"before"
+    assert os.listdir(folder) == ["file"]
+    assert (folder / "file").read_bytes() == b"before"
 
 
 def test_cancelling_ends_an_upload(
@@ -339,7 +348,8 @@ def test_many_files_take_one_powershell(win: WinrmConnector, server: WinrmServer
     seen: list[int] = []
     win.put_all([Upload(data, path) for path, data in contents.items()], Deadline.after(SOON), progress=seen.append)
     total = sum(map(len, contents.values()))
-    assert seen == sorted(seen) and seen[-1] == total
+    assert seen == sorted(seen)
+    assert seen[-1] == total
     assert sorted(os.listdir(folder)) == sorted(path.rpartition("\\")[2] for path in contents)
     assert server.operations.count("Command") == 1
     assert server.operations.count("Send") <= 2 * total / LINE
@@ -419,7 +429,8 @@ def test_a_targets_own_error_is_raised_as_it_is(win: WinrmConnector, server: Win
     (folder / "file").write_bytes(bytes(5_000_000))
     with pytest.raises(OSError, match="No space left") as caught:
         win.get(path_of(folder, "file"), Full(), Deadline.after(SOON))
-    assert not isinstance(caught.value, TransferError) and caught.value.errno == errno.ENOSPC
+    assert not isinstance(caught.value, TransferError)
+    assert caught.value.errno == errno.ENOSPC
     assert not any(shell.commands for shell in server.shells.values())
     assert get(win, path_of(folder, "file")) == bytes(5_000_000)
 
@@ -481,7 +492,8 @@ def test_no_message_is_larger_than_any_host_takes(
     # The endpoint refuses an envelope of more than 153,600 bytes.
     put(win, path_of(folder, "file"), bytes(4 * LINE))
     sends = [event.detail["size"] for event in server.log if event.op == "Send"]
-    assert max(sends) > 0.98 * files.PIECE and len(sends) <= 5
+    assert max(sends) > 0.98 * files.PIECE
+    assert len(sends) <= 5
     assert [event.detail["end"] for event in server.log if event.op == "Send"] == [False] * (len(sends) - 1) + [True]
 
 
