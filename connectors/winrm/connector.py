@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
+from sshexec.connectors.deadline import unguarded
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
 from sshexec.connectors.winrm.context import WinrmContext
@@ -115,11 +116,9 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
             stdin: what it reads, instead of the command's own.
             cleaning: whether it runs although the caller has cancelled, to clear up after that.
         """
-        guard = _unguarded if cleaning else self._guard
+        guard = unguarded if cleaning else self._guard
         shells = self._ready(guard)
-        return Execution(
-            shells, command, take, deadline, idle=self.timeouts.idle, guard=guard, stdin=stdin
-        ).run()
+        return Execution(shells, command, take, deadline, idle=self.timeouts.idle, guard=guard, stdin=stdin).run()
 
     def put(
         self,
@@ -205,7 +204,3 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
             raise
-
-
-def _unguarded() -> None:
-    """Let nothing interrupt."""

@@ -308,7 +308,9 @@ class _Running:
             return None, False
         except NoAnswer:
             execution.check()
-            raise ConnectionLostError("the host did not answer in time, and may not have got all of the input") from None
+            raise ConnectionLostError(
+                "the host did not answer in time, and may not have got all of the input"
+            ) from None
         execution.stir()
         return True, False
 
