@@ -187,15 +187,13 @@ def test_refusals_of_an_upload_are_told_apart(win: WinrmConnector, folder: Path)
     put(win, path_of(folder, "file"), b"x")
 
 
-def test_a_refusal_does_not_wait_for_the_whole_file(
-    win: WinrmConnector, server: WinrmServer, folder: Path, tmp_path: Path
+def test_nothing_more_is_sent_once_powershell_has_ended(
+    win: WinrmConnector, server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put(win, path_of(folder, "warm"), b"")
-    # As a service says it whose process has ended.
-    server.misbehave("fault", op="Send", times=1, code=BROKEN_PIPE, acted=True)
-    sent = len([event for event in server.log if event.op == "Send"])
+    monkeypatch.setattr(put_double, "linger", lambda call: None)
+    server.misbehave("fault", op="Send", code=BROKEN_PIPE, acted=True)
     assert refusal(lambda: put(win, path_of(folder, "none\\file"), bytes(5 * LINE)))[0] == "missing"
-    assert len([event for event in server.log if event.op == "Send"]) == sent + 1
+    assert server.operations.count("Send") == 1
 
 
 def test_a_refusal_of_a_large_file(win: WinrmConnector, folder: Path) -> None:

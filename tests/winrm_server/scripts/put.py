@@ -93,6 +93,10 @@ def _leave(call: Call, file: _File | None, said: dict[str, object]) -> int:
     if file is not None:
         file.drop()
     call.answer(said)
-    # powershell.exe ends once it has got one more line, or the end of them.
-    next(call.stdin, None)
+    linger(call)
     return 0
+
+
+def linger(call: Call) -> None:
+    """Wait for one more line, or the end of them: powershell.exe does not see before that its script has ended."""
+    next(call.stdin, None)
