@@ -127,10 +127,10 @@ class Files:
         output = Output(_KEPT)
         try:
             completed = self._run(_PUT.command({}), output.write, deadline, lines.pieces())
-        except UnreachableError:
-            raise  # Nothing can be removed there now.
-        except BaseException:
-            self._remove(lines)
+        except BaseException as error:
+            # A host that can't be reached, or did not even say that it has ended the script, won't remove anything.
+            if not isinstance(error, UnreachableError) and getattr(error, "killed", True):
+                self._remove(lines)
             raise
         if lines.problem is not None:
             raise lines.problem

@@ -37,10 +37,9 @@ def service() -> Iterator[WinrmServer]:
 
 
 @pytest.fixture
-def server(service: WinrmServer) -> Iterator[WinrmServer]:
+def server(service: WinrmServer) -> WinrmServer:
     service.log.clear()
-    yield service
-    service.shells_.forget()
+    return service
 
 
 def opened(server: WinrmServer, timeouts: Timeouts | None = None) -> WinrmConnector:
