@@ -43,7 +43,9 @@ class WinCommand(Module):
     parameters = (
         Parameter(FREE_FORM, help="the command: a text that is not `key=value`"),
         Parameter("cmd", help="the command, under another name"),
-        Parameter("argv", "list", elements="str", help="the command as a list of words, which are quoted as C reads them"),
+        Parameter(
+            "argv", "list", elements="str", help="the command as a list of words, which are quoted as C reads them"
+        ),
         *GUARDED,
         Parameter("stdin", help="what the command reads; nothing unless given"),
         ENCODING,

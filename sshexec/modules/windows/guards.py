@@ -11,7 +11,7 @@ from sshexec.connectors.base import Connector, Phase
 from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
-from sshexec.modules.windows.question import ask
+from sshexec.modules.windows.asking import ask
 
 _GUARDS = Script(__package__, "guards")
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/][^%]*|\\\\[^%]*")

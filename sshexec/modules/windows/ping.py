@@ -9,7 +9,7 @@ from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules import ping
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.windows.question import ask
+from sshexec.modules.windows.asking import ask
 
 _PING = Script(__package__, "ping")
 

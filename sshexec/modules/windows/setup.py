@@ -17,7 +17,7 @@ from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.wording import readable
-from sshexec.modules.windows.question import ask
+from sshexec.modules.windows.asking import ask
 
 _SETUP = Script(__package__, "setup")
 
@@ -37,7 +37,11 @@ class Setup(Module):
     name = "setup"
     parameters = (
         *(each for each in setup.Setup.parameters if each.name != "fact_path"),
-        Parameter("fact_path", "path", help="on Windows the host's directory of `*.json` and `*.ps1` files; none is asked unless given"),
+        Parameter(
+            "fact_path",
+            "path",
+            help="on Windows the host's directory of `*.json` and `*.ps1` files; none is asked unless given",
+        ),
     )
     needs = Capability.WINDOWS
 
