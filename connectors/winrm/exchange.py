@@ -41,9 +41,7 @@ class Exchange:
         self._manner: Manner | None = None
         self._ended = threading.Event()
 
-    def ask(
-        self, request: Request, deadline: Deadline, manner: Manner = Manner.LOOSE, *, once: bool = False
-    ) -> Element:
+    def ask(self, request: Request, deadline: Deadline, manner: Manner = Manner.LOOSE, *, once: bool = False) -> Element:
         """Send a request and return the answer.
 
         Args:
