@@ -22,7 +22,7 @@ class Fetch(fetch.Fetch):
     needs = Capability.WINDOWS | Capability.FILES
 
     def _look(self, connector: Connector[Any, Any], invocation: Invocation, src: str) -> Readable:
-        answer = ask(connector, invocation, _LOOK.command({"path": src}))
+        answer = ask(_LOOK, {"path": src}, connector, invocation)
         kind, reason = answer["kind"], answer["reason"]
         number = _ERRNO.get(reason or (kind if kind == "absent" else ""), errno.EIO)
         return Readable(answer["path"], kind, number, answer["size"], answer["sha1"], answer["said"])

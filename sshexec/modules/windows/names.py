@@ -8,6 +8,8 @@ from __future__ import annotations
 import ntpath
 import re
 
+from sshexec.modules.exchange import shown
+
 _FORBIDDEN = re.compile(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00b2\u00b3])[ ]*(\.|\Z)", re.IGNORECASE)
 
@@ -15,6 +17,16 @@ _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[0-9\u00b9\u00
 def is_possible(name: str) -> bool:
     """Return whether a file of Windows can have that name, and has it then and no other."""
     return bool(name) and not (_FORBIDDEN.search(name) or _DEVICE.match(name) or name[-1] in " .")
+
+
+def unnamable(name: str) -> str:
+    """Return what is said of a name that `is_possible` refuses."""
+    return f"a file of Windows can't be named {shown(name)!r}"
+
+
+def folded(name: str) -> str:
+    """Return what two names have in common that are one to Windows, which turns letter by letter into a capital."""
+    return "".join(upper if len(upper := char.upper()) == 1 else char for char in name)
 
 
 def ends_in_separator(path: str) -> bool:

@@ -27,8 +27,8 @@ class Slurp(slurp.Slurp):
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Read the file, in check mode too: nothing is changed."""
         output = Output(_ENCODED)
-        command = _SLURP.command({"path": self.arguments["src"], "limit": slurp.LIMIT})
-        answer = ask(connector, invocation, command, output)
+        asked = {"path": self.arguments["src"], "limit": slurp.LIMIT}
+        answer = ask(_SLURP, asked, connector, invocation, output)
         path, kind = answer["path"], answer["kind"]
         if kind == "directory":
             return self._failed_at(path, f"Path {path} is a directory")
