@@ -74,7 +74,7 @@ class Wire:
         self._deadline = Deadline()
         self._connect_limit: float | None = None
         self._auth_limit: float | None = None
-        self._password = "" if options.password is None else options.password.reveal()
+        self._password = options.password
         self._aborted = False
         self._proven = False
         """Whether the host has taken the login once."""
@@ -206,7 +206,7 @@ class Wire:
         self._deadline = deadline.sooner(self._auth_limit)
         adapter = Adapter(self._post)
         binding = self._binding()
-        login = login_of(self._options, self._password, binding, self._context)
+        login = login_of(self._options, self._password, binding, self._context.tickets, self._deadline, self._guard)
         self._transport = Transport(self._options, self._password, adapter, login)
         if login is None:
             return
