@@ -36,11 +36,12 @@ class FaultError(Exception):
     """The service answered with a fault.
 
     Args:
-        code: its number.
+        code: its number, or what else the client knows of it.
+        reason: the client's words.
     """
 
-    def __init__(self, code: int | None) -> None:
-        super().__init__(f"fault {code}")
+    def __init__(self, code: int | str | None, reason: str = "") -> None:
+        super().__init__(f"fault {code}: {reason}")
         self.code = code
 
 
@@ -111,7 +112,7 @@ class Client(Protocol):
         """Send ``ctrl_c`` or ``terminate``."""
 
     def close(self) -> None:
-        """Delete the shell and close the connection."""
+        """Delete the shell and close the connection; nothing where that was done."""
 
 
 def encoded(script: str) -> str:
@@ -262,7 +263,9 @@ class Pywinrm:
     def close(self) -> None:
         try:
             with _pywinrm_errors():
-                self._protocol.close_shell(self.shell)
+                shell, self.shell = self.shell, ""
+                if shell:
+                    self._protocol.close_shell(shell)
         finally:
             self._protocol.transport.close_session()
 
@@ -296,7 +299,7 @@ class _Errors:
             raise FaultError(2150858793) from error
         if isinstance(error, self.fault):
             code = getattr(error, self.code)
-            raise FaultError(code if code is not None else getattr(error, "wmierror_code", None)) from error
+            raise FaultError(code if code is not None else getattr(error, "wmierror_code", None), str(error)) from error
 
 
 def _pypsrp_errors() -> _Errors:
