@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sshexec.connectors.winrm.transport import Adapter
 
 _TOKEN = re.compile(r"(?:^|,)\s*(?:Negotiate|Kerberos)\s+([A-Za-z0-9+/=]+)", re.IGNORECASE)
+_NO_TICKET = ("no kerberos credentials", "no credentials", "not found", "find client principal")
 
 
 class Kerberos(HTTPKerberosAuth, Login):
@@ -61,6 +62,7 @@ class Kerberos(HTTPKerberosAuth, Login):
 
         Raises:
             AuthenticationError: there is no ticket, or none for this host.
+            WrongPassword: the KDC refused the password.
             ProtocolError: the host did not prove who it is.
             NotOffered: the host knows no Kerberos.
         """
@@ -113,8 +115,9 @@ class Kerberos(HTTPKerberosAuth, Login):
         try:
             if match is not None and kerberos.authGSSClientStep(self.context[name], match[1], **self._bound()) >= 1:
                 return
-        except kerberos.GSSError:
-            pass
+        except kerberos.GSSError as error:
+            if "expired" in _words(error):
+                raise AuthenticationError(self._sentence(name, _words(error))) from None
         raise ProtocolError("the host did not prove by Kerberos who it is; nothing was sent to it")
 
     def _bound(self) -> dict[str, Any]:
@@ -138,7 +141,7 @@ class Kerberos(HTTPKerberosAuth, Login):
             )
         if "expired" in words:
             return f"the Kerberos ticket of {user} has expired; run kinit, or set ansible_password"
-        if any(word in words for word in ("No Kerberos credentials", "No credentials", "not found", "no credentials")):
+        if any(word in words.lower() for word in _NO_TICKET):
             return f"there is no Kerberos ticket of {user}; run kinit, or set ansible_password"
         if "Cannot contact any KDC" in words or "Cannot find KDC" in words:
             return f"no KDC can be reached for {service}: {words}"

@@ -33,6 +33,10 @@ _environment = threading.Lock()
 """Held while the process's KRB5CCNAME is another one, which is what libkrb5 has its cache by: around GSS calls only."""
 
 
+class WrongPassword(Exception):
+    """The KDC refused the password (never leaves this room)."""
+
+
 @dataclass(frozen=True)
 class _Wanted:
     """What a ticket is got with."""
@@ -53,7 +57,7 @@ class Ticket:
 
     path: str
     done: threading.Event = field(default_factory=threading.Event)
-    error: AuthenticationError | None = None
+    error: AuthenticationError | WrongPassword | None = None
     until: float = float("inf")
     """When the error is forgotten, on the monotonic clock."""
 
@@ -123,7 +127,8 @@ class Tickets:
             instead_of: a ticket that has expired.
 
         Raises:
-            AuthenticationError: the KDC refused, or can't be reached, or there is no ``kinit``.
+            WrongPassword: the KDC refused the password, now or lately.
+            AuthenticationError: it refused for another reason, or can't be reached, or there is no ``kinit``.
             ConnectTimeoutError: the deadline passed.
         """
         wanted = _wanted(options, password)
@@ -140,7 +145,7 @@ class Tickets:
             if deadline.expired:
                 raise ConnectTimeoutError(f"no Kerberos ticket of {wanted.principal} came in time")
         if ticket.error is not None:
-            raise AuthenticationError(ticket.error.message)
+            raise type(ticket.error)(str(ticket.error))
         return ticket
 
     def close(self) -> None:
@@ -165,8 +170,9 @@ class Tickets:
             if said is None:
                 ticket.error, ticket.until = None, float("inf")
             else:
-                ticket.error = AuthenticationError(_explained(wanted.principal, said))
-                ticket.until = time.monotonic() + (_REFUSED_FOR if _is_wrong(said) else 0)
+                wrong = _is_wrong(said)
+                ticket.error = (WrongPassword if wrong else AuthenticationError)(_explained(wanted.principal, said))
+                ticket.until = time.monotonic() + (_REFUSED_FOR if wrong else 0)
         finally:
             ticket.done.set()
 
