@@ -15,7 +15,7 @@ _PING = Script(__package__, "ping")
 
 
 class Ping(Module):
-    """Make one round trip through the host's PowerShell and return ``data``; the data ``crash`` fails, as in Ansible."""
+    """Make one round trip through the PowerShell of the host and return ``data``; ``crash`` fails, as in Ansible."""
 
     name = "ping"
     parameters = ping.Ping.parameters

@@ -16,8 +16,8 @@ from sshexec.errors import HostError
 from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.wording import readable
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.wording import readable
 
 _SETUP = Script(__package__, "setup")
 

@@ -1,4 +1,4 @@
-"""Double of sshexec/modules/windows/scripts/setup.ps1: facts of a Windows Server 2022, as an administrator sees them."""
+"""Double of sshexec/modules/windows/scripts/setup.ps1: a Windows Server 2022, as an administrator sees it."""
 
 from __future__ import annotations
 
