@@ -192,6 +192,7 @@ class Login:
         if not context.complete:
             raise Denied([answer or scheme])
         self.scheme, self.context = scheme, context
+        self._server.last_context = context
         self.user = self._name(context)
         self._server.count_login(True, scheme, self.user)
         credential = getattr(context, "_ts_credential", None)

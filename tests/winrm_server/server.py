@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import spnego
+
 from sshexec.secret import Secret
 from tests.winrm_server import authentication, faults
 from tests.winrm_server.connection import Connection
@@ -108,6 +110,8 @@ class WinrmServer:
         """Each login: whether it was right, its scheme, whose it was or why not."""
         self.delegated: list[Any] = []
         """What CredSSP clients handed over: pyspnego's TSPasswordCreds."""
+        self.last_context: spnego.ContextProxy | None = None
+        """That of the last login by tokens, such as for what was delegated with it."""
         self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -125,6 +129,12 @@ class WinrmServer:
     def shells_(self) -> Shells:
         """What holds the shells (the name that `service` had first)."""
         return self.service
+
+    @property
+    def connected(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._open)
 
     @property
     def operations(self) -> list[str]:
