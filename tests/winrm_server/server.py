@@ -14,8 +14,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import spnego
-
 from sshexec.secret import Secret
 from tests.winrm_server import authentication, faults
 from tests.winrm_server.connection import Connection
@@ -109,9 +107,7 @@ class WinrmServer:
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
         self.delegated: list[Any] = []
-        """What CredSSP clients handed over: pyspnego's TSPasswordCreds."""
-        self.last_context: spnego.ContextProxy | None = None
-        """That of the last login by tokens, such as for what was delegated with it."""
+        """What clients handed over: pyspnego's TSPasswordCreds by CredSSP, by Kerberos the name of whose ticket it is."""
         self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
