@@ -23,6 +23,7 @@ from sshexec.connectors.winrm import files
 from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
+from tests.runtime.conftest import wait_for
 from tests.winrm_server import Call, WinrmServer
 from tests.winrm_server.scripts import dotnet
 from tests.winrm_server.scripts import get as get_double
@@ -93,7 +94,7 @@ class Dribble(io.BytesIO):
         return super().read(random.randint(1, min(size or 1, 30000)) if size and size > 0 else size)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 1_000_003])
+@pytest.mark.parametrize("size", [0, 1, 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 10_000_003])
 def test_any_size_goes_there_and_back(win: WinrmConnector, folder: Path, size: int) -> None:
     data = random.randbytes(size)
     put(win, path_of(folder, "file.bin"), data)
@@ -281,6 +282,85 @@ def test_progress_may_end_an_upload(win: WinrmConnector, folder: Path) -> None:
     assert os.listdir(folder) == []
 
 
+def test_an_interrupt_ends_an_upload(win: WinrmConnector, server: WinrmServer, folder: Path) -> None:
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        win.put(bytes(10 * LINE), path_of(folder, "file"), Deadline.after(SOON), progress=interrupt)
+    assert os.listdir(folder) == []
+    assert commands(server) == ["put", "remove"]
+    assert not any(shell.commands for shell in server.shells.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "detail"),
+    [
+        ("close", "Send", {}),
+        ("undecryptable", "Seal", {}),
+        ("fault", "Send", {"code": 170}),
+        ("fault", "Send", {"code": 2150858793, "acted": True}),
+        ("drop", "Receive", {}),
+        ("cut", "Receive", {}),
+        ("gzip", "Send", {}),
+    ],
+    ids=["closed", "undecryptable", "busy", "slow", "dropped at the end", "cut at the end", "gzip"],
+)
+def test_an_upload_goes_on(
+    win: WinrmConnector, server: WinrmServer, folder: Path, kind: str, op: str, detail: dict[str, object]
+) -> None:
+    data = random.randbytes(10 * LINE + 1)
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 4:
+            server.misbehave(kind, op=op, **detail)
+        seen.append(done)
+
+    win.put(data, path_of(folder, "file"), Deadline.after(SOON), progress=half_way)
+    assert (folder / "file").read_bytes() == data
+    assert os.listdir(folder) == ["file"]
+
+
+def test_an_upload_survives_a_connection_that_is_dropped_in_between(
+    win: WinrmConnector, server: WinrmServer, folder: Path
+) -> None:
+    data = random.randbytes(10 * LINE)
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 4:
+            server.cut_connections()
+            wait_for(lambda: not win.alive)
+        seen.append(done)
+
+    before = server.connections
+    win.put(data, path_of(folder, "file"), Deadline.after(SOON), progress=half_way)
+    assert (folder / "file").read_bytes() == data
+    assert server.connections == before + 1
+    assert commands(server) == ["put"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "cut", "undecryptable", "truncated"])
+def test_a_download_is_whole_or_none(win: WinrmConnector, server: WinrmServer, folder: Path, kind: str) -> None:
+    data = random.randbytes(20 * LINE)
+    (folder / "file").write_bytes(data)
+    target = io.BytesIO()
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 10:
+            server.misbehave(kind, op="Seal" if kind == "undecryptable" else "Receive")
+        seen.append(done)
+
+    try:
+        win.get(path_of(folder, "file"), target, Deadline.after(SOON), progress=half_way)
+    except (ConnectionLostError, TransferError):
+        assert kind in ("cut", "truncated")
+    else:
+        assert target.getvalue() == data
+
+
 class Stuck:
     """A disk that takes nothing more after the first write."""
 
@@ -306,6 +386,18 @@ def test_a_deadline_ends_an_upload(
         win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(1.0))
     assert os.listdir(folder) == ["file"]
     assert (folder / "file").read_bytes() == b"before"
+
+
+def test_an_upload_that_stands_still_ends(server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    win = opened(server, Timeouts(idle=1.0))
+    threading.Timer(1.5, stuck.go_on.set).start()
+    with pytest.raises(CommandTimeoutError) as caught:
+        win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(SOON))
+    assert caught.value.silence == 1.0
+    win.close()
+    assert os.listdir(folder) == []
+    assert not server.shells
 
 
 def test_cancelling_ends_an_upload(
