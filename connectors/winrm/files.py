@@ -54,6 +54,7 @@ _REASONS = {
     67: "missing",  # ERROR_BAD_NET_NAME
     5: "permission",  # ERROR_ACCESS_DENIED
     19: "permission",  # ERROR_WRITE_PROTECT
+    1326: "permission",  # ERROR_LOGON_FAILURE, of a share
     39: "no_space",  # ERROR_HANDLE_DISK_FULL
     112: "no_space",  # ERROR_DISK_FULL
     1295: "no_space",  # ERROR_DISK_QUOTA_EXCEEDED
