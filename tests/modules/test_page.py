@@ -31,6 +31,7 @@ MODULES = (
     "wait_for_connection",
 )
 WINDOWS = ("win_ping", "win_command", "win_shell", "win_copy", "win_file", "win_stat")
+"""Those of Windows hosts alone; tests/modules/windows/test_page.py looks at their results."""
 ALL = (*MODULES, *WINDOWS)
 
 
