@@ -166,7 +166,9 @@ def judge(op: str, recorded: str, ours: bytes, *more: Allowed) -> None:
 
 def pywinrm(replay: Replay) -> Protocol:
     """Return pywinrm's own client of the service."""
-    return Protocol(f"http://127.0.0.1:{replay.port}/wsman", "basic", "john.smith", "secret", proxy=None)
+    return Protocol(
+        f"http://127.0.0.1:{replay.port}/wsman", "basic", "john.smith", "secret", ca_trust_path="none", proxy=None
+    )
 
 
 def test_pywinrm_itself_differs_in_its_message_ids_alone():
@@ -362,9 +364,9 @@ def test_operations_over_the_quota_get_a_new_shell_once():
 
 
 def test_operations_over_the_quota_are_not_tried_for_ever():
-    with Replay(**cmd(Command=[Answer(fault("wmi_error_detail"), 500)])) as replay:
-        with pytest.raises(HostError) as caught:
-            run(replay, Command("ipconfig /all", form=Form.CMD))
+    full = Answer(fault("wmi_error_detail"), 500)
+    with Replay(**cmd(Command=[full])) as replay, pytest.raises(HostError) as caught:
+        run(replay, Command("ipconfig /all", form=Form.CMD))
     assert "Reason text." in caught.value.message
     assert replay.ops == ["Create", "Command", "Delete"] * 2
 
