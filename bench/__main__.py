@@ -59,7 +59,9 @@ class Session:
         addresses = self.fleet.addresses(case.hosts)
         inventory = self.windows.inventory(addresses)
         python = self.pythons[tool.name]
-        return self.bench.run(tool, python, case, addresses, self.strangers, inventory, self.windows.job())
+        return self.bench.run(
+            tool, python, case, addresses, self.strangers, inventory, self.windows.job(case.megabytes * 1_000_000)
+        )
 
     def stop(self) -> None:
         """Stop the servers."""

@@ -248,7 +248,7 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         "winrm-second": [Case("winrm-second", 1, mode="winrm-second")],
         "winrm-put": [one("winrm-put", 2 if quick else 10)],
         "winrm-output": [one("winrm-output", 2 if quick else 50)],
-        "winrm-slow": [Case("winrm-slow", min(many, 40), concurrency=10, mode="winrm-slow")],
+        "winrm-slow": [Case("winrm-slow", many, concurrency=20, mode="winrm-slow")],
         "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],
     }
     return list(dict.fromkeys(case for name in SCENARIOS if name in scenarios for case in made[name]))

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SLOW = "ping -n 4 127.0.0.1"
+"""A command line that takes three seconds."""
 USER = "vagrant"
 PASSWORD = "vagrant"
 ROOT = Path(__file__).parents[1]
@@ -43,10 +45,31 @@ class Windows:
             raise RuntimeError("the WinRM endpoint did not start")
         self._ports = json.loads(said)
 
-    def job(self) -> dict[str, Any]:
-        """Return what a client has to know, instead of what it is told of SSH hosts."""
+    def job(self, size: int) -> dict[str, Any]:
+        """Return what a client has to know, instead of what it is told of SSH hosts.
+
+        Args:
+            size: bytes that a command is to print.
+        """
         self.start()
-        return {"user": USER, "password": PASSWORD, "drive": str(self.drive), **self._ports}
+        return {
+            "user": USER,
+            "password": PASSWORD,
+            "drive": str(self.drive),
+            "line": "exit 0",
+            "slow": SLOW,
+            "sink": "cat > /dev/null",
+            "source": f"cat {self._lines(size)}",
+            **self._ports,
+        }
+
+    def _lines(self, size: int) -> Path:
+        """Return a file of that many bytes, in lines of Windows."""
+        path = self.drive / f"lines.{size}"
+        if not path.exists():
+            line = b"0123456789" * 9 + b"01234567\r\n"
+            path.write_bytes(line * (size // len(line)))
+        return path
 
     def inventory(self, addresses: list[str]) -> Path:
         """Return an inventory, as Ansible and sshexec read it."""
