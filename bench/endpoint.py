@@ -14,7 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.winrm_server import WinrmServer, messages
+from tests.winrm_server import Answer, WinrmServer, messages
 
 
 class Counting:
@@ -56,6 +56,7 @@ def main() -> None:
     )
     with hosts as server:
         counting = Counting(server)
+        server.powershell["exit 0"] = Answer()
         print(json.dumps({"port": server.port, "counters": counting.port}), flush=True)
         while os.read(0, 1 << 16):
             pass

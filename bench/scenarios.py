@@ -244,7 +244,7 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         "latency": [Case("latency", 1, known_hosts=1, mode="latency", repeat=3 if quick else FRESH_COMMANDS, rtt=RTT)],
         "latency-get": [one("latency-get", big, RTT)],
         "latency-put": [one("latency-put", big, RTT)],
-        "winrm-fleet": [Case("winrm-fleet", many)],
+        "winrm-fleet": [Case("winrm-fleet", many, args="exit 0")],
         "winrm-second": [Case("winrm-second", 1, mode="winrm-second")],
         "winrm-put": [one("winrm-put", 2 if quick else 10)],
         "winrm-output": [one("winrm-output", 2 if quick else 50)],

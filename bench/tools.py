@@ -159,8 +159,9 @@ TOOLS = (
         ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS | WINDOWS,
         transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD)
         | _by("sshexec_copy.py", DEAD)
-        | _by("sshexec_winrm.py", WINDOWS),
+        | _by("sshexec_winrm.py", WINDOWS - {"winrm-fleet"}),
     ),
+    Tool("sshexec-connector", "sshexec_winrm.py", FLEET, strict=False),
     Tool("sshexec-copy", "sshexec_engine.py", SPREAD, transfers=_by("sshexec_copy.py", SPREAD)),
     Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
