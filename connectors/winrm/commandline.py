@@ -87,7 +87,9 @@ def _program(script: str) -> Line:
 
 def _powershell(script: str, *, profile: bool) -> Line:
     # Ansible's words (plugins/shell/powershell.py of ansible-core 2.19).
-    start = f"PowerShell{'' if profile else ' -NoProfile'} -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand "
+    start = (
+        f"PowerShell{'' if profile else ' -NoProfile'} -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand "
+    )
     text = start + encoded(script)
     if len(text) + _AROUND <= CMD_LIMIT:
         return Line(text)

@@ -13,15 +13,18 @@ from sshexec.connectors.winrm.messages import Request
 from sshexec.connectors.winrm.wire import Aborted, Wire
 from sshexec.errors import ConnectionLostError
 
+_PATIENCE = 2.0
+"""Seconds that a host has to finish a `Manner.FIRM` answer."""
+
 
 class Manner(enum.Enum):
     """What becomes of a request in progress when the caller cancels."""
 
-    LOOSE = (0.0, 0.1, 0.5, 1.0)
-    """It is broken off. (Seconds between attempts: the first may come before the request waits for anything.)"""
-    FIRM = (2.0, 1.0, 1.0)
-    """The host gets a moment to answer, since its answer names what is to be ended."""
-    SHIELDED = ()
+    LOOSE = "loose"
+    """It is broken off."""
+    FIRM = "firm"
+    """The host gets a moment to answer, since the answer names what is to be ended."""
+    SHIELDED = "shielded"
     """Nothing: it ends something, and has a short deadline of its own."""
 
 
@@ -37,11 +40,12 @@ class Exchange:
         self.wire = wire
         self._guard = guard
         self._lock = threading.Lock()
-        self._number = 0
         self._manner: Manner | None = None
         self._ended = threading.Event()
 
-    def ask(self, request: Request, deadline: Deadline, manner: Manner = Manner.LOOSE, *, once: bool = False) -> Element:
+    def ask(
+        self, request: Request, deadline: Deadline, manner: Manner = Manner.LOOSE, *, once: bool = False
+    ) -> Element:
         """Send a request and return the answer.
 
         Args:
@@ -55,18 +59,11 @@ class Exchange:
             Fault, NoAnswer, UnreachableError: as `Wire.send`.
         """
         with self.interruptible(manner):
-            if manner is Manner.SHIELDED:
-                try:
-                    answer = self.wire.send(request.body, deadline, once=once)
-                except Aborted:
-                    # Meant for the request before this one, which had its answer by then.
-                    answer = self.wire.send(request.body, deadline, once=once)
-            else:
-                answer = self.wire.send(request.body, deadline, once=once)
+            answer = self.wire.send(request.body, deadline, once=once)
         try:
             request.check(answer)
         except ConnectionLostError:
-            self.wire.abort()
+            self.wire.close()  # what else is on its way belongs to nothing either
             raise
         return answer
 
@@ -79,9 +76,7 @@ class Exchange:
         """
         ended = threading.Event()
         with self._lock:
-            self._number += 1
-            self._manner = manner
-            self._ended = ended
+            self._manner, self._ended = manner, ended
         try:
             if manner is not Manner.SHIELDED:
                 self._guard()
@@ -92,21 +87,20 @@ class Exchange:
         finally:
             with self._lock:
                 self._manner = None
+                self.wire.resume()  # an abort that came with the answer is not meant for the next request
             ended.set()
 
     def interrupt(self) -> None:
         """Break off the request in progress, if there is one that may be; from any thread."""
         with self._lock:
-            number, manner, ended = self._number, self._manner, self._ended
-        if manner is not None and manner.value:
-            waits = threading.Thread(target=self._insist, args=(number, manner, ended), daemon=True)
-            waits.start()
+            if self._manner is Manner.LOOSE:
+                self.wire.abort()
+            elif self._manner is Manner.FIRM:
+                threading.Thread(target=self._later, args=(self._ended,), daemon=True).start()
 
-    def _insist(self, number: int, manner: Manner, ended: threading.Event) -> None:
-        for pause in manner.value:
-            if ended.wait(pause):
-                return
-            with self._lock:
-                if self._number != number or self._manner is None:
-                    return
+    def _later(self, ended: threading.Event) -> None:
+        if ended.wait(_PATIENCE):
+            return
+        with self._lock:
+            if self._ended is ended and self._manner is not None:
                 self.wire.abort()
