@@ -1,7 +1,7 @@
 """The Windows hosts' process: ``python -m bench.endpoint DRIVE USER PASSWORD`` prints its ports, ends with its input.
 
 It is the endpoint of the tests at every address of this machine, and a second port that tells whoever connects to it
-what was counted: requests of HTTP, and the longest message that came, in bytes, unsealed.
+what was counted: requests of HTTP, and the longest message since it was last asked, in bytes, unsealed.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Counting:
             peer, _ = self._listener.accept()
             with peer:
                 peer.sendall(json.dumps({"requests": self._server.requests, "largest": self.largest}).encode())
+                self.largest = 0
 
 
 def main() -> None:

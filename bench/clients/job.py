@@ -171,7 +171,7 @@ def speed_kept(job: Job, tally: Tally, transfer: Callable[[int], float]) -> None
 
 
 def counters(job: Job) -> dict[str, int]:
-    """Return what the WinRM endpoint has counted so far: requests, and the length of the longest message in bytes."""
+    """Return what the WinRM endpoint has counted: all requests, and the bytes of the longest message since then."""
     with socket.create_connection((job.hosts[0], job.counters), 10) as sock, sock.makefile("rb") as answer:
         return dict(json.load(answer))
 

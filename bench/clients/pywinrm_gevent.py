@@ -61,7 +61,9 @@ def main() -> None:
             tally.figures = {"requests": counters(job)["requests"] - before}
             tally.add(rc == 0, f"exit status {rc}")
         elif mode == "winrm-put":
+            counters(job)
             put(client, shell)
+            tally.figures = {"largest_kib": counters(job)["largest"] / 1024}
         else:
             rc, size = execute(client, shell, job.source)
             tally.add(rc == 0 and size == job.size, f"{size} bytes, exit status {rc}")

@@ -57,6 +57,7 @@ def main() -> None:
 
     def put(connection: WinrmConnector) -> None:
         target = os.path.join(job.drive, "put")
+        counters(job)
         with open(job.file, "rb") as file:
             connection.put(file, "C:\\put", Deadline.after(120))
         tally.figures = {"largest_kib": counters(job)["largest"] / 1024}

@@ -26,7 +26,7 @@ from sshexec.errors import AuthenticationError, HostError
 from sshexec.secret import Secret
 from tests.winrm_server import Answer, WinrmServer
 
-PASSWORD = "Pw-canary-7Qx!ümlaut-ZZtop"
+PASSWORD = "Pw-canary-7Qx!is-the-secret-ZZtop"
 WRONG = "Wrong-canary-51Kd-tries-it"
 STDIN = "Stdin-canary-93Lm-is-fed-to-it"
 SCRIPT = "Script-canary-28Vb-is-its-text"
