@@ -106,7 +106,9 @@ class WinrmServer:
         self.requests = self.connections = self.logins = self.failed_logins = self.unsealed = 0
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
-        self.shells_ = Shells(self)
+        self.delegated: list[Any] = []
+        """What CredSSP clients handed over: pyspnego's TSPasswordCreds."""
+        self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[Connection, threading.Thread] = {}
@@ -117,7 +119,12 @@ class WinrmServer:
     @property
     def shells(self) -> dict[str, Shell]:
         """The open shells by id."""
-        return self.shells_.open
+        return self.service.open
+
+    @property
+    def shells_(self) -> Shells:
+        """What holds the shells (the name that `service` had first)."""
+        return self.service
 
     @property
     def operations(self) -> list[str]:
@@ -163,14 +170,14 @@ class WinrmServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.shells_.forget()
+        self.service.forget()
         self.cut_connections()
         with self._lock:
             threads = list(self._open.values())
         for thread in [self._accepting, *threads]:
             if thread is not None:
                 thread.join(5)
-        self.shells_.forget()
+        self.service.forget()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _accept(self) -> None:
@@ -222,6 +229,10 @@ class WinrmServer:
             detail: of the kind; ``acted`` says that the request is acted on all the same.
         """
         self.misbehaviours.add(kind, op, times, detail)
+
+    def forget(self) -> None:
+        """End all shells and commands, as a restart of the service does."""
+        self.service.forget()
 
     def cut_connections(self) -> None:
         """Close all connections, as an idle time-out or a firewall does."""
