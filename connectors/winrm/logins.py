@@ -44,6 +44,10 @@ class NotOffered(Exception):
         self.offered = offered
 
 
+class NotAsked(Exception):
+    """The host let us in before the login was over: it is no WinRM service, or somebody else answers for it."""
+
+
 class Ntlm(HttpNtlmAuth, Login):
     """NTLM, its first message in the first request: what `requests_ntlm` waits for a 401 with is known already.
 
@@ -62,6 +66,7 @@ class Ntlm(HttpNtlmAuth, Login):
 
         Raises:
             NotOffered: the host knows no NTLM.
+            NotAsked: it lets anybody in.
         """
         scheme = "Negotiate"
         while True:
@@ -73,7 +78,7 @@ class Ntlm(HttpNtlmAuth, Login):
                 # No challenge came, so nothing of the password went.
                 last = adapter.last
                 if last is None or last.status != 401:
-                    return refusal(request, adapter, 401 if last is None else last.status)
+                    return _unasked(request, adapter)
                 offered = last.headers.get("www-authenticate", "")
                 if scheme == "Negotiate" and "ntlm" in offered.lower():
                     scheme = "NTLM"
@@ -94,6 +99,18 @@ def refusal(request: requests.PreparedRequest, adapter: Adapter, status: int = 4
     response.raw = _Nothing()
     response.headers["www-authenticate"] = "Negotiate, Kerberos, CredSSP"
     return response
+
+
+def _unasked(request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
+    """Return the answer of a host that broke a login off by another status than 401.
+
+    Raises:
+        NotAsked: as if all were well.
+    """
+    status = 500 if adapter.last is None else adapter.last.status
+    if status < 400:
+        raise NotAsked
+    return refusal(request, adapter, status)
 
 
 class _Nothing:
@@ -138,6 +155,7 @@ class Credssp(Login):
 
         Raises:
             NotOffered: the host knows no CredSSP.
+            NotAsked: it lets anybody in.
             AuthenticationError: the conversation ended before the host had refused.
         """
         from requests_credssp.exceptions import AuthenticationException, NTStatusException
@@ -149,13 +167,15 @@ class Credssp(Login):
         except (AuthenticationException, SpnegoError) as error:
             last = adapter.last
             if last is not None and last.status != 401:
-                return refusal(request, adapter, last.status)
+                return _unasked(request, adapter)
             offered = "" if last is None else last.headers.get("www-authenticate", "")
             if last is not None and "credssp" not in offered.lower():
                 raise NotOffered(offered) from None
             if last is None or isinstance(error, SpnegoError):
                 raise AuthenticationError(f"CredSSP failed: {error}") from None
             return refusal(request, adapter)
+        if response.status_code == 200 and not all(context._context.complete for context in self.contexts.values()):
+            raise NotAsked
         return response
 
 

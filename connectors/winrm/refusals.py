@@ -47,6 +47,14 @@ def not_offered(where: str, options: WinrmOptions, offered: str) -> UnreachableE
     )
 
 
+def not_asked(where: str, options: WinrmOptions) -> UnreachableError:
+    """Return what it means that the login ended well before it was over."""
+    return BannerError(
+        f"{where} does not speak WinRM at {options.path}: it let us in without a login;"
+        " are ansible_port and ansible_winrm_path right?"
+    )
+
+
 def wrong_login(where: str, options: WinrmOptions) -> UnreachableError:
     """Return what it means that the login was refused."""
     if options.with_certificate:

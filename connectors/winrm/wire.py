@@ -14,7 +14,7 @@ from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
-from sshexec.connectors.winrm.logins import NotOffered, login_of
+from sshexec.connectors.winrm.logins import NotAsked, NotOffered, login_of
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
@@ -237,6 +237,8 @@ class Wire:
             raise AuthenticationError(str(error)) from None
         except NotOffered as error:
             raise refusals.not_offered(self._where, self._options, error.offered) from None
+        except NotAsked:
+            raise refusals.not_asked(self._where, self._options) from None
         self._check_login(self._transport.status)
 
     def _begin_asking(self, deadline: Deadline) -> None:
