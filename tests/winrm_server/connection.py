@@ -215,7 +215,9 @@ class Connection:
         elif wrong.kind == "503":
             self._respond(503, _HTML, {"Content-Type": "text/html", "Connection": "close"})
         elif wrong.kind == "denied":
-            self._respond(401, b"", {"Connection": "close"})
+            assert self.login is not None
+            offered = [("WWW-Authenticate", each) for each in self.login.challenges]
+            self._respond(401, b"", [*offered, ("Connection", "close")])
         elif wrong.kind in ("empty200", "empty500"):
             self._respond(int(wrong.kind[-3:]), b"", {"Connection": "close"})
         elif wrong.kind == "status":
