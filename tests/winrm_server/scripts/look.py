@@ -19,7 +19,7 @@ def run(call: Call) -> int:
             data = _paths.read(call, path)
             told |= {"size": len(data), "sha1": _paths.digest(data)}
     except DotnetError as error:
-        told |= {"reason": _paths.why(error), "said": error.message}
+        told |= {"reason": _paths.why(error), "said": error.message.strip()}
         if told["reason"] == "absent":
             told |= {"kind": "absent", "reason": ""}
     call.answer(told)

@@ -26,7 +26,7 @@ def run(call: Call) -> int:
             if told["size"] > limit:
                 told["kind"] = "large"
     except DotnetError as error:
-        told |= {"reason": _paths.why(error), "said": error.message}
+        told |= {"reason": _paths.why(error), "said": error.message.strip()}
         if told["reason"] == "absent":
             told |= {"kind": "absent", "reason": ""}
     call.answer(told)

@@ -36,7 +36,7 @@ function why($e) {
 
 # What went wrong, in the host's own words.
 function said($e) {
-    return $e.Exception.GetBaseException().Message
+    return $e.Exception.GetBaseException().Message.Trim()
 }
 
 # A file that others may write to meanwhile, open for reading.
