@@ -14,7 +14,7 @@ from sshexec.modules.grammar import LIFTED
 from sshexec.modules.registry import module_class, module_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
-MODULES = (
+POSIX = (
     "ping",
     "raw",
     "command",
@@ -28,6 +28,9 @@ MODULES = (
     "setup",
     "wait_for_connection",
 )
+WINDOWS = ("win_copy", "win_file", "win_stat")
+"""Those of Windows hosts alone; tests/modules/windows/test_page.py looks at their results."""
+MODULES = (*POSIX, *WINDOWS)
 
 
 def section(module: str) -> str:
@@ -114,7 +117,7 @@ UNSEEN = {"file": {"secontext"}, "ping": {"rc"}, "setup": {"failed", "msg"}, "wa
 
 
 @pytest.mark.parametrize("connector", ["local"], indirect=True)
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", POSIX)
 def test_the_keys_of_results_are_those_on_the_page(module: str, run: Callable[..., Any], folder: Path) -> None:
     named = {key for cells in table(module, "result") for key in re.findall(r"`(\w+)`", cells[0])}
     seen: set[str] = set()

@@ -21,7 +21,7 @@ def run(call: Call) -> int:
         if told["kind"] == "file":
             data = _paths.read(call, path)
             while told["size"] <= limit and (piece := data[told["size"] : told["size"] + _PIECE]):
-                call.out(base64.b64encode(piece) + b"\r\n")
+                call.out(base64.b64encode(piece) + b"\n")
                 told["size"] += len(piece)
             if told["size"] > limit:
                 told["kind"] = "large"
