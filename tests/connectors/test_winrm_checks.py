@@ -4,7 +4,7 @@ The list was drawn up from pywinrm's, Ansible's and pypsrp's issues before this 
 don't prove is proven here, against the endpoint of `tests/winrm_server`. R: recorded answers of real Windows hosts.
 
  1  OperationTimeout: it keeps asking, the output is whole
-      test_winrm_checks.test_01_polling
+      test_winrm_execute.test_an_operation_timeout_is_no_end
       R test_winrm_replay.test_an_operation_that_timed_out_is_asked_again
       R test_winrm_recordings.test_a_conversation
  2  deadline: ctrl_c, terminate, Delete; the process is gone
@@ -13,12 +13,13 @@ don't prove is proven here, against the endpoint of `tests/winrm_server`. R: rec
       test_winrm_checks.test_03_nothing_is_left
       R test_winrm_replay.test_a_fault_ends_as_an_error_of_ours_with_its_words
  4  UTF-8 that is split between answers and streams
-      test_winrm_checks.test_04_split_characters
+      test_winrm_execute.test_characters_are_not_broken_by_pieces
  5  code page 65001; bytes that are no text are kept
-      test_winrm_checks.test_05_code_page
+      test_winrm_execute.test_the_code_page_is_utf_8
+      test_winrm_execute.test_bytes_stay_as_they_are
       R test_winrm_replay.test_a_command_of_cmd
  6  exit codes as signed numbers of 32 bits
-      test_winrm_checks.test_06_exit_codes
+      test_winrm_execute.test_exit_codes
       test_winrm_messages.test_exit_codes_are_signed
       R test_winrm_recordings.test_a_conversation
  7  both streams apart and in order
@@ -32,17 +33,35 @@ don't prove is proven here, against the endpoint of `tests/winrm_server`. R: rec
       test_winrm_clixml.test_text_and_several_documents
       R test_winrm_replay.test_recorded_errors_are_told_as_pywinrm_tells_them
  9  a wrong password: authentication error, one attempt
-      test_winrm_checks.test_09_a_wrong_password
+      test_winrm_login.test_a_wrong_password_is_tried_once
+      test_winrm_secrets.test_a_wrong_password_is_not_told_in_its_refusal
 10  refused, unresolved, silent: each told apart
       test_winrm_wire.test_a_closed_port
       test_winrm_wire.test_a_name_that_does_not_resolve
       test_winrm_wire.test_nobody_accepts
       test_winrm_wire.test_no_route
+11  TLS: untrusted, expired, wrong name; only what is named is trusted
+      test_winrm_tls.test_a_host_that_is_not_trusted
+      test_winrm_tls.test_a_wrong_address_is_named
+      test_winrm_tls.test_a_trusted_host
+      test_winrm_tls.test_the_environment_names_no_authority
+12  client certificate
+      test_winrm_tls.test_a_client_certificate
+      test_winrm_tls.test_a_client_certificate_that_nobody_is_known_by
+13  NTLM bound to the channel of TLS
+      test_winrm_tls.test_ntlm_is_bound_to_the_channel
 14  NTLM: nothing plain on the wire, nothing in logs
       test_winrm_checks.test_14_sealed
       test_winrm_wire.test_an_unencrypted_answer_is_not_believed
       test_winrm_secrets.test_what_a_host_is_told_shows_itself_nowhere
       test_winrm_secrets.test_a_run_in_a_worker_gives_nothing_away
+15  Kerberos with a real KDC
+      test_winrm_kerberos.TODO
+16  delegation
+      test_winrm_kerberos.TODO
+17  CredSSP, messages over 16 KB
+      test_winrm_login.test_a_login
+      test_winrm_login.test_a_large_message_over_credssp
 18  a connection that was dropped: login anew, the same shell
       test_winrm_checks.test_18_a_dropped_connection
       test_winrm_wire.test_what_must_not_act_twice_is_not_sent_again
@@ -58,19 +77,21 @@ don't prove is proven here, against the endpoint of `tests/winrm_server`. R: rec
       R test_winrm_replay.test_operations_over_the_quota_are_not_tried_for_ever
 21  one shell, three requests a command, nothing leaks
       test_winrm_checks.test_21_one_shell
-      test_winrm_checks.test_21_nothing_leaks
+      test_winrm_execute.test_a_command_is_not_more_than_three_requests
+      test_winrm_execute.test_what_a_command_changes_is_gone_with_it
 22  large input in small messages, its end told once, busy
-      test_winrm_checks.test_22_input
-      test_winrm_checks.test_22_a_busy_host
+      test_winrm_execute.test_input_arrives_whole
+      test_winrm_execute.test_empty_input
+      test_winrm_execute.test_a_busy_service_gets_the_piece_again
 23  large output in bounded memory
-      test_winrm_checks.test_23_large_output
+      test_winrm_execute.test_large_output_takes_no_memory
 24  files: checked, temporary name, empty, names
       test_winrm_files.test_any_size_goes_there_and_back
       test_winrm_files.test_what_arrives_otherwise_takes_no_place
       test_winrm_files.test_names
       test_winrm_files.test_a_cut_connection_changes_nothing
 25  lines over the limit go another way or are refused
-      test_winrm_checks.test_25_a_long_script
+      test_winrm_execute.test_a_long_script
       test_winrm_checks.test_25_a_long_line
       test_winrm_commandline.test_what_cmd_would_cut_off_is_an_error
 26  a slow host holds up nobody; cancelling frees shells
@@ -86,14 +107,9 @@ don't prove is proven here, against the endpoint of `tests/winrm_server`. R: rec
 from __future__ import annotations
 
 import ast
-import os
 import re
-import subprocess
-import sys
-import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +119,9 @@ from gevent import GreenletExit
 from sshexec.connectors.base import Command, Completed, Deadline, Form, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.winrm.connector import WinrmConnector
-from sshexec.errors import AuthenticationError, CommandTimeoutError, ConnectionLostError, HostError, UnreachableError
-from sshexec.secret import Secret
+from sshexec.errors import CommandTimeoutError, ConnectionLostError, HostError, UnreachableError
 from tests.runtime.conftest import wait_for
-from tests.winrm_server import Answer, Call, WinrmServer
+from tests.winrm_server import WinrmServer
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 30.0
@@ -151,13 +166,6 @@ def test_the_tests_that_are_named_exist():
         known[file] = {each.name for each in ast.parse(path.read_text()).body if isinstance(each, ast.FunctionDef)}
     assert [f"{file}.{name}" for file, name in named if name not in known[file]] == []
     assert {int(number) for number in re.findall(r"^ ?(\d+)  ", __doc__ or "", re.MULTILINE)} == set(range(1, 28))
-
-
-def test_01_polling(server):
-    with opened(server, ansible_winrm_operation_timeout_sec=1, ansible_winrm_read_timeout_sec=5) as connection:
-        done, output = run(connection, "echo begin; sleep 2.3; echo end")
-    assert (done.rc, output.stdout) == (0, b"begin\r\nend\r\n")
-    assert server.operations.count("Receive") >= 4
 
 
 def test_02_deadline(server):
@@ -229,54 +237,12 @@ def test_03_nothing_is_left(kind, raised, server):
     wait_for(lambda: not any(_alive(group) for group in started))
 
 
-def test_04_split_characters(tmp_path):
-    text = "é日本€😀"
-    octal = "".join(f"\\{byte:03o}" for byte in text.encode())
-    with WinrmServer({"vagrant": "secret"}, chunk=1) as server, opened(server) as connection:
-        _, output = run(connection, f"printf '{octal}'; printf '{octal}' >&2")
-        assert server.operations.count("Receive") >= len(text.encode())
-    assert (output.text("stdout"), output.text("stderr")) == (text, text)
-
-
-def test_05_code_page(server):
-    with opened(server) as connection:
-        _, output = run(connection, "printf '\\377\\376ok'")
-    (created,) = [event for event in server.log if event.op == "Create"]
-    assert created.detail["options"]["WINRS_CODEPAGE"] == "65001"
-    assert output.exact("stdout") == b"\xff\xfeok"
-
-
-@pytest.mark.parametrize(
-    ("given", "rc"),
-    [
-        *((code, code) for code in (0, 1, 7, 255, 259, 9009, 2147483647, -1)),
-        (4294967295, -1),
-        (3221225786, -1073741510),  # 0xC000013A, STATUS_CONTROL_C_EXIT
-    ],
-)
-def test_06_exit_codes(given, rc, server):
-    with opened(server) as connection:
-        assert run(connection, f"exit {given}")[0].rc == rc
-
-
 def test_07_streams(server):
     lines = "".join(f"echo o{number}; echo e{number} >&2; " for number in range(20))
     with opened(server) as connection:
         _, output = run(connection, lines)
     assert output.text("stdout").split() == [f"o{number}" for number in range(20)]
     assert output.text("stderr").split() == [f"e{number}" for number in range(20)]
-
-
-@pytest.mark.parametrize("transport", ["basic", "ntlm", "credssp"])
-def test_09_a_wrong_password(transport):
-    with WinrmServer({"vagrant": "secret"}, (transport,), allow_unencrypted=True) as server:
-        connection = connector(server.variables(ansible_password=Secret("wrong")))
-        with pytest.raises(AuthenticationError, match="wrong user or password"):
-            connection.open(Deadline.after(LIMIT))
-        connection.close()
-        # An attempt more could lock the account.
-        assert server.failed_logins == server.logins == 1
-        assert server.operations == []
 
 
 def test_14_sealed(server):
@@ -339,100 +305,6 @@ def test_21_one_shell(server):
         assert server.requests - before == 30
     assert server.operations == ["Create", *["Command", "Receive", "Signal"] * 10, "Delete"]
     assert server.connections == server.logins == 1
-
-
-def test_21_nothing_leaks(server):
-    (server.drive / "elsewhere").mkdir()
-    with opened(server) as connection:
-        run(connection, "cd / && export LEAK=1")
-        _, output = run(connection, "pwd; echo $LEAK")
-        assert output.text("stdout").split() == [str(server.drive / "Users" / "vagrant")]
-        _, output = run(connection, "pwd; echo $GIVEN", environment={"GIVEN": "it"}, directory="C:\\elsewhere")
-        assert output.text("stdout").split() == [str(server.drive / "elsewhere"), "it"]
-        assert len(server.shells) == 1
-        _, output = run(connection, "pwd; echo $GIVEN")
-        assert output.text("stdout").split() == [str(server.drive / "Users" / "vagrant")]
-        assert len(server.shells) == 1
-    assert server.shells == {}
-
-
-@pytest.mark.parametrize("size", [None, 0, 1, 3_000_000])
-def test_22_input(size, server, tmp_path):
-    data = None if size is None else os.urandom(size)
-    target = tmp_path / "got"
-    with opened(server) as connection:
-        run(connection, f"cat > {target}", stdin=None if data is None else BytesIO(data))
-    assert target.read_bytes() == (data or b"")
-    sent = [event.detail for event in server.log if event.op == "Send"]
-    assert [each["end"] for each in sent] == [*[False] * (len(sent) - 1), True]
-    # The endpoint refuses a message over 150 KB.
-    assert all(each["size"] < 115_000 for each in sent)
-
-
-def test_22_a_busy_host(server, tmp_path):
-    target = tmp_path / "got"
-    server.misbehave("fault", op="Send", times=2, code=170)
-    with opened(server) as connection:
-        done, _ = run(connection, f"cat > {target}; exit 6", stdin=b"x" * 250_000)
-    assert done.rc == 6
-    assert target.read_bytes() == b"x" * 250_000
-
-
-def test_23_large_output(tmp_path):
-    """The endpoint runs in a process of its own, so that its memory is not counted."""
-    source = tmp_path / "source"
-    line = b"0123456789" * 9 + b"01234567\r\n"
-    source.write_bytes(line * 200_000)
-    command = [sys.executable, "-m", "tests.winrm_server", "--users", "vagrant:secret", "--drive", str(tmp_path / "c")]
-    with subprocess.Popen(
-        command, cwd=ROOT.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as endpoint:
-        assert endpoint.stdout is not None
-        variables = {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": int(endpoint.stdout.readline()),
-            "ansible_user": "vagrant",
-            "ansible_password": Secret("secret"),
-            "ansible_winrm_scheme": "http",
-            "ansible_winrm_transport": "ntlm",
-        }
-        seen = 0
-
-        def count(stream: str, data: bytes) -> None:
-            nonlocal seen
-            seen += len(data)
-
-        connection = connector(variables)
-        try:
-            connection.open(Deadline.after(LIMIT))
-            tracemalloc.start()
-            connection.execute(
-                Command(f"cat {source}", form=Form.CMD), Output(100_000, tee=count), Deadline.after(60.0)
-            )
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
-            connection.close()
-            assert endpoint.stdin is not None
-            endpoint.stdin.close()
-    assert seen == 20_000_000
-    assert peak < 4_000_000
-
-
-def test_25_a_long_script(server):
-    """Longer than a command line, it goes by standard input; what stands in it for people, too."""
-    script = f"'{'x' * 20_000}' # é日本 ''\n"
-
-    def answered(call: Call) -> int:
-        call.out(f"{len(call.script)} {'-'.join(line for line in call.stdin)}\r\n")
-        return 4
-
-    server.powershell[script] = Answer(run=answered)
-    output = Output()
-    with opened(server) as connection:
-        done = connection.execute(Command(script, b"one\r\ntwo\r\n"), output, Deadline.after(LIMIT))
-    assert (done.rc, output.text("stdout")) == (4, f"{len(script)} one-two\r\n")
-    assert max(len(event.detail["line"]) for event in server.log if event.op == "Command") < 8191
 
 
 @pytest.mark.parametrize(("form", "length"), [(Form.CMD, 8192), (Form.PROGRAM, 32768)])
