@@ -290,6 +290,7 @@ def test_a_run_in_a_worker_gives_nothing_away(server, tmp_path):
     said = json.loads(done.stdout)
     assert said["statuses"] == {"win1": "changed", "win2": "unreachable"}
     assert said["count"] >= 5, "the worker was not looked at"
+    assert any("DEBUG:spnego" in each for each in said["processes"]), "the worker's libraries do not log"
     assert given_away("\n".join([*said["told"], *said["processes"], done.stderr])) == []
 
 
