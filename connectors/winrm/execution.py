@@ -1,0 +1,421 @@
+"""One command on one host: its input, its output, its end, and its death where it must not go on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO
+
+from sshexec.connectors.base import Command, Completed, Deadline, Form
+from sshexec.connectors.output import Stream
+from sshexec.connectors.winrm import faults
+from sshexec.connectors.winrm.clixml import Decoder
+from sshexec.connectors.winrm.commandline import Line, line_of
+from sshexec.connectors.winrm.exchange import Manner
+from sshexec.connectors.winrm.faults import Fault
+from sshexec.connectors.winrm.messages import Received
+from sshexec.connectors.winrm.shell import Shell, Shells
+from sshexec.connectors.winrm.wire import NoAnswer
+from sshexec.errors import (
+    CancelledError,
+    CommandTimeoutError,
+    ConnectionLostError,
+    HostError,
+    UnreachableError,
+)
+
+Take = Callable[[Stream, bytes], None]
+"""Gets what a command prints, piece by piece."""
+
+_PIECE = 64 * 1024
+"""Bytes read at a time of what a command is to read."""
+
+_LOOK = 2.0
+"""Seconds for which output is waited for, while the command takes no input."""
+
+_FIRST_LOOK = 3.0
+"""Seconds without output after which a command that was given no input is told that there is none.
+
+A command that reads its input would wait for ever; to tell each would cost each a round trip.
+"""
+
+_OVERTIME = 2.0
+"""Seconds that an answer may be late, before the host is given up on because of the caller's deadline."""
+
+_LONGEST = 300.0
+"""Seconds within which an answer has to be whole, however slowly it comes in."""
+
+_ANSWER = 4.0
+"""Seconds that a host has to take the first signal; one that is frozen never does."""
+
+_GRACE = 2.0
+"""Seconds between ctrl_c and terminate."""
+
+_STOP = 8.0
+"""Seconds for all of that, and for deleting the shell."""
+
+_RELEASE = 5.0
+"""Seconds for letting go of a command that has ended."""
+
+
+class _Late(Exception):
+    """The deadline has passed (never leaves this module)."""
+
+
+class _Silence(Exception):
+    """The command was silent for longer than allowed (never leaves this module)."""
+
+
+class Execution:
+    """A command that runs in the connection's shell.
+
+    Args:
+        shells: where it is started.
+        command: what to run.
+        take: gets its output; what it raises ends the command.
+        deadline: by when it has to end.
+        idle: how many seconds it may be silent, and take no input; None for no limit.
+        guard: raises CancelledError where the caller has cancelled.
+        stdin: what it reads, instead of the command's own.
+    """
+
+    def __init__(
+        self,
+        shells: Shells,
+        command: Command,
+        take: Take,
+        deadline: Deadline,
+        *,
+        idle: float | None,
+        guard: Callable[[], None],
+        stdin: Iterable[bytes] | None = None,
+    ) -> None:
+        self._shells = shells
+        self._command = command
+        self._take = take
+        self._deadline = deadline
+        self._idle = idle
+        self._guard = guard
+        self._line = line_of(command)
+        self._decoder = Decoder() if command.form is Form.SHELL else None
+        self._own = _pieces(command.stdin) if stdin is None else iter(stdin)
+        self._fed = stdin is not None or command.stdin is not None or self._line.ahead is not None
+        self._stirred = time.monotonic()
+        """When the command last printed or read something, on the monotonic clock."""
+
+    def run(self) -> Completed:
+        """Run the command to its end.
+
+        Raises:
+            ConnectionLostError: ``started`` tells whether the command may have run.
+            CommandTimeoutError, CancelledError: ``killed`` tells whether the death of its processes was confirmed.
+            HostError: the host did not start it.
+        """
+        shell, name = self._start()
+        running = _Running(self, shell, name)
+        try:
+            rc = running.follow()
+        except CancelledError as error:
+            error.killed = running.stop()
+            raise
+        except _Silence:
+            killed = running.stop()
+            text = f"no output for {self._idle:g} s{_fate(killed)}"
+            raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
+        except _Late:
+            raise self._late(running.stop()) from None
+        except BaseException:
+            # The connection broke, or what the command reads or its output goes to has failed here.
+            running.stop()
+            raise
+        running.release()
+        return Completed(rc)
+
+    def _late(self, killed: bool | None) -> CommandTimeoutError:
+        fate = "; nothing was run" if killed is None else _fate(killed)
+        return CommandTimeoutError(f"the command did not end {self._deadline.within}{fate}", killed=killed)
+
+    def _start(self) -> tuple[Shell, str]:
+        """Start the command, once more in a new shell where the old one is used up or gone.
+
+        An answer of the service that it did not start it is certain, so nothing runs twice.
+        """
+        command = self._command
+        for again in (False, True):
+            kept = self._shells.current
+            try:
+                shell = self._shells.ready(command.environment, command.directory, self._deadline)
+            except NoAnswer:
+                raise self._late(None) from None
+            try:
+                return shell, shell.command(self._line, self._deadline, console=not self._fed)
+            except Fault as fault:
+                gone = fault.code == faults.NO_SHELL and shell is kept
+                if gone:
+                    self._shells.forget()
+                elif fault.code == faults.MAX_OPERATIONS:
+                    self._shells.drop()
+                if again or not (gone or fault.code == faults.MAX_OPERATIONS):
+                    raise _not_started(fault, self._line) from None
+            except BaseException as error:
+                # It may have been started, and its id did not come back: it ends with the shell.
+                killed = self._shells.drop(Deadline.after(_ANSWER))
+                if isinstance(error, NoAnswer):
+                    raise self._late(killed) from None
+                if isinstance(error, CancelledError):
+                    error.killed = killed
+                raise
+        raise AssertionError  # the loop has returned or raised
+
+    def hand_on(self, received: Received) -> None:
+        """Hand on what came."""
+        for stream, data in received.pieces:
+            self._stirred = time.monotonic()
+            if stream == "stderr" and self._decoder is not None:
+                data = self._decoder.feed(data)
+            if data:
+                self._take(stream, data)
+        if received.done and self._decoder is not None and (rest := self._decoder.finish()):
+            self._take("stderr", rest)
+
+    def read(self) -> int:
+        """Take what a PowerShell that was cut off has left half said; return how much that was."""
+        rest = b"" if self._decoder is None else self._decoder.finish()
+        if rest:
+            self._take("stderr", rest)
+        return len(rest)
+
+    def stir(self) -> None:
+        """Note that the command has read something."""
+        self._stirred = time.monotonic()
+
+    @property
+    def fed(self) -> bool:
+        """Whether the command is given something to read."""
+        return self._fed
+
+    def check(self) -> None:
+        """Check that the command may go on.
+
+        Raises:
+            CancelledError, _Late, _Silence: it may not.
+        """
+        self._guard()
+        if self._deadline.expired:
+            raise _Late
+        if self._idle is not None and time.monotonic() >= self._stirred + self._idle:
+            raise _Silence
+
+    @property
+    def limit(self) -> Deadline:
+        """By when the command has to print or read something, or to end."""
+        if self._idle is None:
+            return self._deadline
+        return self._deadline.earlier(Deadline(self._stirred + self._idle))
+
+    @property
+    def pace(self) -> float:
+        """Seconds that the service may keep an answer back."""
+        return self._shells.pace.wait(self.limit)
+
+    @property
+    def shells(self) -> Shells:
+        """Where the command was started."""
+        return self._shells
+
+    def pieces(self, room: int) -> Iterator[tuple[bytes, bool]]:
+        """Yield what the command is to read, and whether that is the end; no piece is larger than ``room`` bytes."""
+        held: bytes | None = None
+        for piece in self._input():
+            for at in range(0, len(piece), room):
+                if held is not None:
+                    yield held, False
+                held = piece[at : at + room]
+        yield held or b"", True
+
+    def _input(self) -> Iterator[bytes]:
+        if self._line.ahead is not None:
+            yield self._line.ahead
+        yield from self._own
+
+
+class _Running:
+    """A command that was started, until it is over.
+
+    Args:
+        execution: what it is for.
+        shell: where it runs.
+        name: its id.
+    """
+
+    def __init__(self, execution: Execution, shell: Shell, name: str) -> None:
+        self._execution = execution
+        self._shell = shell
+        self._name = name
+        self._gone = False
+        """Whether the service knows it no more."""
+
+    def follow(self) -> int:
+        """Feed it and take its output until it ends; return its exit code.
+
+        Raises:
+            CancelledError, _Late, _Silence: it must not go on.
+            ConnectionLostError: it is not known how it went on.
+        """
+        execution = self._execution
+        execution.stir()
+        if execution.fed:
+            received = self._feed()
+        else:
+            received = self._receive(min(execution.pace, _FIRST_LOOK))
+            if received is None:
+                self._tell_end()
+        while received is None or not received.done:
+            execution.check()
+            received = self._receive(execution.pace)
+        if received.rc is None:
+            raise ConnectionLostError("the host says that the command has ended, and not how")
+        return received.rc
+
+    def _feed(self) -> Received | None:
+        """Send what it reads; return the last output that was looked at meanwhile."""
+        execution = self._execution
+        for data, end in execution.pieces(self._shell.room(self._name)):
+            taken = False
+            while not taken:
+                execution.check()
+                taken, looks = self._send(data, end=end)
+                if looks and (received := self._receive(min(execution.pace, _LOOK))) is not None and received.done:
+                    return received  # it has ended without reading everything
+                if taken is None:
+                    return None
+        return None
+
+    def _send(self, data: bytes, *, end: bool) -> tuple[bool | None, bool]:
+        """Send a piece; return whether it was taken (None: nothing is any more), and whether to look at the output."""
+        execution = self._execution
+        wait = execution.pace
+        try:
+            self._shell.send(self._name, data, wait, self._patience(wait), end=end)
+        except Fault as fault:
+            if fault.code == faults.OPERATION_TIMEOUT:
+                # The service has the piece, and its reader has not: it may have to get rid of output first (Ansible
+                # goes on with the next piece likewise).
+                return True, True
+            if fault.code == faults.BUSY:
+                return False, True
+            # Its end, or that it has none any more to send to, is told by the output.
+            return None, False
+        except NoAnswer:
+            execution.check()
+            raise ConnectionLostError(
+                "the host did not answer in time, and may not have got all of the input"
+            ) from None
+        execution.stir()
+        return True, False
+
+    def _tell_end(self) -> None:
+        """Tell a command that was given nothing to read that there is nothing."""
+        try:
+            self._shell.send(self._name, b"", self._execution.pace, self._patience(_LOOK), end=True)
+        except (Fault, NoAnswer):
+            return  # it goes on without knowing
+
+    def _receive(self, wait: float) -> Received | None:
+        """Take output; None where there was none within ``wait`` seconds."""
+        try:
+            received = self._shell.receive(self._name, wait, self._patience(wait))
+        except NoAnswer:
+            self._execution.check()
+            raise ConnectionLostError("the host does not answer any more") from None
+        except Fault as fault:
+            if fault.code == faults.OPERATION_TIMEOUT:
+                return None
+            raise self._lost(fault) from None
+        self._execution.hand_on(received)
+        return received
+
+    def _lost(self, fault: Fault) -> HostError:
+        """Return what it means that there is no more output."""
+        if fault.code != faults.NO_SHELL:
+            return ConnectionLostError(f"the host broke off the command's output: {fault.words}")
+        self._gone = True
+        self._execution.shells.forget()
+        return ConnectionLostError(
+            f"the command and its shell are gone ({fault.reason}): the service was restarted, or the host"
+        )
+
+    def _patience(self, wait: float) -> Deadline:
+        """Return by when an answer has to be there that the service may keep back for so long."""
+        return self._execution.limit.later(_OVERTIME).earlier(Deadline.after(wait + _LONGEST))
+
+    def release(self) -> None:
+        """Free the place of the command, which has ended; what goes wrong here costs the shell, and no result."""
+        try:
+            self._shell.signal(self._name, "terminate", Deadline.after(_RELEASE))
+        except (Fault, NoAnswer, UnreachableError):
+            self._execution.shells.drop()
+
+    def stop(self) -> bool:
+        """End the command: ctrl_c, terminate, its shell deleted; return whether its death was confirmed."""
+        if self._gone:
+            return False
+        shells, limit = self._execution.shells, Deadline.after(_STOP)
+        try:
+            self._interrupt(limit)
+        except (NoAnswer, HostError):
+            # A host that does not answer this has nothing to say to the rest either.
+            shells.forget()
+            return False
+        except BaseException:
+            shells.drop(Deadline.after(_ANSWER))
+            raise
+        return shells.drop(limit)
+
+    def _interrupt(self, limit: Deadline) -> None:
+        """Send both signals, with a moment in between."""
+        try:
+            self._shell.signal(self._name, "ctrl_c", limit.sooner(_ANSWER))
+            grace = limit.sooner(_GRACE)
+            while not grace.expired:
+                wait = max(0.5, grace.remaining() or 0.0)
+                received = self._shell.receive(self._name, wait, limit, Manner.SHIELDED)
+                self._execution.hand_on(received)
+                if received.done:
+                    break
+        except Fault:
+            pass  # it had ended, or has not said anything
+        try:
+            self._shell.signal(self._name, "terminate", limit)
+        except Fault:
+            pass
+        self._execution.read()
+
+
+def _pieces(stdin: bytes | BinaryIO | None) -> Iterator[bytes]:
+    """Yield what a command reads."""
+    if stdin is None:
+        return
+    if isinstance(stdin, bytes):
+        yield stdin
+        return
+    while piece := stdin.read(_PIECE):
+        yield piece
+
+
+def _not_started(fault: Fault, line: Line) -> HostError:
+    """Return why a service did not start a command."""
+    if fault.code == faults.MAX_OPERATIONS:
+        return UnreachableError(
+            f"the host is busy: this user has as many operations under way as it may ({fault.reason}); "
+            "try later, or raise MaxConcurrentOperationsPerUser (winrm/config/service)"
+        )
+    if fault.code in (faults.FILE_NOT_FOUND, 2) and line.without_cmd:
+        return HostError(f"there is no program {line.text}: {fault.reason}")
+    if fault.code == faults.LINE_TOO_LONG:
+        return HostError(f"the command line is too long for this host: {fault.reason}")
+    return HostError(f"the host did not start the command: {fault.words}")
+
+
+def _fate(killed: bool) -> str:
+    return "; its processes were killed" if killed else "; it is not certain that its processes are gone"
