@@ -12,13 +12,13 @@ PIP = -m pip --quiet --disable-pip-version-check
 
 SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
 
-.PHONY: demo test lint types agreement oracle bench clean sshd packages
+.PHONY: demo test lint types agreement oracle kerberos bench clean sshd packages
 .DELETE_ON_ERROR:
 
 demo: .venv/installed sshd
 	.venv/bin/sshexec demo
 
-test: lint types packages oracle
+test: lint types packages oracle kerberos
 	.venv-test/bin/python -m pytest $(PARALLEL) $(PYTEST)
 
 lint: .venv-test/installed
@@ -37,8 +37,9 @@ types: .venv-test/installed
 
 # Development only, and never a dependency: ansible-core is GPL, and needs a Python of its own choice.
 oracle:
-	@$(MAKE) --no-print-directory .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19 .venv-oracle/runner-2.4.3 || \
-	  echo "ansible-core or ansible-runner could not be installed: going on without" >&2
+	@$(MAKE) --no-print-directory .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19 .venv-oracle/runner-2.4.3 \
+	    .venv-oracle/winrm-0.5.0 || \
+	  echo "ansible-core, ansible-runner or pywinrm for them could not be installed: going on without" >&2
 
 .venv-oracle/2.19.14 .venv-oracle-2.18/2.18.19: | .venv-oracle/bin/pip .venv-oracle-2.18/bin/pip
 	$(@D)/bin/python $(PIP) install ansible-core==$(@F)
@@ -46,6 +47,25 @@ oracle:
 
 .venv-oracle/runner-2.4.3: | .venv-oracle/2.19.14
 	$(@D)/bin/python $(PIP) install ansible-$(@F:runner-%=runner==%)
+	@touch $@
+
+.venv-oracle/winrm-0.5.0: | .venv-oracle/2.19.14
+	$(@D)/bin/python $(PIP) install 'pywinrm[credssp]==$(@F:winrm-%=%)'
+	@touch $@
+
+# The clients and the server of tests/winrm_server log in by Kerberos too: C modules, built where libkrb5-dev is, once
+# `packages` had its chance to bring it. Fast to build counts here, not fast to run.
+kerberos: packages
+	@if command -v krb5-config >/dev/null; then \
+	    CFLAGS=-O0 $(MAKE) --no-print-directory .venv-test/kerberos .venv-oracle/kerberos; \
+	  else false; fi || echo "what logs in by Kerberos could not be built (libkrb5-dev): going on without" >&2
+
+.venv-test/kerberos: .venv-test/installed
+	$(@D)/bin/python $(PIP) install pykerberos 'pyspnego[kerberos]'
+	@touch $@
+
+.venv-oracle/kerberos: | .venv-oracle/winrm-0.5.0
+	$(@D)/bin/python $(PIP) install pykerberos
 	@touch $@
 
 bench: .venv-test/installed sshd
@@ -59,9 +79,10 @@ clean:
 sshd:
 	@.ci/packages || echo "openssh-server could not be installed: going on without" >&2
 
-# And what else the tests talk to: sudo, doas and busybox.
+# And what else the tests talk to: sudo, doas, busybox and a Kerberos realm.
 packages:
-	@.ci/packages all || echo "openssh-server, sudo, doas or busybox could not be installed: going on without" >&2
+	@PYTHON="$(PYTHON)" .ci/packages all || \
+	  echo "openssh-server, sudo, doas, busybox or krb5 could not be installed: going on without" >&2
 
 .venv/installed: $(SOURCES) | .venv/bin/pip
 	rm -rf build/lib

@@ -6,6 +6,7 @@ from sshexec.connectors.base import Context
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.resolver import Resolver
 from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.connectors.winrm.tickets import Tickets
 from sshexec.connectors.winrm.tls import Contexts
 from sshexec.errors import OptionError
 
@@ -16,6 +17,7 @@ class WinrmContext(Context):
     def __init__(self) -> None:
         self.resolver = Resolver()
         self.tls = Contexts()
+        self.tickets = Tickets()
 
     def check(self, options: ConnectorOptions) -> None:
         """Check the certificates, and that there is a password or somebody who can be asked for it.
@@ -37,3 +39,4 @@ class WinrmContext(Context):
     def close(self) -> None:
         """Forget what is shared."""
         self.tls.clear()
+        self.tickets.close()

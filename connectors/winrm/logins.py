@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests_ntlm import HttpNtlmAuth
+from spnego.exceptions import SpnegoError
 
+from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.connectors.winrm.tickets import Tickets
+from sshexec.errors import AuthenticationError
+from sshexec.secret import Secret
 
 if TYPE_CHECKING:
-    from sshexec.connectors.winrm.context import WinrmContext
     from sshexec.connectors.winrm.transport import Adapter
 
 _PREFIX = b"tls-server-end-point:"
@@ -102,15 +107,84 @@ class _Nothing:
         """Do nothing."""
 
 
-def login_of(options: WinrmOptions, password: str, binding: bytes | None, context: WinrmContext) -> Login | None:
+class Credssp(Login):
+    """CredSSP: TLS in the messages, NTLM or Kerberos in it, and the password at its end, for the host's own logins.
+
+    Args:
+        options: who, how.
+        password: the user's.
+    """
+
+    def __init__(self, options: WinrmOptions, password: str) -> None:
+        # Imported here: it comes with an extra.
+        from requests_credssp import HttpCredSSPAuth
+
+        self._auth = HttpCredSSPAuth(
+            options.user,
+            password,
+            auth_mechanism=options.credssp_auth_mechanism,
+            disable_tlsv1_2=options.credssp_disable_tlsv1_2,
+            minimum_version=options.credssp_minimum_version,
+        )
+
+    @property
+    def contexts(self) -> Mapping[str, Any]:
+        """What pywinrm's `Encryption` seals with, by host."""
+        contexts: Mapping[str, Any] = self._auth.contexts
+        return contexts
+
+    def converse(self, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
+        """Log in.
+
+        Raises:
+            NotOffered: the host knows no CredSSP.
+            AuthenticationError: the conversation ended before the host had refused.
+        """
+        from requests_credssp.exceptions import AuthenticationException, NTStatusException
+
+        try:
+            response: requests.Response = self._auth.handle_401(refusal(request, adapter))
+        except NTStatusException as error:
+            raise AuthenticationError(f"CredSSP failed: {error}") from None
+        except (AuthenticationException, SpnegoError) as error:
+            last = adapter.last
+            if last is not None and last.status != 401:
+                return refusal(request, adapter, last.status)
+            offered = "" if last is None else last.headers.get("www-authenticate", "")
+            if last is not None and "credssp" not in offered.lower():
+                raise NotOffered(offered) from None
+            if last is None or isinstance(error, SpnegoError):
+                raise AuthenticationError(f"CredSSP failed: {error}") from None
+            return refusal(request, adapter)
+        return response
+
+
+def login_of(
+    options: WinrmOptions,
+    password: Secret | None,
+    binding: bytes | None,
+    tickets: Tickets,
+    deadline: Deadline,
+    guard: Callable[[], None],
+) -> Login | None:
     """Return how to log in on a new connection; None where each message says who sends it.
 
     Args:
         options: who, how.
         password: the user's.
         binding: channel binding of the TLS connection; None for none.
-        context: has the Kerberos tickets.
+        tickets: those of Kerberos.
+        deadline: by when a ticket must be there.
+        guard: raises where the caller shall wait no longer.
     """
+    secret = "" if password is None else password.reveal()
     if options.transport == "ntlm":
-        return Ntlm(options.user, password, binding)
+        return Ntlm(options.user, secret, binding)
+    if options.transport == "credssp":
+        return Credssp(options, secret)
+    if options.transport == "kerberos":
+        # Imported here: it comes with an extra.
+        from sshexec.connectors.winrm.kerberos import Kerberos
+
+        return Kerberos(options, password, binding, tickets, deadline, guard)
     return None

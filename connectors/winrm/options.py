@@ -335,6 +335,8 @@ class WinrmOptions(ConnectorOptions):
     def _check_kerberos(self) -> None:
         if self.managed and not self.user:
             raise OptionError("ansible_user is not set, and a Kerberos ticket is got for a user")
+        if self.user.startswith("-"):
+            raise OptionError(f"ansible_user: expected a Kerberos principal, got {self.user!r}")
         if self.keytab:
             _exists("ansible_winrm_keytab", self.keytab)
         try:

@@ -19,6 +19,7 @@ from winrm.transport import Transport as PywinrmTransport
 
 from sshexec.connectors.winrm.http import Answer
 from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.secret import Secret
 
 if TYPE_CHECKING:
     from sshexec.connectors.winrm.logins import Login
@@ -115,12 +116,12 @@ class Transport(PywinrmTransport):
 
     Args:
         options: where, who, how.
-        password: the user's; "" where the login needs none.
+        password: the user's; None where the login needs none.
         adapter: sends what is to be sent.
         login: how to log in, where that is a conversation; None for Basic and certificates.
     """
 
-    def __init__(self, options: WinrmOptions, password: str, adapter: Adapter, login: Login | None) -> None:
+    def __init__(self, options: WinrmOptions, password: Secret | None, adapter: Adapter, login: Login | None) -> None:
         # Not the parent's, which adds to the warning filters of the whole process.
         self.endpoint = options.url
         self.auth_method = options.transport  # type: ignore[assignment]
@@ -134,7 +135,7 @@ class Transport(PywinrmTransport):
         if options.with_certificate:
             self.default_headers["Authorization"] = _MUTUAL
         elif login is None:
-            self.default_headers["Authorization"] = _basic(options.user, password)
+            self.default_headers["Authorization"] = _basic(options.user, "" if password is None else password.reveal())
         self.status = 0
         """HTTP status of the latest answer."""
 

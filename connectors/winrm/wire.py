@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.prompts import PATIENCE, Question
+from sshexec.connectors.prompts import Answer as PromptAnswer
 from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
@@ -15,6 +17,7 @@ from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp
 from sshexec.connectors.winrm.logins import NotOffered, login_of
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
+from sshexec.connectors.winrm.tickets import WrongPassword
 from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealedError
 from sshexec.errors import (
     AuthenticationError,
@@ -74,7 +77,11 @@ class Wire:
         self._deadline = Deadline()
         self._connect_limit: float | None = None
         self._auth_limit: float | None = None
-        self._password = "" if options.password is None else options.password.reveal()
+        self._password = options.password
+        self._answer: PromptAnswer | None = None
+        """The password that was asked for, on trial."""
+        self._verdict: bool | None = None
+        self._refused_with: AuthenticationError | None = None
         self._aborted = False
         self._proven = False
         """Whether the host has taken the login once."""
@@ -106,9 +113,12 @@ class Wire:
         self._connect_limit = self._options.connect_timeout or connect
         self._auth_limit = auth
         try:
-            self._begin(deadline)
+            if self._options.needs_password and self._password is None:
+                self._begin_asking(deadline)
+            else:
+                self._begin(deadline)
         except BaseException as error:
-            self._drop()
+            self.close()
             if self._take_abort():
                 raise Aborted from None
             self._place(error)
@@ -164,6 +174,7 @@ class Wire:
     def close(self) -> None:
         """Close the connection; safe to call twice and after a failed `open`."""
         self._drop()
+        self._judge(None)
 
     def _send(self, message: bytes, deadline: Deadline, once: bool) -> ET.Element:
         first: _Failed | None = None
@@ -206,7 +217,7 @@ class Wire:
         self._deadline = deadline.sooner(self._auth_limit)
         adapter = Adapter(self._post)
         binding = self._binding()
-        login = login_of(self._options, self._password, binding, self._context)
+        login = login_of(self._options, self._password, binding, self._context.tickets, self._deadline, self._guard)
         self._transport = Transport(self._options, self._password, adapter, login)
         if login is None:
             return
@@ -221,16 +232,70 @@ class Wire:
             raise refusals.closed(self._where, self._options, error) from None
         except NotHttp as error:
             raise refusals.not_http(self._where, self._options, error) from None
+        except WrongPassword as error:
+            self._judge(False)
+            raise AuthenticationError(str(error)) from None
         except NotOffered as error:
             raise refusals.not_offered(self._where, self._options, error.offered) from None
         self._check_login(self._transport.status)
 
+    def _begin_asking(self, deadline: Deadline) -> None:
+        """Connect and log in with a password that a person is asked for, again where it proves wrong."""
+        while True:
+            self._ask(deadline)
+            try:
+                return self._begin(deadline)
+            except AuthenticationError as error:
+                if self._verdict is not False:
+                    raise
+                self._refused_with = error
+
+    def _ask(self, deadline: Deadline) -> None:
+        """Have a password, or raise why there is none."""
+        options, before = self._options, self._answer
+        self._enter(Phase.WAITING)
+        reason = "ansible_password is not set"
+        if self._context.asks(options):
+            group = options.credential_group or options.user
+            about = "" if group == options.user else f" ({group})"
+            text = f"WinRM password of {options.user}{about}"
+            question = Question("password", group, text, self.host, wanted=options.ask_password is True)
+            self._answer = self._context.prompts.ask(
+                question, deadline.sooner(PATIENCE), self._guard, instead_of=before
+            )
+            self._password = self._answer.secret
+            reason = self._answer.reason or reason
+        if self._password is None:
+            if self._refused_with is not None:
+                raise self._refused_with
+            raise AuthenticationError(f"there is no password of {options.user} for {self._where}: {reason}")
+
+    def _judge(self, right: bool | None) -> None:
+        """Say of a password that was asked for whether it is right; None to say that nothing is known of it."""
+        answer, self._verdict = self._answer, right
+        if answer is None:
+            return
+        if right:
+            answer.accept()
+        elif right is None:
+            answer.release()
+        else:
+            answer.reject()
+
     def _check_login(self, status: int) -> None:
         if status == 401:
+            if not self._proven:
+                self._judge(False)
             raise refusals.wrong_login(self._where, self._options)
         if status != 200:
             raise refusals.status(self._where, self._options, status, b"")
-        self._proven = True
+        self._prove()
+
+    def _prove(self) -> None:
+        """Take note that the host has taken the login."""
+        if not self._proven:
+            self._proven = True
+            self._judge(True)
 
     def _exchange(self, message: bytes, deadline: Deadline) -> ET.Element:
         transport, self._deadline = self._transport, deadline
@@ -265,7 +330,7 @@ class Wire:
             self._drop()
             raise refusals.not_soap(self._where, self._options, status, body) from None
         finally:
-            self._proven = True
+            self._prove()
         if status == 500:
             raise refusals.status(self._where, self._options, status, body)
         return root
@@ -279,6 +344,8 @@ class Wire:
             return _Failed(refusals.status(self._where, self._options, status, body), unheard=True)
         if status == 401:
             wrong = refusals.wrong_login(self._where, self._options)
+            if not proven:
+                self._judge(False)
             # The connection's login is over. Where the message itself has the password, once is enough.
             return _Failed(wrong, unheard=True) if proven and transport.encryption is not None else wrong
         return refusals.status(self._where, self._options, status, body)

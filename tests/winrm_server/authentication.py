@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -58,6 +59,24 @@ def write_users(path: Path, users: Mapping[str, str]) -> None:
         domains = (domain,) if domain else ("", ".", "WINHOST", "WORKSTATION")
         lines += [f"{each}{chr(92) if each else ''}{user}:1000:{hashes}:[U]:LCT-00000000" for each in domains]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+class _Refusal(logging.Handler):
+    """Hears that pyspnego refuses a CredSSP login, which it tells the peer in a token, and its caller in its log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reasons.append(record.getMessage())
+
+    def __enter__(self) -> _Refusal:
+        logging.getLogger("spnego._credssp").addHandler(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        logging.getLogger("spnego._credssp").removeHandler(self)
 
 
 class Denied(Exception):
@@ -131,7 +150,7 @@ class Login:
             self._server.count_login(False, "certificate")
             raise Denied(self.challenges)
         if self.user is None:
-            self._server.count_login(True, "certificate")
+            self._server.count_login(True, "certificate", self._certified)
         self.user = self._certified
 
     def _password(self, token: str) -> None:
@@ -140,9 +159,14 @@ class Login:
         if self._basic and token == self._basic:
             return
         try:
-            name, _, password = base64.b64decode(token, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+            data = base64.b64decode(token, validate=True)
+        except binascii.Error:
             raise Denied(self.challenges) from None
+        try:
+            text = data.decode()
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+        name, _, password = text.partition(":")
         right = self._server.users.get(name) == password
         self._server.count_login(right, "basic", name)
         if not right:
@@ -155,7 +179,7 @@ class Login:
             self._begun, self.user, self.context = self._acceptor(scheme, data), None, None
         context = self._begun
         try:
-            with surroundings(self._server.surroundings):
+            with surroundings(self._server.surroundings), _Refusal() as refusal:
                 out = context.step(data)
         except Exception as error:
             # pyspnego, gssapi, ssl and struct raise what they like for a token that is wrong.
@@ -163,11 +187,16 @@ class Login:
             self._server.count_login(False, scheme, repr(error))
             raise Denied(self.challenges) from None
         answer = f"{scheme} {base64.b64encode(out).decode()}" if out else None
+        if refusal.reasons:
+            self._server.count_login(False, scheme, refusal.reasons[0])
         if not context.complete:
             raise Denied([answer or scheme])
         self.scheme, self.context = scheme, context
         self.user = self._name(context)
         self._server.count_login(True, scheme, self.user)
+        credential = getattr(context, "_ts_credential", None)
+        if credential is not None:
+            self._server.delegated.append(credential.credentials)
         return answer
 
     def _acceptor(self, scheme: str, data: bytes) -> spnego.ContextProxy:

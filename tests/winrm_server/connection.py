@@ -163,7 +163,7 @@ class Connection:
                 raise faults.known(faults.TOO_LARGE)
             self.server.note(request, self.number)
             wrong = self._wrong_with(request)
-            action, body = self.server.shells_.answer(request, self._user)
+            action, body = self.server.service.answer(request, self._user)
         except Fault as fault:
             status, action, body = 500, messages.FAULT_ACTION, fault.body
         relates_to = request.message_id if request is not None else ""
@@ -231,14 +231,14 @@ class Connection:
             return None
         detail = wrong.detail
         if wrong.kind == "forget":
-            self.server.shells_.forget()
+            self.server.service.forget()
         elif wrong.kind == "fault":
             fault = faults.known(detail["code"])
             for name in ("subcode", "reason", "value", "wmi"):
                 if name in detail:
                     setattr(fault, name, detail[name])
             if detail.get("acted"):
-                self.server.shells_.answer(request, self._user)
+                self.server.service.answer(request, self._user)
             raise fault
         elif not detail.get("acted") and wrong.kind in _INSTEAD:
             self._plainly_wrong(wrong)

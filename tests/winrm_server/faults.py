@@ -63,12 +63,17 @@ class Fault(Exception):
         return _BODY.format(value=self.value, subcode=self.subcode, reason=reason, detail=detail)
 
 
-def known(code: int) -> Fault:
-    """Return the fault with this code as Windows words it; an InternalError for a code that is not known here."""
+def known(code: int, **words: object) -> Fault:
+    """Return the fault with this code as Windows words it; an InternalError for a code that is not known here.
+
+    Args:
+        code: of the fault.
+        words: what stands in its text: ``id`` of a shell, ``limit`` of shells.
+    """
     subcode, reason, value, wmi = _KNOWN.get(
         code, ("w:InternalError", f"The service failed with error {code}.", "s:Receiver", False)
     )
-    return Fault(code, subcode, reason, value, wmi)
+    return Fault(code, subcode, reason.format(**{"id": "", "limit": 30, **words}), value, wmi)
 
 
 TIMED_OUT = 2150858793

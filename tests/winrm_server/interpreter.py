@@ -1,4 +1,4 @@
-"""What stands for cmd.exe and CreateProcess: command lines run by ``sh``, with a few words of cmd, and PowerShell's double.
+"""What stands for cmd.exe and CreateProcess: ``sh``, a few words of cmd, and PowerShell's double.
 
 Nothing else is translated: a line is a line of sh, in the directory that the shell was made with, its ``%NAME%``
 replaced and the line feeds of its output made CR LF.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
 import shlex
 import shutil
@@ -58,8 +59,6 @@ class Interpreter:
     Args:
         answers: to users' PowerShell.
         broken: told where a double failed.
-        bootstraps: takes a script's text, and returns a run in its place for one that fetches its real script from
-            standard input.
     """
 
     def __init__(self, answers: powershell.Answers, broken: Callable[[str], None]) -> None:
@@ -128,11 +127,11 @@ class Interpreter:
             nonlocal rc_by_pipe
             code = int(found[2])
             rc_by_pipe = rc_by_pipe or not 0 <= code <= 255
-            return f'{found[1]} {{ printf %s {code} >&"$EXIT_CODE_FD"; exit {code & 255}; }}'
+            return f'{found[1]} {{ printf %s {code} > "/proc/self/fd/$EXIT_CODE_FD"; exit {code & 255}; }}'
 
         changed = _EXIT.sub(leave, text)
         script = changed if rc_by_pipe else re.sub(r"\bexit\s+/b\s+", "exit ", text, flags=re.IGNORECASE)
-        return self._child(line, ["/bin/sh", "-c", _not_found(script)], exit_code=rc_by_pipe)
+        return self._child(line, ["/bin/sh", "-c", script], exit_code=rc_by_pipe)
 
     def _child(self, line: Line, argv: list[str], exit_code: bool = False) -> Process:
         try:
@@ -141,12 +140,8 @@ class Interpreter:
             raise faults.known(faults.FILE_NOT_FOUND) from None
 
 
-def _not_found(script: str) -> str:
-    return script
-
-
 def _encoded_command(words: list[str]) -> str | None:
-    for word, value in zip(words[1:], words[2:], strict=False):
+    for word, value in itertools.pairwise(words[1:]):
         if _ENCODED.fullmatch(word):
             try:
                 return base64.b64decode(value, validate=True).decode("utf-16-le", "surrogatepass")
@@ -257,7 +252,7 @@ def _wait(seconds: Callable[[str], float]) -> Callable[[Line, str], Process]:
 
 def _ping(rest: str) -> float:
     words = shlex.split(rest.replace("\\", "/"))
-    count = next((int(after) for word, after in zip(words, words[1:], strict=False) if word in ("-n", "/n")), 4)
+    count = next((int(after) for word, after in itertools.pairwise(words) if word in ("-n", "/n")), 4)
     return max(0, count - 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -15,10 +16,23 @@ from typing import Protocol
 
 ROOM = 1 << 20
 """How many bytes of input or output wait, before their writer has to."""
+_SET_PIPE_SIZE = 1031
+"""F_SETPIPE_SZ; `fcntl` has it from Python 3.10 on, but not everywhere."""
 _SLICE = 0.2
 """How long a reader is deaf to the news that the process was killed, in seconds."""
 CTRL_C = 0xC000013A
 """STATUS_CONTROL_C_EXIT."""
+
+
+def running(group: int) -> bool:
+    """Whether any process of a group runs; what has ended and waits for init to reap it does not."""
+    for each in Path("/proc").iterdir():
+        if each.name.isdigit():
+            with contextlib.suppress(OSError):
+                state, _, its_group, *_ = (each / "stat").read_text().rpartition(")")[2].split()
+                if int(its_group) == group and state not in "ZX":
+                    return True
+    return False
 
 
 class Process(Protocol):
@@ -137,6 +151,9 @@ class Child:
         self._stdin = self._popen.stdin
         self._open = {self._popen.stdout.fileno(): "stdout", self._popen.stderr.fileno(): "stderr"}
         os.set_blocking(self._stdin.fileno(), False)
+        with contextlib.suppress(OSError):
+            # So that an answer is not limited by what a pipe holds, 64 KB.
+            fcntl.fcntl(self._popen.stdout, _SET_PIPE_SIZE, 1 << 18)
         self._waiting: list[bytes] = []
         self._end = False
         self._input = threading.Lock()

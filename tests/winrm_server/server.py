@@ -106,7 +106,9 @@ class WinrmServer:
         self.requests = self.connections = self.logins = self.failed_logins = self.unsealed = 0
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
-        self.shells_ = Shells(self)
+        self.delegated: list[Any] = []
+        """What CredSSP clients handed over: pyspnego's TSPasswordCreds."""
+        self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
         self._open: dict[Connection, threading.Thread] = {}
@@ -117,7 +119,7 @@ class WinrmServer:
     @property
     def shells(self) -> dict[str, Shell]:
         """The open shells by id."""
-        return self.shells_.open
+        return self.service.open
 
     @property
     def operations(self) -> list[str]:
@@ -163,14 +165,14 @@ class WinrmServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self.shells_.forget()
+        self.service.forget()
         self.cut_connections()
         with self._lock:
             threads = list(self._open.values())
         for thread in [self._accepting, *threads]:
             if thread is not None:
                 thread.join(5)
-        self.shells_.forget()
+        self.service.forget()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _accept(self) -> None:

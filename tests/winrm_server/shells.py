@@ -99,7 +99,7 @@ class Shells:
         )
         with self._lock:
             if sum(each.user == user for each in self.open.values()) >= server.max_shells:
-                raise faults.known(faults.MAX_SHELLS)
+                raise faults.known(faults.MAX_SHELLS, limit=server.max_shells)
             if shell.id in self.open:
                 raise faults.Fault(2150858999, "w:AlreadyExists", "The shell already exists. ", "s:Sender")
             self.open[shell.id] = shell
@@ -109,9 +109,7 @@ class Shells:
         with self._lock:
             shell = self.open.get(request.shell)
         if shell is None:
-            fault = faults.known(faults.NO_SHELL)
-            fault.reason = fault.reason.format(id=request.shell)
-            raise fault
+            raise faults.known(faults.NO_SHELL, id=request.shell)
         return shell
 
     def _find(self, request: Request) -> tuple[Shell, Command]:
@@ -119,9 +117,7 @@ class Shells:
         with self._lock:
             command = shell.commands.get(request.command)
         if command is None:
-            fault = faults.known(faults.NO_SHELL)
-            fault.reason = fault.reason.format(id=request.shell)
-            raise fault
+            raise faults.known(faults.NO_SHELL, id=request.shell)
         return shell, command
 
     def _command(self, request: Request, user: str) -> str:

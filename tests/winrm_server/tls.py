@@ -20,7 +20,7 @@ class Tls:
         ca: PEM file that clients are told to trust (`WinrmServer.variables`).
         client_ca: PEM file of who issues client certificates; None where none are asked for.
         client_users: whom a client certificate stands for, by its common name.
-        bindings_checked: whether NTLM and Kerberos must be bound to this channel, as ``CbtHardeningLevel`` Strict has it.
+        bindings_checked: whether NTLM and Kerberos must be bound to this channel (``CbtHardeningLevel`` Strict).
         minimum: the oldest version of TLS.
     """
 
