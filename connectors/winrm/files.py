@@ -75,7 +75,7 @@ class Run(Protocol):
         command: Command,
         take: Taker,
         deadline: Deadline,
-        stdin: Iterable[bytes] = (),
+        stdin: Iterable[bytes] | None = None,
         *,
         cleaning: bool = False,
     ) -> Completed:
@@ -85,9 +85,9 @@ class Run(Protocol):
             command: what to run; its own ``stdin`` is not used.
             take: gets the output; what it raises ends the command and is raised as it is.
             deadline: by when.
-            stdin: what the command reads, in pieces of at most `PIECE` bytes, each asked for when those before it
-                have been sent, or one earlier; what it raises ends the command and is raised as it is. A command that
-                ends without reading everything is no error.
+            stdin: what the command reads, each piece asked for when those before it have been sent, or one earlier;
+                what it raises ends the command and is raised as it is. A command that ends without reading everything
+                is no error.
             cleaning: whether it runs although the caller has cancelled, to clear up after that.
         """
 
@@ -127,10 +127,10 @@ class Files:
         output = Output(_KEPT)
         try:
             completed = self._run(_PUT.command({}), output.write, deadline, lines.pieces())
-        except UnreachableError:
-            raise  # Nothing can be removed there now.
-        except BaseException:
-            self._remove(lines)
+        except BaseException as error:
+            # A host that can't be reached, or did not even say that it has ended the script, won't remove anything.
+            if not isinstance(error, UnreachableError) and getattr(error, "killed", True):
+                self._remove(lines)
             raise
         if lines.problem is not None:
             raise lines.problem

@@ -88,13 +88,8 @@ class Interpreter:
             return Finished(stderr=b"this endpoint runs PowerShell by -EncodedCommand only\r\n", rc=0xFFFD0000)
         call = powershell.Call(script, {}, line.drive, line.environment, line.codepage)
 
-        def run(call: powershell.Call) -> int:
-            name, call.arguments, run = powershell.runner(call.script, self.answers)
-            line.about.update(script=name, arguments=call.arguments)
-            return run(call)
-
         line.about["powershell"] = script
-        return powershell.Double(call, run, self.broken)
+        return powershell.Double(call, lambda call: powershell.start(call, self.answers, line.about), self.broken)
 
     def _program(self, line: Line, words: list[str]) -> Process:
         if not words:

@@ -122,6 +122,11 @@ class WinrmServer:
         return self.service.open
 
     @property
+    def shells_(self) -> Shells:
+        """What holds the shells (the name that `service` had first)."""
+        return self.service
+
+    @property
     def operations(self) -> list[str]:
         """The log's operations, in order."""
         return [event.op for event in self.log]
@@ -224,6 +229,10 @@ class WinrmServer:
             detail: of the kind; ``acted`` says that the request is acted on all the same.
         """
         self.misbehaviours.add(kind, op, times, detail)
+
+    def forget(self) -> None:
+        """End all shells and commands, as a restart of the service does."""
+        self.service.forget()
 
     def cut_connections(self) -> None:
         """Close all connections, as an idle time-out or a firewall does."""

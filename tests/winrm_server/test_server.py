@@ -291,8 +291,9 @@ class TestTime:
 
     @pytest.mark.parametrize("how", ["terminate", "delete", "forget", "stop"])
     def test_what_ends_a_command_ends_its_children(self, server, session, how):
-        command = session.start("trap '' INT; sh -c 'sleep 100 & sleep 100'; sleep 100")
+        command = session.start("trap '' INT; echo ready; sh -c 'sleep 100 & sleep 100'; sleep 100")
         pid = session.pid()
+        assert session.protocol.get_command_output_raw(session.shell, command)[0] == b"ready\r\n"
         session.signal(command, "ctrl_c")
         assert running(pid)
         if how == "terminate":

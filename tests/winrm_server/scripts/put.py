@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from tests.winrm_server.powershell import Call
+from tests.winrm_server.powershell import Call, Stopped
 from tests.winrm_server.scripts import dotnet
 
 
@@ -83,6 +83,10 @@ def run(call: Call) -> int:
         problem = error if isinstance(error, dotnet.DotnetError) else dotnet.of_os(error, str(path))
         said = {"number": number, "reason": "failed", "code": problem.code, "message": problem.message}
         return _leave(call, file, said)
+    except Stopped:
+        if file is not None:
+            file.stream.close()  # and no more: a process that is killed clears nothing up
+        raise
     if file is not None:
         return _leave(call, file, {"number": number, "reason": "cut"})
     call.answer({"number": number, "sha1": sha1})
@@ -93,6 +97,10 @@ def _leave(call: Call, file: _File | None, said: dict[str, object]) -> int:
     if file is not None:
         file.drop()
     call.answer(said)
-    # powershell.exe ends once it has got one more line, or the end of them.
-    next(call.stdin, None)
+    linger(call)
     return 0
+
+
+def linger(call: Call) -> None:
+    """Wait for one more line, or the end of them: powershell.exe does not see before that its script has ended."""
+    next(call.stdin, None)
