@@ -197,6 +197,8 @@ class Login:
         credential = getattr(context, "_ts_credential", None)
         if credential is not None:
             self._server.delegated.append(credential.credentials)
+        if passed_on := _passed_on(context):
+            self._server.delegated.append(passed_on)
         return answer
 
     def _acceptor(self, scheme: str, data: bytes) -> spnego.ContextProxy:
@@ -207,5 +209,16 @@ class Login:
             return spnego.server(protocol=protocol, channel_bindings=self._bindings)
 
     def _name(self, context: spnego.ContextProxy) -> str:
-        name = (context.client_principal or "").rpartition("\\")[2]
-        return next((each for each in self._server.users if each.lower() == name.lower()), name)
+        full = (context.client_principal or "").rpartition("\\")[2]
+        # A principal is user@REALM.
+        names = (full.lower(), full.lower().partition("@")[0])
+        return next((each for each in self._server.users if each.lower() in names), full)
+
+
+def _passed_on(context: spnego.ContextProxy) -> str | None:
+    """Return whose ticket came with a login by Kerberos, for the service to use as its own; None without one."""
+    inner: object = context
+    while isinstance(inner, spnego.ContextProxy):
+        inner = getattr(inner, "_context", None)
+    credentials = getattr(inner, "delegated_creds", None)
+    return None if credentials is None else str(credentials.name)

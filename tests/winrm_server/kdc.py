@@ -148,7 +148,7 @@ class Kdc:
         return [line.split()[-1] for line in lines if line.rstrip().endswith(f"@{REALM}") and "principal:" not in line]
 
     def wait_until_expired(self, cache: Path, timeout: float = 10) -> None:
-        """Wait until a cache holds no ticket that is valid.
+        """Wait until a cache holds no ticket that is valid, and a second more: the one it ends in still counts.
 
         Args:
             cache: the file of tickets.
@@ -161,6 +161,7 @@ class Kdc:
             if time.monotonic() > deadline:
                 raise RuntimeError("the tickets do not expire")
             time.sleep(0.05)
+        time.sleep(1.1)
 
     def _run(self, command: list[str], cache: Path | None = None, input: str = "") -> str:
         program = _find(command[0])

@@ -104,7 +104,7 @@ def test_client_certificate(certificates: Certificates, kind: str) -> None:
         client = CLIENTS[kind](mine)
         assert client.run("echo %USERNAME%").stdout == b"vagrant\r\n"
         client.close()
-        assert server.login_log == [(True, "certificate", "")]
+        assert server.login_log == [(True, "certificate", "vagrant")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
