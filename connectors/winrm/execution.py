@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -14,9 +16,10 @@ from sshexec.connectors.winrm.commandline import Line, line_of
 from sshexec.connectors.winrm.exchange import Manner
 from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.messages import Received
-from sshexec.connectors.winrm.shell import Shell, Shells
+from sshexec.connectors.winrm.shell import LEAST, Shell, Shells
 from sshexec.connectors.winrm.wire import NoAnswer
 from sshexec.errors import (
+    AuthenticationError,
     CancelledError,
     CommandTimeoutError,
     ConnectionLostError,
@@ -66,6 +69,21 @@ class _Silence(Exception):
     """The command was silent for longer than allowed (never leaves this module)."""
 
 
+class _Sent(enum.Enum):
+    """What became of a piece of standard input."""
+
+    TAKEN = enum.auto()
+    HELD = enum.auto()
+    """The service has it, and the command, which may have to get rid of output first, does not read it yet.
+
+    Ansible goes on with the next piece likewise (its winrm connection plugin, `_winrm_send_input`).
+    """
+    BUSY = enum.auto()
+    """It was not taken; it is to be sent again."""
+    REFUSED = enum.auto()
+    """Nothing is taken any more."""
+
+
 class Execution:
     """A command that runs in the connection's shell.
 
@@ -90,7 +108,7 @@ class Execution:
         guard: Callable[[], None],
         stdin: Iterable[bytes] | None = None,
     ) -> None:
-        self._shells = shells
+        self.shells = shells
         self._command = command
         self._take = take
         self._deadline = deadline
@@ -99,7 +117,8 @@ class Execution:
         self._line = line_of(command)
         self._decoder = Decoder() if command.form is Form.SHELL else None
         self._own = _pieces(command.stdin) if stdin is None else iter(stdin)
-        self._fed = stdin is not None or command.stdin is not None or self._line.ahead is not None
+        self.fed = stdin is not None or command.stdin is not None or self._line.ahead is not None
+        """Whether the command is given something to read."""
         self._stirred = time.monotonic()
         """When the command last printed or read something, on the monotonic clock."""
 
@@ -124,16 +143,15 @@ class Execution:
             raise CommandTimeoutError(text, killed=killed, silence=self._idle) from None
         except _Late:
             raise self._late(running.stop()) from None
+        except AuthenticationError:
+            self.shells.forget()  # another attempt might lock the account
+            raise
         except BaseException:
             # The connection broke, or what the command reads or its output goes to has failed here.
-            running.stop()
+            running.stop(heard=False)
             raise
         running.release()
         return Completed(rc)
-
-    def _late(self, killed: bool | None) -> CommandTimeoutError:
-        fate = "; nothing was run" if killed is None else _fate(killed)
-        return CommandTimeoutError(f"the command did not end {self._deadline.within}{fate}", killed=killed)
 
     def _start(self) -> tuple[Shell, str]:
         """Start the command, once more in a new shell where the old one is used up or gone.
@@ -142,30 +160,42 @@ class Execution:
         """
         command = self._command
         for again in (False, True):
-            kept = self._shells.current
+            kept = self.shells.current
             try:
-                shell = self._shells.ready(command.environment, command.directory, self._deadline)
+                shell = self.shells.ready(command.environment, command.directory, self._deadline)
             except NoAnswer:
-                raise self._late(None) from None
+                if self._deadline.expired:
+                    raise self._late(None) from None
+                raise ConnectionLostError("the host made no shell, and does not answer", started=False) from None
+            self._guard()
             try:
-                return shell, shell.command(self._line, self._deadline, console=not self._fed)
+                return shell, shell.command(self._line, self._deadline, console=not self.fed)
             except Fault as fault:
                 gone = fault.code == faults.NO_SHELL and shell is kept
                 if gone:
-                    self._shells.forget()
+                    self.shells.forget()
                 elif fault.code == faults.MAX_OPERATIONS:
-                    self._shells.drop()
+                    self.shells.drop()
                 if again or not (gone or fault.code == faults.MAX_OPERATIONS):
                     raise _not_started(fault, self._line) from None
+            except AuthenticationError:
+                self.shells.forget()
+                raise
             except BaseException as error:
                 # It may have been started, and its id did not come back: it ends with the shell.
-                killed = self._shells.drop(Deadline.after(_ANSWER))
-                if isinstance(error, NoAnswer):
-                    raise self._late(killed) from None
+                killed = self.shells.drop(Deadline.after(_ANSWER))
                 if isinstance(error, CancelledError):
                     error.killed = killed
+                elif isinstance(error, NoAnswer) and self._deadline.expired:
+                    raise self._late(killed) from None
+                elif isinstance(error, NoAnswer):
+                    raise ConnectionLostError("the host did not answer whether it started the command") from None
                 raise
         raise AssertionError  # the loop has returned or raised
+
+    def _late(self, killed: bool | None) -> CommandTimeoutError:
+        fate = "; nothing was run" if killed is None else _fate(killed)
+        return CommandTimeoutError(f"the command did not end {self._deadline.within}{fate}", killed=killed)
 
     def hand_on(self, received: Received) -> None:
         """Hand on what came."""
@@ -175,24 +205,17 @@ class Execution:
                 data = self._decoder.feed(data)
             if data:
                 self._take(stream, data)
-        if received.done and self._decoder is not None and (rest := self._decoder.finish()):
-            self._take("stderr", rest)
+        if received.done:
+            self.finish()
 
-    def read(self) -> int:
-        """Take what a PowerShell that was cut off has left half said; return how much that was."""
-        rest = b"" if self._decoder is None else self._decoder.finish()
-        if rest:
+    def finish(self) -> None:
+        """Hand on what a PowerShell that was cut off has left half said."""
+        if self._decoder is not None and (rest := self._decoder.finish()):
             self._take("stderr", rest)
-        return len(rest)
 
     def stir(self) -> None:
         """Note that the command has read something."""
         self._stirred = time.monotonic()
-
-    @property
-    def fed(self) -> bool:
-        """Whether the command is given something to read."""
-        return self._fed
 
     def check(self) -> None:
         """Check that the command may go on.
@@ -216,12 +239,7 @@ class Execution:
     @property
     def pace(self) -> float:
         """Seconds that the service may keep an answer back."""
-        return self._shells.pace.wait(self.limit)
-
-    @property
-    def shells(self) -> Shells:
-        """Where the command was started."""
-        return self._shells
+        return self.shells.pace.wait(self.limit)
 
     def pieces(self, room: int) -> Iterator[tuple[bytes, bool]]:
         """Yield what the command is to read, and whether that is the end; no piece is larger than ``room`` bytes."""
@@ -252,8 +270,6 @@ class _Running:
         self._execution = execution
         self._shell = shell
         self._name = name
-        self._gone = False
-        """Whether the service knows it no more."""
 
     def follow(self) -> int:
         """Feed it and take its output until it ends; return its exit code.
@@ -281,38 +297,36 @@ class _Running:
         """Send what it reads; return the last output that was looked at meanwhile."""
         execution = self._execution
         for data, end in execution.pieces(self._shell.room(self._name)):
-            taken = False
-            while not taken:
+            while True:
                 execution.check()
-                taken, looks = self._send(data, end=end)
-                if looks and (received := self._receive(min(execution.pace, _LOOK))) is not None and received.done:
-                    return received  # it has ended without reading everything
-                if taken is None:
+                answer = self._send(data, end=end)
+                if answer is _Sent.TAKEN:
+                    break
+                if answer is _Sent.REFUSED:
+                    self._tell_end()  # PowerShell waits for the end of its input, although it has ended with it
                     return None
+                received = self._receive(min(execution.pace, _LOOK))
+                if received is not None and received.done:
+                    return received  # it has ended without reading everything
+                if answer is _Sent.HELD:
+                    break
         return None
 
-    def _send(self, data: bytes, *, end: bool) -> tuple[bool | None, bool]:
-        """Send a piece; return whether it was taken (None: nothing is any more), and whether to look at the output."""
+    def _send(self, data: bytes, *, end: bool) -> _Sent:
         execution = self._execution
         wait = execution.pace
         try:
             self._shell.send(self._name, data, wait, self._patience(wait), end=end)
         except Fault as fault:
             if fault.code == faults.OPERATION_TIMEOUT:
-                # The service has the piece, and its reader has not: it may have to get rid of output first (Ansible
-                # goes on with the next piece likewise).
-                return True, True
-            if fault.code == faults.BUSY:
-                return False, True
-            # Its end, or that it has none any more to send to, is told by the output.
-            return None, False
+                return _Sent.HELD
+            # What else it is that ends the input, the output tells.
+            return _Sent.BUSY if fault.code == faults.BUSY else _Sent.REFUSED
         except NoAnswer:
             execution.check()
-            raise ConnectionLostError(
-                "the host did not answer in time, and may not have got all of the input"
-            ) from None
+            raise ConnectionLostError("the host did not answer, and may not have got all of the input") from None
         execution.stir()
-        return True, False
+        return _Sent.TAKEN
 
     def _tell_end(self) -> None:
         """Tell a command that was given nothing to read that there is nothing."""
@@ -339,7 +353,6 @@ class _Running:
         """Return what it means that there is no more output."""
         if fault.code != faults.NO_SHELL:
             return ConnectionLostError(f"the host broke off the command's output: {fault.words}")
-        self._gone = True
         self._execution.shells.forget()
         return ConnectionLostError(
             f"the command and its shell are gone ({fault.reason}): the service was restarted, or the host"
@@ -356,13 +369,22 @@ class _Running:
         except (Fault, NoAnswer, UnreachableError):
             self._execution.shells.drop()
 
-    def stop(self) -> bool:
-        """End the command: ctrl_c, terminate, its shell deleted; return whether its death was confirmed."""
-        if self._gone:
-            return False
+    def stop(self, *, heard: bool = True) -> bool:
+        """End the command: ctrl_c, terminate, its shell deleted.
+
+        Args:
+            heard: whether its last words are wanted.
+
+        Returns:
+            Whether its death was confirmed.
+        """
         shells, limit = self._execution.shells, Deadline.after(_STOP)
+        if shells.current is not self._shell:
+            return False
         try:
-            self._interrupt(limit)
+            self._signal("ctrl_c", limit.sooner(_ANSWER))
+            self._hear_out(limit, heard=heard)
+            self._signal("terminate", limit)
         except (NoAnswer, HostError):
             # A host that does not answer this has nothing to say to the rest either.
             shells.forget()
@@ -372,24 +394,23 @@ class _Running:
             raise
         return shells.drop(limit)
 
-    def _interrupt(self, limit: Deadline) -> None:
-        """Send both signals, with a moment in between."""
-        try:
-            self._shell.signal(self._name, "ctrl_c", limit.sooner(_ANSWER))
-            grace = limit.sooner(_GRACE)
+    def _signal(self, code: str, limit: Deadline) -> None:
+        with contextlib.suppress(Fault):  # it has ended
+            self._shell.signal(self._name, code, limit)
+
+    def _hear_out(self, limit: Deadline, *, heard: bool) -> None:
+        """Take what the command still says until it ends, for a moment."""
+        grace = limit.sooner(_GRACE)
+        with contextlib.suppress(Fault):  # it does not say anything, or the service knows it no more
             while not grace.expired:
-                wait = max(0.5, grace.remaining() or 0.0)
+                wait = max(LEAST, grace.remaining() or 0.0)
                 received = self._shell.receive(self._name, wait, limit, Manner.SHIELDED)
-                self._execution.hand_on(received)
+                if heard:
+                    self._execution.hand_on(received)
                 if received.done:
-                    break
-        except Fault:
-            pass  # it had ended, or has not said anything
-        try:
-            self._shell.signal(self._name, "terminate", limit)
-        except Fault:
-            pass
-        self._execution.read()
+                    return
+        if heard:
+            self._execution.finish()
 
 
 def _pieces(stdin: bytes | BinaryIO | None) -> Iterator[bytes]:
