@@ -190,11 +190,11 @@ logging.basicConfig(level=logging.DEBUG, stream=sys.stderr)
 from sshexec import Engine, Host, Inventory
 
 def seen():
-    # This process and all below it, while they run: command line, environment, standard error.
+    # This process and all below it, while they run: command line, environment; a worker's standard error is a file.
     waiting, found = [os.getpid()], []
     while waiting:
         pid = waiting.pop()
-        for name in ("cmdline", "environ", "fd/2"):
+        for name in ("cmdline", "environ") if pid == os.getpid() else ("cmdline", "environ", "fd/2"):
             try:
                 found.append(Path(f"/proc/{pid}/{name}").read_bytes().decode("utf-8", "replace"))
             except OSError:
