@@ -28,6 +28,9 @@ PIECE = 112_500
 _LINE = 84_000
 """Bytes of a file in one line: in base64 they fill a piece."""
 
+_TOGETHER = 500
+"""Files that one PowerShell reads: their paths are JSON, of which PowerShell 3 and 4 take 2 MiB (ConvertFrom-Json)."""
+
 _CLEANUP = 5.0
 """Seconds for removing a temporary file after a failure; a shell and PowerShell have to be started for it."""
 
@@ -171,8 +174,10 @@ class Files:
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
         """Read several small files (see `Connector.get_all`)."""
-        if not paths:
-            return
+        for at in range(0, len(paths), _TOGETHER):
+            self._get_some(paths[at : at + _TOGETHER], lambda number, data, at=at: take(at + number, data), deadline)  # type: ignore[misc]
+
+    def _get_some(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
         content = BytesIO()
 
         def ended(number: int) -> None:
@@ -371,5 +376,7 @@ def _refused(path: str, answer: dict[str, Any]) -> TransferError:
     if isinstance(code, int) and code & 0xFFFF0000 == _WIN32:
         reason = _REASONS.get(code & 0xFFFF, reason)
     words = _WORDS.get(str(reason)) or " ".join(str(answer.get("message") or "the host does not say why").split())
+    if reason == "permission" and path.startswith("\\\\"):
+        words += "; a share asks for a login of its own, which CredSSP or Kerberos delegation would hand on"
     known = reason if reason in ("missing", "permission", "no_space", "is_directory") else "failed"
     return TransferError(f"{path}: {words}", path=path, reason=known)

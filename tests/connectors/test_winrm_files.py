@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import random
+import re
 import stat
 import subprocess
 import sys
@@ -19,9 +20,11 @@ import pytest
 
 from sshexec.connectors.base import Deadline, Timeouts, Upload
 from sshexec.connectors.winrm import files
+from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
-from tests.winrm_server import WinrmServer
+from tests.winrm_server import Call, WinrmServer
+from tests.winrm_server.scripts import dotnet
 from tests.winrm_server.scripts import get as get_double
 from tests.winrm_server.scripts import put as put_double
 
@@ -357,6 +360,18 @@ def test_many_files_take_one_powershell(win: WinrmConnector, server: WinrmServer
     assert commands(server) == ["put", "get"]
 
 
+def test_very_many_files_are_asked_for_in_portions(
+    win: WinrmConnector, server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_TOGETHER", 7)
+    paths = [path_of(folder, f"{number}") for number in range(20)]
+    win.put_all([Upload(path.encode(), path) for path in paths], Deadline.after(SOON))
+    found: list[tuple[int, bytes]] = []
+    win.get_all(paths, lambda number, data: found.append((number, data)), Deadline.after(SOON))
+    assert found == [(number, path.encode()) for number, path in enumerate(paths)]
+    assert commands(server) == ["put", "get", "get", "get"]
+
+
 def test_no_files_take_nothing(win: WinrmConnector, server: WinrmServer) -> None:
     win.put_all([], Deadline.after(SOON))
     win.get_all([], lambda number, data: None, Deadline.after(SOON))
@@ -459,7 +474,7 @@ def test_noise_before_a_script_is_no_content(
 ) -> None:
     run = get_double.run
 
-    def noisy(call: put_double.Call) -> int:
+    def noisy(call: Call) -> int:
         call.out("Active code page: 65001\r\nabcd\r\n")
         return run(call)
 
@@ -472,7 +487,7 @@ def test_noise_before_a_script_is_no_content(
 def test_powershells_own_words_where_it_fails(
     win: WinrmConnector, folder: Path, monkeypatch: pytest.MonkeyPatch, script: object
 ) -> None:
-    def fail(call: put_double.Call) -> int:
+    def fail(call: Call) -> int:
         call.err("Cannot invoke method. Method invocation is supported only on core types in this language mode.\r\n")
         return 1
 
@@ -492,6 +507,31 @@ def test_no_message_is_larger_than_any_host_takes(
     assert max(sends) > 0.98 * files.PIECE
     assert len(sends) <= 5
     assert [event.detail["end"] for event in server.log if event.op == "Send"] == [False] * (len(sends) - 1) + [True]
+
+
+def test_powershell_hands_standard_input_to_the_script() -> None:
+    # Only where it names the variable, outside of blocks within it (AstSearcher.IsUsingDollarInput, ConsoleHost.cs).
+    text = files._PUT.text
+    assert re.search(r"^\$null = \$input$", text[text.index("\nend {") :], re.MULTILINE)
+    assert "$input" not in files._GET.text + files._REMOVE.text
+
+
+def test_scripts_fit_into_a_command_line() -> None:
+    # Otherwise they would travel on the standard input that is the file's.
+    assert line_of(files._PUT.command({})).ahead is None
+    assert line_of(files._GET.command({"paths": ["C:\\" + "x" * 250], "offset": 2**40})).ahead is None
+
+
+def test_a_share_that_is_denied_says_what_it_may_lack(win: WinrmConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(call: Call, path: str) -> str:
+        raise dotnet.denied(path)
+
+    monkeypatch.setattr(dotnet, "full_path", refuse)
+    path = "\\\\server\\share\\file"
+    for call in (lambda: put(win, path, b"x"), lambda: get(win, path)):
+        reason, words = refusal(call)
+        assert reason == "permission"
+        assert "CredSSP" in words
 
 
 _READER = """
