@@ -15,13 +15,26 @@ from spnego.exceptions import SpnegoError
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.tickets import Tickets
-from sshexec.errors import AuthenticationError
 from sshexec.secret import Secret
 
 if TYPE_CHECKING:
     from sshexec.connectors.winrm.transport import Adapter
 
 _PREFIX = b"tls-server-end-point:"
+_WRONG = frozenset({0x8009030C, 0xC0000064, 0xC000006A, 0xC000006D})
+"""SEC_E_LOGON_DENIED, STATUS_NO_SUCH_USER, STATUS_WRONG_PASSWORD, STATUS_LOGON_FAILURE (MS-ERREF 2.3.1)."""
+_STATUSES = {
+    0xC000006E: "the account may not log in so",
+    0xC000006F: "the account may not log in at this hour",
+    0xC0000070: "the account may not log in from here",
+    0xC0000071: "the password has expired",
+    0xC0000072: "the account is disabled",
+    0xC000015B: "the account may not log in over the network",
+    0xC0000193: "the account has expired",
+    0xC0000224: "the password must be changed first",
+    0xC0000234: "the account is locked",
+    0x80090322: "the host goes by another name",
+}
 
 
 class Login(AuthBase):
@@ -46,6 +59,10 @@ class NotOffered(Exception):
 
 class NotAsked(Exception):
     """The host let us in before the login was over: it is no WinRM service, or somebody else answers for it."""
+
+
+class Denied(Exception):
+    """The host refused for a reason that it says (its words are the message), other than a wrong password."""
 
 
 class Ntlm(HttpNtlmAuth, Login):
@@ -156,14 +173,16 @@ class Credssp(Login):
         Raises:
             NotOffered: the host knows no CredSSP.
             NotAsked: it lets anybody in.
-            AuthenticationError: the conversation ended before the host had refused.
+            Denied: the host refused, and says why.
         """
         from requests_credssp.exceptions import AuthenticationException, NTStatusException
 
         try:
             response: requests.Response = self._auth.handle_401(refusal(request, adapter))
         except NTStatusException as error:
-            raise AuthenticationError(f"CredSSP failed: {error}") from None
+            if error.status in _WRONG:
+                return refusal(request, adapter)
+            raise Denied(_STATUSES.get(error.status, f"status 0x{error.status:08x}")) from None
         except (AuthenticationException, SpnegoError) as error:
             last = adapter.last
             if last is not None and last.status != 401:
@@ -172,7 +191,7 @@ class Credssp(Login):
             if last is not None and "credssp" not in offered.lower():
                 raise NotOffered(offered) from None
             if last is None or isinstance(error, SpnegoError):
-                raise AuthenticationError(f"CredSSP failed: {error}") from None
+                raise Denied(type(error).__name__) from None
             return refusal(request, adapter)
         if response.status_code == 200 and not all(context._context.complete for context in self.contexts.values()):
             raise NotAsked

@@ -154,6 +154,16 @@ class Transport(PywinrmTransport):
         if self._encrypted and self.status < 400:
             self.encryption = Encryption(session, self.auth_method)
 
+    def send_message(self, message: str | bytes) -> bytes:
+        """Send a message and return the answer's content, whose status is `status`.
+
+        Raises:
+            UnsealedError, UnreadableError: as their names say.
+        """
+        if self._encrypted and self.encryption is None:
+            raise UnsealedError  # nothing goes in the clear that was to be encrypted
+        return super().send_message(message)
+
     def _send_message_request(
         self, session: requests.Session, prepared_request: requests.PreparedRequest
     ) -> requests.Response:

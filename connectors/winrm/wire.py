@@ -14,7 +14,7 @@ from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
-from sshexec.connectors.winrm.logins import NotAsked, NotOffered, login_of
+from sshexec.connectors.winrm.logins import login_of
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
@@ -194,6 +194,8 @@ class Wire:
         self._guard()
         if self._line is not None and self._line.idle():
             return
+        if self._line is not None and not self._proven and refusals.about_certificate(self._line.farewell):
+            raise refusals.closed(self._where, self._options, Broken(self._line.farewell, sent=False))
         self._drop()
         try:
             self._begin(deadline)
@@ -213,33 +215,36 @@ class Wire:
             if deadline.expired and self._proven:
                 raise Expired from None
             raise
-        self._enter(Phase.AUTHENTICATING)
-        self._deadline = deadline.sooner(self._auth_limit)
-        adapter = Adapter(self._post)
-        binding = self._binding()
-        login = login_of(self._options, self._password, binding, self._context.tickets, self._deadline, self._guard)
-        self._transport = Transport(self._options, self._password, adapter, login)
-        if login is None:
-            return
         try:
-            self._transport.setup_encryption(self._transport.build_session())
+            self._log_in(deadline)
+        except BaseException:
+            # Never a connection that is there and not logged in.
+            self._drop()
+            raise
+
+    def _log_in(self, deadline: Deadline) -> None:
+        self._enter(Phase.AUTHENTICATING)
+        self._deadline = limit = deadline.sooner(self._auth_limit)
+        options = self._options
+        try:
+            login = login_of(options, self._password, self._binding(), self._context.tickets, limit, self._guard)
+            transport = self._transport = Transport(options, self._password, Adapter(self._post), login)
+            if login is None:
+                return
+            transport.setup_encryption(transport.build_session())
+        except (HostError, Aborted):
+            raise
         except (Expired, Silence):
             if deadline.expired and self._proven:
                 raise Expired from None
             raise ConnectTimeoutError(f"{self._where} did not answer the login in time") from None
-        except Broken as error:
-            self._guard()
-            raise refusals.closed(self._where, self._options, error) from None
-        except NotHttp as error:
-            raise refusals.not_http(self._where, self._options, error) from None
         except WrongPassword as error:
             self._judge(False)
             raise AuthenticationError(str(error)) from None
-        except NotOffered as error:
-            raise refusals.not_offered(self._where, self._options, error.offered) from None
-        except NotAsked:
-            raise refusals.not_asked(self._where, self._options) from None
-        self._check_login(self._transport.status)
+        except Exception as error:  # noqa: BLE001 - what parses untrusted bytes: SpnegoError, struct.error, KeyError
+            self._guard()
+            raise refusals.login(self._where, options, error) from None
+        self._check_login(transport.status)
 
     def _begin_asking(self, deadline: Deadline) -> None:
         """Connect and log in with a password that a person is asked for, again where it proves wrong."""
@@ -354,7 +359,7 @@ class Wire:
 
     def _broken(self, error: Broken) -> Exception:
         self._guard()
-        if not self._proven and not error.answered and error.sent:
+        if not self._proven and not error.answered and (error.sent or refusals.about_certificate(error.reason)):
             return refusals.closed(self._where, self._options, error)
         lost = ConnectionLostError(f"the connection to {self._where} broke: {error.reason}", started=error.sent)
         return _Failed(lost, unheard=not error.sent)
