@@ -308,14 +308,14 @@ def test_a_second_command_takes_the_same_shell():
     assert replay.connections == 1
 
 
-def test_a_program_is_started_without_a_shell():
+def test_a_program_is_not_asked_for_by_an_option():
+    """Windows since 2012 R2 takes no notice of WINRS_SKIP_CMD_SHELL, and those before want a full path (pypsrp)."""
     said = conversation()
-    skip = Allowed("env:Header/w:OptionSet/w:Option[WINRS_SKIP_CMD_SHELL]", "FALSE", "TRUE", "as asked", "Command")
+    by_powershell = (Allowed(each.place, "hostname", each.ours, "PowerShell starts it", each.op) for each in POWERSHELL)
     with Replay(**cmd()) as replay:
         run(replay, Command("hostname", form=Form.PROGRAM))
     (asked,) = replay.asked("Command")
-    judge("Command", said["run_cmd_wo_args_request"], asked, skip)
-    assert flat(asked)["env:Envelope/env:Header/w:OptionSet/w:Option[WINRS_SKIP_CMD_SHELL]"] == "TRUE"
+    judge("Command", said["run_cmd_wo_args_request"], asked, *by_powershell, *FED)
 
 
 # Faults
