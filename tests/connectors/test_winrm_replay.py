@@ -219,6 +219,7 @@ def test_a_command_of_cmd():
     assert replay.connections == 1
     create, command, receive, signal, delete = (each.body for each in replay.exchanges)
     judge("Create", said["open_shell_request"], create)
+    assert flat(create)["env:Envelope/env:Header/w:OptionSet/w:Option[WINRS_CODEPAGE]"] == "65001"
     judge("Command", said["run_cmd_with_args_request"], command, *LINE)
     judge("Receive", said["get_cmd_ps_output_request"] % "1", receive)
     judge("Signal", said["cleanup_cmd_request"] % "1", signal)
