@@ -107,7 +107,7 @@ class WinrmServer:
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
         self.delegated: list[Any] = []
-        """What clients handed over: pyspnego's TSPasswordCreds by CredSSP, by Kerberos the name of whose ticket it is."""
+        """What clients handed over: by CredSSP pyspnego's TSPasswordCreds, by Kerberos the ticket's owner."""
         self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
