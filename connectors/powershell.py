@@ -12,7 +12,7 @@ import binascii
 import functools
 import importlib.resources
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from sshexec.connectors.base import Command
@@ -22,6 +22,7 @@ MARK = "sshexec:"
 """What stands before an answer, at the beginning of a line of standard output."""
 
 _PLACE = "#PROLOGUE"
+_INCLUDE = "#INCLUDE "
 _PROLOGUE = (
     "$ErrorActionPreference='Stop';$ProgressPreference='SilentlyContinue'\n"
     "function answer($v){{[Console]::Out.WriteLine('" + MARK + "'+[Convert]::ToBase64String("
@@ -53,7 +54,8 @@ class Script:
         name: its file's name without ``.ps1``.
 
     In the file, lines that are comments and the indentation are for people; neither is sent. A line ``#PROLOGUE``
-    says where arguments and functions come into being; without one that is the beginning.
+    says where arguments and functions come into being; without one that is the beginning. A line ``#INCLUDE _NAME``
+    stands for what is in the file of that name beside it: functions that several scripts have.
     """
 
     def __init__(self, package: str, name: str) -> None:
@@ -63,10 +65,16 @@ class Script:
     @functools.cached_property
     def text(self) -> str:
         """The script as it is sent, with the line ``#PROLOGUE`` in its place."""
-        file = importlib.resources.files(self.package) / "scripts" / f"{self.name}.ps1"
-        lines = [line.strip() for line in file.read_text("utf-8").splitlines()]
-        kept = [line for line in lines if line == _PLACE or (line and not line.startswith("#"))]
+        kept = list(self._lines(self.name))
         return "\n".join(kept if _PLACE in kept else [_PLACE, *kept])
+
+    def _lines(self, name: str) -> Iterator[str]:
+        file = importlib.resources.files(self.package) / "scripts" / f"{name}.ps1"
+        for line in map(str.strip, file.read_text("utf-8").splitlines()):
+            if line.startswith(_INCLUDE):
+                yield from self._lines(line.removeprefix(_INCLUDE))
+            elif line == _PLACE or (line and not line.startswith("#")):
+                yield line
 
     def command(
         self,

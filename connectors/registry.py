@@ -15,6 +15,7 @@ _BUILT_IN = {
     "ssh": "sshexec.connectors.ssh.connector:SshConnector",
     "local": "sshexec.connectors.local:LocalConnector",
     "fake": "sshexec.connectors.fake:FakeConnector",
+    "winrm": "sshexec.connectors.winrm.connector:WinrmConnector",
 }
 _ALIASES = {"smart": "ssh", "paramiko": "ssh", "paramiko_ssh": "ssh"}
 """Ansible's names for a connection that this project answers with its own SSH connector."""

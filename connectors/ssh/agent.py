@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.severed import keep_from_children
 from sshexec.connectors.ssh.keys import Sign, SigningKey, strings
 from sshexec.connectors.ssh.keytypes import fingerprint
-from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.usercertificates import key_of
 
 _LIMIT = 20.0

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable
 
 from sshexec.connectors.base import Connector, Deadline, Phase
+from sshexec.connectors.resolver import Address
+from sshexec.connectors.severed import keep_from_children
 from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, is_farewell, turned_away
 from sshexec.connectors.ssh.conduit import Wire
-from sshexec.connectors.ssh.context import Address, SshContext
+from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.jump import Caller, Hop, Make
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.proxy import Proxy
-from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
 from sshexec.errors import (
     BannerError,

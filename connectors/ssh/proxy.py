@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 
-from sshexec.connectors.ssh.severed import keep_from_children
+from sshexec.connectors.severed import keep_from_children
 from sshexec.errors import UnreachableError
 
 _KEPT = 4096

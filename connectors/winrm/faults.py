@@ -33,3 +33,9 @@ class Fault(Exception):
         self.code = code
         self.subcode = subcode
         self.reason = reason
+
+    @property
+    def words(self) -> str:
+        """What the service said, and its code, in one line."""
+        text = " ".join(self.reason.split()) or "(no words)"
+        return f"{text} ({self.subcode}, {self.code})" if self.code is not None else f"{text} ({self.subcode})"

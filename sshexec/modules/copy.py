@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from typing import Any
 
@@ -15,7 +14,7 @@ from sshexec.modules.destination import Rights
 from sshexec.modules.exchange import is_answer
 from sshexec.modules.file_arguments import FILE_PARAMETERS
 from sshexec.modules.file_copy import FileCopy
-from sshexec.modules.local_file import Tree, facts_of, shared
+from sshexec.modules.local_file import Tree, facts_of, given_content, shared
 from sshexec.modules.mode import Mode
 from sshexec.modules.remote_copy import RemoteCopy
 from sshexec.modules.tree_copy import TreeCopy
@@ -59,11 +58,9 @@ class Copy(Module):
             raise self._wrong("can not use content with a dir as dest")
         self._check_validate()
         try:
-            given = None if content is None else _content(content)
-        except UnicodeEncodeError:
-            raise self._wrong("content holds half a surrogate pair, which no text does") from None
-        except (TypeError, ValueError, RecursionError) as error:
-            raise self._wrong(f"content is neither a text nor what JSON can hold: {error}") from None
+            given = None if content is None else given_content(content)
+        except ValueError as error:
+            raise self._wrong(str(error)) from None
         self._order = self._ordered(given)
 
     def _ordered(self, content: bytes | None) -> Order:
@@ -121,9 +118,3 @@ class Copy(Module):
             if not is_answer(error):
                 raise
             return order.failed(error, order.given())
-
-
-def _content(value: Any) -> bytes:
-    """Return a content as Ansible writes it: a text, number or boolean as it is, anything with structure as JSON."""
-    text = str(value) if isinstance(value, (str, bool, int, float)) else json.dumps(value)
-    return text.encode("utf-8", "surrogateescape")

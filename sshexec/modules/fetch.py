@@ -59,7 +59,7 @@ class Fetch(Module):
             return {"changed": False, "skipped": True, "msg": "check mode not (yet) supported for this module"}
         src = self.arguments["src"]
         try:
-            found = read_about(connector, invocation, src)
+            found = self._look(connector, invocation, src)
             if found.kind == "other":
                 return {"failed": True, "changed": False, "msg": "remote file is not a regular file"}
             if found.kind == "directory" or found.errno:
@@ -69,6 +69,14 @@ class Fetch(Module):
             if not is_answer(error):
                 raise
             return {"failed": True, "changed": False, "msg": error.message, "file": shown(src)}
+
+    def _look(self, connector: Connector[Any, Any], invocation: Invocation, src: str) -> Readable:
+        """Ask what is at the path."""
+        return read_about(connector, invocation, src)
+
+    def _local(self, path: str) -> str:
+        """Return a path of the host with this machine's separators."""
+        return path
 
     def _unread(self, found: Readable) -> Result:
         """Return the result for what can't be read; which keys each kind has is Ansible's doing."""
@@ -146,7 +154,7 @@ class Fetch(Module):
 
     def _target(self, host: str, path: str) -> Path:
         """Return where the file goes; neither the host's name nor its answer can lead out of ``dest``."""
-        parts = posixpath.normpath(f"/{path}").strip("/").split("/")
+        parts = posixpath.normpath(f"/{self._local(path)}").strip("/").split("/")
         if self.arguments["flat"]:
             return self._dest / parts[-1] if self.arguments["dest"].endswith("/") else self._dest
         safe = host.replace("/", "_").replace("\0", "_")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from sshexec.errors import ArgumentError, HostError
@@ -184,6 +186,21 @@ def not_there(given: object, below: str = "") -> str:
 
 
 _SHARED: WeakValueDictionary[tuple[object, ...], LocalFile] = WeakValueDictionary()
+
+
+def given_content(value: Any) -> bytes:
+    """Return a content as Ansible writes it: a text, number or boolean as it is, anything with structure as JSON.
+
+    Raises:
+        ValueError: it is neither; the message says so.
+    """
+    try:
+        text = str(value) if isinstance(value, (str, bool, int, float)) else json.dumps(value)
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise ValueError("content holds half a surrogate pair, which no text does") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"content is neither a text nor what JSON can hold: {error}") from None
 
 
 def facts_of(content: bytes) -> Facts:

@@ -50,6 +50,7 @@ class Readable:
         errno: why it can't be read, or is not there; 0 where it can.
         size: bytes; None where that is not known.
         sha1: of the content; "" where that is not known.
+        said: why it can't be read, in the host's own words; "" where it has none.
     """
 
     path: str
@@ -57,11 +58,12 @@ class Readable:
     errno: int
     size: int | None = None
     sha1: str = ""
+    said: str = ""
 
     @property
     def problem(self) -> str:
-        """The errno in words."""
-        return os.strerror(self.errno)
+        """Why it can't be read, in words."""
+        return self.said or os.strerror(self.errno)
 
 
 def read_about(connector: Connector[Any, Any], invocation: Invocation, path: str) -> Readable:

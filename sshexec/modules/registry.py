@@ -1,4 +1,7 @@
-"""Which modules there are: the built-in ones, and those that other distributions bring as entry points."""
+"""Which modules there are: the built-in ones, and those that other distributions bring as entry points.
+
+A module that works on hosts of both kinds has a class for each. On a host that it is not for stands `Instead` for it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import difflib
 import functools
 from typing import TYPE_CHECKING
 
+from sshexec.connectors.base import Capability
 from sshexec.errors import UnknownModuleError
 from sshexec.plugins import attribute, plugins
 
@@ -28,20 +32,42 @@ _BUILT_IN = {
     "stat": "sshexec.modules.stat:Stat",
     "wait_for_connection": "sshexec.modules.wait_for_connection:WaitForConnection",
 }
+_WINDOWS = {
+    "fetch": "sshexec.modules.windows.fetch:Fetch",
+    "ping": "sshexec.modules.windows.ping:Ping",
+    "raw": "sshexec.modules.windows.raw:Raw",
+    "script": "sshexec.modules.windows.script:Script",
+    "setup": "sshexec.modules.windows.setup:Setup",
+    "slurp": "sshexec.modules.windows.slurp:Slurp",
+    "wait_for_connection": "sshexec.modules.windows.wait_for_connection:WaitForConnection",
+    "win_command": "sshexec.modules.windows.command:WinCommand",
+    "win_copy": "sshexec.modules.windows.copy:WinCopy",
+    "win_file": "sshexec.modules.windows.file:WinFile",
+    "win_ping": "sshexec.modules.windows.ping:WinPing",
+    "win_shell": "sshexec.modules.windows.shell:WinShell",
+    "win_stat": "sshexec.modules.windows.stat:WinStat",
+}
+"""What a Windows host has, by the names that a POSIX host has other classes for, and by names of its own."""
 _PREFIXES = ("ansible.builtin.", "ansible.legacy.")
+_COLLECTION = "ansible.windows."
+_IN_COLLECTION = frozenset({*(name for name in _WINDOWS if name.startswith("win_")), "setup", "slurp"})
+"""What ansible.windows has; of Ansible's own modules it redirects ``ansible.builtin.win_copy`` and the like to it."""
 
 
 @functools.cache
 def module_class(name: str) -> type[Module]:
     """Return the module of that name: ``copy``, ``ansible.builtin.copy`` or ``ansible.legacy.copy``.
 
+    Where there is a class for POSIX hosts and one for Windows it is the first; `module_on` tells them apart.
+
     Raises:
         UnknownModuleError: there is none, or the distribution that brings it is broken.
     """
-    short = next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)
+    short = short_name(name)
     found: type[Module]
-    if short in _BUILT_IN:
-        found = attribute(_BUILT_IN[short])
+    place = _BUILT_IN.get(short) or _WINDOWS.get(short)
+    if place is not None:
+        found = attribute(place)
         return found
     plugin = plugins(GROUP).get(name)
     if plugin is not None:
@@ -54,6 +80,41 @@ def module_class(name: str) -> type[Module]:
         found = loaded
         return found
     return _from_ansible(name, short)
+
+
+@functools.cache
+def module_on(name: str, capabilities: Capability) -> type[Module]:
+    """Return what a name means on a host: the class for its kind, or what says there that it is not for it.
+
+    Args:
+        name: as `module_class` takes it.
+        capabilities: of the host's connector.
+
+    Raises:
+        UnknownModuleError: as `module_class`; the name means nothing on any host.
+    """
+    windows = Capability.WINDOWS in capabilities
+    found: type[Module]
+    short = short_name(name)
+    if windows and short in _WINDOWS:
+        found = attribute(_WINDOWS[short])
+        return found
+    found = module_class(name)
+    if found.needs in capabilities:
+        return found
+    if windows or (Capability.WINDOWS in found.needs and Capability.POSIX in capabilities):
+        from sshexec.modules.windows.instead import instead_of
+
+        return instead_of(found, windows=windows)
+    return found
+
+
+def short_name(name: str) -> str:
+    """Return a module's name without the collection, where that is one whose modules are built in."""
+    if name.startswith(_COLLECTION):
+        short = name.removeprefix(_COLLECTION)
+        return short if short in _IN_COLLECTION else name
+    return next((name.removeprefix(prefix) for prefix in _PREFIXES if name.startswith(prefix)), name)
 
 
 def _from_ansible(name: str, short: str) -> type[Module]:
@@ -75,4 +136,4 @@ def _from_ansible(name: str, short: str) -> type[Module]:
 
 def module_names() -> list[str]:
     """Return the names of all modules."""
-    return sorted({*_BUILT_IN, *plugins(GROUP)})
+    return sorted({*_BUILT_IN, *_WINDOWS, *plugins(GROUP)})

@@ -21,7 +21,8 @@ LIMIT = 16 * 2**20
 _ENCODED = 2 * LIMIT + LIMIT // 4
 """Bytes in which a host writes a content of that size at most: in hexadecimal, with line ends."""
 
-_TOO_LARGE = f"it has over {LIMIT // 2**20} MiB: use the fetch module"
+TOO_LARGE = f"it has over {LIMIT // 2**20} MiB: use the fetch module"
+"""Why a larger one is refused."""
 
 # As text, since a command of another user may have a terminal, which changes bytes. One byte more than may be is asked
 # for, and not the size: a file of /proc tells none.
@@ -54,7 +55,7 @@ class Slurp(Module):
         command = Command(f"{READING}reading {expanding(src)}\n{_CONTENT}", about=("slurp", src))
         done = connector.execute(command, output, invocation.deadline)
         if output.truncated:
-            return self._unread(shown(src), "other", 0, _TOO_LARGE)
+            return self._unread(shown(src), "other", 0, TOO_LARGE)
         try:
             head, _, rest = output.stdout.partition(b"\n")
             kind, number, code = head.decode().split()
@@ -69,7 +70,10 @@ class Slurp(Module):
         if kind not in ("file", "other") or problem or failed:
             return self._unread(path, kind, problem, os.strerror(problem) if problem else said(output))
         if len(content) > LIMIT:
-            return self._unread(path, kind, 0, _TOO_LARGE)
+            return self._unread(path, kind, 0, TOO_LARGE)
+        return self._slurped(path, content)
+
+    def _slurped(self, path: str, content: bytes) -> Result:
         return {
             "changed": False,
             "content": base64.b64encode(content).decode(),
@@ -89,6 +93,9 @@ class Slurp(Module):
             msg = f"File is not readable: {path}"
         else:
             msg = f"Unable to slurp file: {path}" + (f": {words}" if words else "")
+        return self._failed_at(path, msg)
+
+    def _failed_at(self, path: str, msg: str) -> Result:
         return {"failed": True, "changed": False, "msg": msg, "invocation": self._invocation(path)}
 
     def _invocation(self, path: str) -> dict[str, Any]:

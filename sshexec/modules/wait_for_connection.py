@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from sshexec.connectors.base import Connector
 from sshexec.connectors.deadline import Deadline
@@ -29,6 +29,8 @@ class WaitForConnection(Module):
         Parameter("timeout", "int", default=600, help="seconds after which it has failed"),
     )
     opens = False
+    ping: ClassVar[type[Module]] = Ping
+    """Who asks for an answer."""
 
     @classmethod
     def from_args(cls, args: str | Mapping[str, Any] | None) -> Module:
@@ -70,7 +72,7 @@ class WaitForConnection(Module):
         deadline = invocation.deadline.sooner(max(seconds, until.remaining() or 0))
         try:
             connector.open(deadline)
-            answer = Ping({"data": "pong"}).run(connector, dataclasses.replace(invocation, deadline=deadline))
+            answer = self.ping({"data": "pong"}).run(connector, dataclasses.replace(invocation, deadline=deadline))
             if not answer.get("failed"):
                 return None
             error = str(answer["msg"])

@@ -17,7 +17,8 @@ from sshexec.connectors.registry import connector_class
 from sshexec.errors import ArgumentError, InputError, OptionError
 from sshexec.modules.arguments import split
 from sshexec.modules.base import Module
-from sshexec.modules.registry import module_class
+from sshexec.modules.registry import module_class, module_on
+from sshexec.modules.windows.instead import Instead
 from sshexec.runtime.job import Job
 from sshexec.secret import Secret, mask, secrets_of, shows_secret
 from sshexec.task import Target
@@ -95,41 +96,64 @@ def plan(job: Job, contexts: Contexts) -> dict[str, Plan]:
 
 
 def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
-    kind = module_class(job.task.module)
-    modules: dict[str, Module] = {}
+    module_class(job.task.module)  # a name that means nothing anywhere is wrong, whichever hosts there are
+    modules: dict[type[Module], _Modules] = {}
     templated = has_template(job.task.args)
-    given = job.task.args
-    with _discreet(job, kind):
-        shared = None if templated else kind.from_args(given)
-        if templated and isinstance(given, str):
-            # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and can't
-            # add arguments of its own.
-            given = split(kind.name, given, free_form=kind.free_form)
     environment_templated = has_template(job.task.environment)
     _check_environment(job.task.environment)
     plans = {}
     for target in job.targets:
         connector, options = connection(target.host, target.variables, contexts)
+        kind = module_on(job.task.module, connector.capabilities)
+        if kind not in modules:
+            modules[kind] = _Modules(job, kind, templated)
         become = _become(target, job.task.become, connector)
         if kind.needs not in connector.capabilities:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
             )
-        module = shared
         environment = job.task.environment
-        if module is None or environment_templated:
-            with _discreet(job, kind):
+        with _discreet(job, kind):
+            if environment_templated:
                 environment = render(environment, target.variables, target.host)
-                if module is None:
-                    args = render(given, target.variables, target.host)
-                    key = repr(args)
-                    module = modules.get(key)
-                    if module is None:
-                        module = modules[key] = _filled_in(kind, args, target)
+            module = modules[kind].of(target)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
         settings = _settings(kind, target) if kind.reads else {}
         plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets, settings)
     return plans
+
+
+class _Modules:
+    """A task's module for hosts of one kind: one for all of them, or with expressions one for each filling.
+
+    Args:
+        job: whose task it is.
+        kind: the module's class on these hosts.
+        templated: whether there are expressions in the arguments.
+    """
+
+    def __init__(self, job: Job, kind: type[Module], templated: bool) -> None:
+        self._kind = kind
+        self._given = job.task.args
+        self._made: dict[str, Module] = {}
+        # What says only that it is not for a host has no use for arguments.
+        self._templated = templated and not issubclass(kind, Instead)
+        with _discreet(job, kind):
+            self._shared = None if self._templated else kind.from_args(self._given)
+            if self._templated and isinstance(self._given, str):
+                # Split before the expressions are filled in, as Ansible does: what a variable holds is a value, and
+                # can't add arguments of its own.
+                self._given = split(kind.name, self._given, free_form=kind.free_form)
+
+    def of(self, target: Target) -> Module:
+        """Return the module with one host's arguments."""
+        if self._shared is not None:
+            return self._shared
+        args = render(self._given, target.variables, target.host)
+        key = repr(args)
+        if key not in self._made:
+            self._made[key] = _filled_in(self._kind, args, target)
+        return self._made[key]
 
 
 def _settings(kind: type[Module], target: Target) -> Mapping[str, Any]:
@@ -191,15 +215,18 @@ def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass)
     if not keywords.become and target.variables.get("ansible_become") is None:
         return None
     variables = _rendered(target.host, target.variables)
+    able = Capability.BECOME in connector.capabilities
+    runas = str(variables.get("ansible_become_method")).rpartition(".")[2] == "runas"
+    if runas and not able:
+        variables = {name: value for name, value in variables.items() if name != "ansible_become_method"}
     try:
         become = Become.from_vars(variables, keywords, target.host)
     except InputError as error:
         raise type(error)(mask(error.message, variables)) from None
-    if become is not None and Capability.BECOME not in connector.capabilities:
+    if become is not None and not able:
         # Never as the login user what was meant to run as another one.
-        raise OptionError(
-            f"host {target.host}: ansible_become: a {connector.name} connection can't become another user"
-        )
+        what = "ansible_become_method: runas is not supported" if runas else "ansible_become"
+        raise OptionError(f"host {target.host}: {what}: a {connector.name} connection can't become another user")
     return become
 
 

@@ -24,12 +24,12 @@ import pytest
 from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Command, Deadline, Timeouts
 from sshexec.connectors.output import Output, Stream
+from sshexec.connectors.severed import keep_from_children
 from sshexec.connectors.ssh import jump, packets, stream
 from sshexec.connectors.ssh.connector import SshConnector
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.packets import BufferedPacketizer
-from sshexec.connectors.ssh.severed import keep_from_children
 from sshexec.errors import (
     AuthenticationError,
     BannerError,

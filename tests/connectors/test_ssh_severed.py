@@ -7,7 +7,7 @@ import sys
 
 FULL = """
 import os, resource, socket
-from sshexec.connectors.ssh.severed import keep_from_children
+from sshexec.connectors.severed import keep_from_children
 ours, peer = socket.socketpair()
 keep_from_children(ours)
 limit = max(map(int, os.listdir("/proc/self/fd"))) + 1

@@ -7,6 +7,7 @@ in PowerShell, and is found by the script's exact text. Users' scripts are answe
 from __future__ import annotations
 
 import base64
+import functools
 import importlib
 import importlib.resources
 import json
@@ -21,6 +22,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from sshexec.connectors import powershell
+from sshexec.connectors.winrm.commandline import bootstrap
 from tests.winrm_server.drive import Drive
 from tests.winrm_server.process import CTRL_C, ROOM
 
@@ -31,6 +33,11 @@ _PLACE = powershell._PLACE
 _PROLOGUE = re.compile(
     re.escape(powershell._PROLOGUE.format(arguments="\x00").rstrip("\n")).replace("\x00", "(?P<data>[A-Za-z0-9+/=]*)")
 )
+
+
+_READS = re.compile(r"\$\{?input\b|\[Console\]::(?:In|OpenStandardInput)\b", re.IGNORECASE)
+"""What a script has in it that gets standard input: powershell.exe hands it only to one that names ``$input``, whether
+or not that has a ``process {}`` (``AstSearcher.IsUsingDollarInput`` in PowerShell's ConsoleHost.cs)."""
 
 
 class Stopped(Exception):
@@ -103,15 +110,15 @@ class Call:
         self._unread = 0
         self._end = False
         self.rc: int | None = None
+        self.stdin = self._lines()
+        """Lines of standard input, without their ends; waits for them."""
 
     @property
     def directory(self) -> str:
         """Where the script runs, as a Windows path."""
         return self.drive.directory
 
-    @property
-    def stdin(self) -> Iterator[str]:
-        """Lines of standard input, without their ends; waits for them."""
+    def _lines(self) -> Iterator[str]:
         rest = b""
         while True:
             data = self._take()
@@ -222,7 +229,9 @@ class Double:
     def write(self, data: bytes, end: bool, timeout: float) -> bool:
         call = self.call
         with call._changed:
-            if data and not call._end:
+            if data and (call._end or call.rc is not None):
+                raise BrokenPipeError
+            if data:
                 call._input.append(data)
                 call._unread += len(data)
             call._end = call._end or end
@@ -269,6 +278,7 @@ class Answers(dict[Any, Answer]):
         return None
 
 
+@functools.cache
 def known_scripts() -> dict[str, str]:
     """Return the name of each script of this project by its text, the prologue's place in it."""
     found = {}
@@ -279,7 +289,7 @@ def known_scripts() -> dict[str, str]:
         except (ModuleNotFoundError, FileNotFoundError):
             continue
         for name in names:
-            if name.endswith(".ps1"):
+            if name.endswith(".ps1") and not name.startswith("_"):
                 found[powershell.Script(package, name[:-4]).text] = name[:-4]
     return found
 
@@ -294,17 +304,37 @@ def ours(script: str) -> tuple[str, dict[str, Any]] | None:
     return None if name is None else (name, json.loads(base64.b64decode(match["data"])))
 
 
-def runner(script: str, answers: Answers) -> tuple[str, dict[str, Any], Callable[[Call], int]]:
-    """Return what stands for a script: its name, its arguments, and what runs it."""
-    own = ours(script)
+def start(call: Call, answers: Answers, about: dict[str, object]) -> int:
+    """Do what powershell.exe does with a script, and return the exit code.
+
+    Args:
+        call: with the text that came by ``-EncodedCommand``.
+        answers: to users' scripts.
+        about: filled in: ``script`` (a name, or "scripted", or "unknown"), ``arguments``, and ``powershell`` where the
+            script came by standard input.
+    """
+    if call.script == bootstrap():
+        about["bootstrap"] = True
+        line = next(call.stdin, "")
+        call.script = base64.b64decode(line, validate=True).decode("utf-8")
+        about["powershell"] = call.script
+    own = ours(call.script)
     if own is not None:
-        name, arguments = own
+        name, call.arguments = own
+        about.update(script=name, arguments=call.arguments)
+        if not _READS.search(call.script):
+            call.stdin = _nothing()
         double = importlib.import_module(f"tests.winrm_server.scripts.{name.replace('-', '_')}")
-        return name, arguments, double.run
-    found = answers.find(script)
+        return double.run(call)
+    found = answers.find(call.script)
+    about["script"] = "unknown" if found is None else "scripted"
     if found is None:
-        return "unknown", {}, _unknown
-    return "scripted", {}, found.run or _scripted(found)
+        raise PowershellError(f"this endpoint has no answer to the script {call.script[:200]!r}")
+    return (found.run or _scripted(found))(call)
+
+
+def _nothing() -> Iterator[str]:
+    yield from ()
 
 
 def _scripted(answer: Answer) -> Callable[[Call], int]:
@@ -317,7 +347,3 @@ def _scripted(answer: Answer) -> Callable[[Call], int]:
         return answer.rc
 
     return run
-
-
-def _unknown(call: Call) -> int:
-    raise PowershellError(f"this endpoint has no answer to the script {call.script[:200]!r}")

@@ -107,7 +107,7 @@ class WinrmServer:
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
         self.delegated: list[Any] = []
-        """What clients handed over: by CredSSP pyspnego's TSPasswordCreds, by Kerberos the ticket's owner."""
+        """What clients handed over: pyspnego's TSPasswordCreds by CredSSP, a ticket's owner by Kerberos."""
         self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -120,6 +120,12 @@ class WinrmServer:
     def shells(self) -> dict[str, Shell]:
         """The open shells by id."""
         return self.service.open
+
+    @property
+    def connected(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._open)
 
     @property
     def operations(self) -> list[str]:
@@ -224,6 +230,10 @@ class WinrmServer:
             detail: of the kind; ``acted`` says that the request is acted on all the same.
         """
         self.misbehaviours.add(kind, op, times, detail)
+
+    def forget(self) -> None:
+        """End all shells and commands, as a restart of the service does."""
+        self.service.forget()
 
     def cut_connections(self) -> None:
         """Close all connections, as an idle time-out or a firewall does."""

@@ -1,0 +1,2 @@
+# Answers, so that its caller knows that PowerShell runs. In: nothing.
+answer 'pong'

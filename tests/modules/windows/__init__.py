@@ -1,0 +1,1 @@
+"""Modules on Windows hosts, against the endpoint of tests/winrm_server."""
