@@ -18,9 +18,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "oracle"))
 
-import driver  # noqa: E402 - Ansible may print while it is imported
-from ansible.playbook.play_context import PlayContext  # noqa: E402
-from ansible.plugins.loader import connection_loader, init_plugin_loader  # noqa: E402
+import driver
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.loader import connection_loader, init_plugin_loader
 
 _NAMED = {"transport", "scheme", "path", "connection_timeout", "kerberos_mode", "kinit_cmd", "kinit_args"}
 """What is an option of the plugin; other ``ansible_winrm_*`` variables are handed to pywinrm as they are."""
