@@ -61,6 +61,10 @@ class NotAsked(Exception):
     """The host let us in before the login was over: it is no WinRM service, or somebody else answers for it."""
 
 
+class Stale(Exception):
+    """The ticket has expired just now; there is another one for the next login."""
+
+
 class Denied(Exception):
     """The host refused for a reason that it says (its words are the message), other than a wrong password."""
 
