@@ -12,7 +12,7 @@ from sshexec.connectors.base import Command, Completed, Deadline, Form
 from sshexec.connectors.output import Stream
 from sshexec.connectors.winrm import faults
 from sshexec.connectors.winrm.clixml import Decoder
-from sshexec.connectors.winrm.commandline import Line, line_of
+from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.exchange import Manner
 from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.messages import Received
@@ -180,7 +180,7 @@ class Execution:
                 elif fault.code == faults.MAX_OPERATIONS:
                     self.shells.drop()
                 if again or not (gone or fault.code == faults.MAX_OPERATIONS):
-                    raise _not_started(fault, self._line) from None
+                    raise _not_started(fault) from None
             except AuthenticationError:
                 self.shells.forget()
                 raise
@@ -432,15 +432,13 @@ def _pieces(stdin: bytes | BinaryIO | None) -> Iterator[bytes]:
         yield piece
 
 
-def _not_started(fault: Fault, line: Line) -> HostError:
+def _not_started(fault: Fault) -> HostError:
     """Return why a service did not start a command."""
     if fault.code == faults.MAX_OPERATIONS:
         return UnreachableError(
             f"the host is busy: this user has as many operations under way as it may ({fault.reason}); "
             "try later, or raise MaxConcurrentOperationsPerUser (winrm/config/service)"
         )
-    if fault.code in (faults.FILE_NOT_FOUND, 2) and line.without_cmd:
-        return HostError(f"there is no program {line.text}: {fault.reason}")
     if fault.code == faults.LINE_TOO_LONG:
         return HostError(f"the command line is too long for this host: {fault.reason}")
     return HostError(f"the host did not start the command: {fault.words}")
