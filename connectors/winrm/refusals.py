@@ -100,6 +100,11 @@ def unreadable(where: str, kind: str) -> UnreachableError:
     return ProtocolError(f"an encrypted answer of {where} can't be decrypted ({kind}): it was changed on its way")
 
 
+def unsealable(where: str, kind: str) -> UnreachableError:
+    """Return what it means that a message can't be encrypted."""
+    return ProtocolError(f"a message to {where} can't be encrypted ({kind})")
+
+
 def status(where: str, options: WinrmOptions, code: int, body: bytes) -> UnreachableError:
     """Return what it means that there is an HTTP status and no envelope."""
     if code == 403:

@@ -14,11 +14,11 @@ from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
-from sshexec.connectors.winrm.logins import login_of
+from sshexec.connectors.winrm.logins import Stale, login_of
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
-from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealedError
+from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealableError, UnsealedError
 from sshexec.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -66,6 +66,9 @@ class Wire:
         self.host = host
         self.on_phase: Callable[[Phase], None] | None = None
         self.on_answer: Callable[[], None] | None = None
+        self.repeated = 0
+        """Messages that were sent again though the host may have answered them; what it said then, such as output, is
+        gone."""
         self._options = options
         self._context = context
         self._approach = Approach(options, context, self._guard, self._enter, self._answered)
@@ -188,6 +191,8 @@ class Wire:
                 if first is not None or (once and not failure.unheard):
                     raise failure.error from None
                 first = failure
+                if not failure.unheard:
+                    self.repeated += 1
 
     def _ready(self, deadline: Deadline, first: _Failed | None, once: bool) -> None:
         """Have a connection that is logged in, a new one where the host has closed the old one."""
@@ -207,7 +212,16 @@ class Wire:
             raise ConnectionLostError(f"{why}reconnecting failed: {error.message}", started=True) from None
 
     def _begin(self, deadline: Deadline) -> None:
-        """Connect and log in."""
+        """Connect and log in, again with another Kerberos ticket where that of the first login expired meanwhile."""
+        try:
+            self._begin_once(deadline)
+        except Stale:
+            try:
+                self._begin_once(deadline)
+            except Stale:
+                raise AuthenticationError(f"the Kerberos tickets of {self._options.user} expire at once") from None
+
+    def _begin_once(self, deadline: Deadline) -> None:
         self._deadline = limit = deadline.sooner(self._connect_limit)
         try:
             self._line = self._approach.arrive(limit)
@@ -232,7 +246,7 @@ class Wire:
             if login is None:
                 return
             transport.setup_encryption(transport.build_session())
-        except (HostError, Aborted):
+        except (HostError, Aborted, Stale):
             raise
         except (Expired, Silence):
             if deadline.expired and self._proven:
@@ -324,8 +338,10 @@ class Wire:
             self._drop()
             raise refusals.unsealed(self._where) from None
         except UnreadableError as error:
-            self._drop()
-            raise refusals.unreadable(self._where, str(error)) from None
+            raise _Failed(refusals.unreadable(self._where, str(error)), unheard=False) from None
+        except UnsealableError as error:
+            # A Kerberos ticket that has expired meanwhile, say: the message has not left.
+            raise _Failed(refusals.unsealable(self._where, str(error)), unheard=True) from None
         if transport.status in (200, 500) and body:
             return self._root(transport.status, body)
         raise self._refused(transport, body)
