@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import io
+import json
 import os
 import random
 import re
@@ -11,14 +13,15 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
 
-from sshexec.connectors.base import Deadline, Timeouts, Upload
+from sshexec.connectors import powershell
+from sshexec.connectors.base import Command, Completed, Deadline, Timeouts, Upload
 from sshexec.connectors.winrm import files
 from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
@@ -626,6 +629,68 @@ def test_a_share_that_is_denied_says_what_it_may_lack(win: WinrmConnector, monke
         reason, words = refusal(call)
         assert reason == "permission"
         assert "CredSSP" in words
+
+
+def saying(text: bytes) -> files.Run:
+    """A host that says something, whatever it is asked."""
+
+    def run(
+        command: Command, take: files.Taker, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
+    ) -> Completed:
+        for _piece in stdin or ():
+            pass
+        take("stdout", text)
+        return Completed(0)
+
+    return run
+
+
+ANSWERS: list[object] = [
+    None,
+    5,
+    [],
+    {},
+    {"number": "1"},
+    {"number": -3, "reason": None},
+    {"number": 99, "reason": "failed", "code": "x", "message": {"a": 1}},
+    {"number": 1, "sha1": 5},
+    {"number": 1, "sha1": "0" * 40},
+    {"number": 1, "reason": ["missing"], "code": 2**70},
+    {"number": True, "reason": "failed", "message": "several\r\nlines\r\n"},
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+def test_an_answer_that_makes_no_sense_is_a_refusal(answer: object) -> None:
+    line = powershell.MARK.encode() + base64.b64encode(json.dumps(answer).encode()) + b"\r\n"
+    transfer = files.Files(saying(line))
+    for call in (
+        lambda: transfer.put(Upload(b"content", "C:\\x"), Deadline.after(SOON)),
+        lambda: transfer.get("C:\\x", io.BytesIO(), Deadline.after(SOON)),
+    ):
+        with pytest.raises(TransferError) as caught:
+            call()
+        assert caught.value.reason == "failed"
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b":Q\n", "what the host sends is not base64"),
+        (b":" + b"\xff" * 8 + b"\n", "what the host sends is not base64"),
+        (b"=0\n", "what arrived is not what the host read"),
+        (b"=\n", "what arrived is not what the host read"),
+        (b"=0 DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\n:QQ==\n", "the host sends more files than it was asked for"),
+        (b":" * 2_000_000, "the host sends what is no line of a file"),
+        (b"noise\n" * 100_000, "PowerShell ended with rc 0: it gave no answer"),
+        (b":QQ==\n", "PowerShell ended with rc 0: it gave no answer"),
+    ],
+)
+def test_lines_that_make_no_sense_are_a_refusal(text: bytes, words: str) -> None:
+    with pytest.raises(TransferError) as caught:
+        files.Files(saying(text)).get("C:\\x", io.BytesIO(), Deadline.after(SOON))
+    assert str(caught.value) == f"C:\\x: {words}"
 
 
 _READER = """
