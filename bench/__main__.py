@@ -13,7 +13,8 @@ from bench.fleet import Fleet
 from bench.measure import Bench, Measurement
 from bench.report import Report
 from bench.scenarios import SCENARIOS, Case, cases
-from bench.tools import HERE, TOOLS, Tool, ToolUnavailable
+from bench.tools import HERE, TOOLS, WINDOWS, Tool, ToolUnavailable
+from bench.windows import Windows
 from tests.testbed import SSHD
 
 FILES = 65_536
@@ -33,6 +34,7 @@ class Session:
         self._here = here
         self.fleet = Fleet(folder)
         self.bench = Bench(folder, self.fleet.sshd.user, self.fleet.sshd.port, self.fleet.sshd.key, self.fleet.store)
+        self.windows = Windows(folder, self.fleet.store / "drive")
         self.report = Report(rounds)
         self.pythons: dict[str, str] = {}
         self.strangers = folder / "known_hosts.empty"
@@ -43,6 +45,8 @@ class Session:
     def measure(self, tool: Tool, case: Case, known_hosts: Path | None = None) -> Measurement:
         """Run one tool once on hosts that have come to rest."""
         self.fleet.settle()
+        if case.windows:
+            return self._windows(tool, case)
         known_hosts = known_hosts or self.fleet.known_hosts(case.hosts, case.known_hosts)
         inventory = self.this_machine if case.mode == "local" else self.fleet.inventory(case.hosts, known_hosts)
         more: dict[str, object] = self.fleet.delayed(case.rtt) if case.rtt else {}
@@ -50,6 +54,19 @@ class Session:
             more["inventory_dead"] = str(self.fleet.beside_dead(inventory, case.dead))
         python = self.pythons[tool.name]
         return self.bench.run(tool, python, case, self.fleet.addresses(case.hosts), known_hosts, inventory, more)
+
+    def _windows(self, tool: Tool, case: Case) -> Measurement:
+        addresses = self.fleet.addresses(case.hosts)
+        inventory = self.windows.inventory(addresses)
+        python = self.pythons[tool.name]
+        return self.bench.run(
+            tool, python, case, addresses, self.strangers, inventory, self.windows.job(case.megabytes * 1_000_000)
+        )
+
+    def stop(self) -> None:
+        """Stop the servers."""
+        self.windows.stop()
+        self.fleet.stop()
 
     def prepare(self, tool: Tool) -> None:
         """Install a tool, try it on two hosts, and prove that it refuses an unknown host key where it checks keys.
@@ -60,7 +77,8 @@ class Session:
             ToolUnavailable: it can't be installed, or does not do what is measured.
         """
         self.pythons[tool.name] = tool.prepare(self._here)
-        trial = Case("trial", PROBE_HOSTS, known_hosts=PROBE_HOSTS)
+        name = "winrm-fleet" if tool.scenarios <= WINDOWS else "trial"
+        trial = Case(name, PROBE_HOSTS, known_hosts=PROBE_HOSTS)
         seen = self.measure(tool, trial)
         if seen.error:
             raise ToolUnavailable(seen.error)
@@ -173,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 session.run(case, ready)
                 print(report.table(case), flush=True)
         finally:
-            session.fleet.stop()
+            session.stop()
     print(report.summary())
     print(f"\nwritten: {report.write(options.results)}")
     return 0

@@ -1,4 +1,4 @@
-"""The bars of issues 2, 3 and 4, and how far a run is from each."""
+"""The bars of issues 2 to 5, and how far a run is from each."""
 
 from __future__ import annotations
 
@@ -88,6 +88,7 @@ def _task(module: str, part: int, tool: str, temperature: str) -> Bar:
     return Bar(what, case, tool, "cpu_ms_host", 1 / part, (case, "ansible"))
 
 
+_WINDOWS = ("winrm-fleet-200", "pywinrm")
 _ASYNCSSH = ("spread-200-1", "asyncssh")
 
 BARS = (
@@ -136,4 +137,11 @@ BARS = (
         for by in ("", "-cli")
         for temperature in ("cold", "warm")
     ),
+    Bar("CPU ms a Windows host, 200 hosts, NTLM sealed", _WINDOWS[0], "sshexec", "cpu_ms_host", 7),
+    Bar("wall s of 200 Windows hosts, at most pywinrm", _WINDOWS[0], "sshexec", "wall_s", 1, _WINDOWS),
+    Bar("requests of a second command on Windows", "winrm-second-1", "sshexec", "requests", 3),
+    Bar("MB/s of a put of 10 MB to Windows", "winrm-put-1-10", "sshexec", "mb_s", 14, least=True),
+    Bar("KiB of the longest message of that put", "winrm-put-1-10", "sshexec", "largest_kib", 150),
+    Bar("peak RSS MiB of 50 MB of output of Windows", "winrm-output-1-50", "sshexec", "peak_rss_mib", 120),
+    Bar("199 Windows hosts beside a slow one: times the time alone", "winrm-slow-200", "sshexec", "slowdown", 1.2),
 )

@@ -69,14 +69,14 @@ class Report:
         rows = [["client", "keys", *(UNITS[name] for name in names)]]
         for tool in sorted(medians, key=lambda tool: medians[tool].get(order, 0.0)):
             runs = self.samples[case.key][tool]
-            keys = "checked" if STRICT[tool] else "NO"
+            keys = "–" if case.windows else "checked" if STRICT[tool] else "NO"
             rows.append([tool, keys, *(_cell([run[name] for run in runs]) for name in names)])
         lines = ["", case.title, *_columns(rows)]
         return "\n".join(lines + [f"  {tool}: {why}" for tool, why in self.errors.get(case.key, {}).items()])
 
     def summary(self) -> str:
         """Return the bars and what was left out."""
-        lines = ["", "bars of issues 2 to 4 (medians of this run)", *map(str, self.verdicts())]
+        lines = ["", "bars of issues 2 to 5 (medians of this run)", *map(str, self.verdicts())]
         if self.skipped:
             lines += ["", "skipped", *(f"  {tool}: {why}" for tool, why in self.skipped.items())]
         return "\n".join(lines)

@@ -13,6 +13,7 @@ SCENARIOS = (
     *("fresh", "open", "idle", "growth", "memory", "local"),
     *("get", "put", "stdout", "spread", "latency", "latency-get", "latency-put", "dead"),
     *("ansible-command", "ansible-copy", "ansible-lineinfile"),
+    *("winrm-fleet", "winrm-second", "winrm-put", "winrm-output", "winrm-slow"),
 )
 
 TASKS = {
@@ -21,6 +22,15 @@ TASKS = {
     "ansible-lineinfile": ("lineinfile", "path={target}/hosts line='127.0.0.7 host7'", "ok"),
 }
 """Module, arguments and the status that each host must have; the last two find on the host what they would make."""
+
+WINDOWS = {
+    "winrm-fleet": "a shell is made, runs a command and is deleted on {hosts} fresh hosts, concurrency {concurrency}",
+    "winrm-second": "a second command on an open connection",
+    "winrm-put": "{megabytes} MB to one host",
+    "winrm-output": "{megabytes} MB that a command prints on one host",
+    "winrm-slow": "{others} fresh hosts alone and beside one that takes seconds, concurrency {concurrency}",
+}
+"""What the hosts that speak WinRM are measured with, for people."""
 
 WARM_HOSTS = 10
 RTT = 0.02
@@ -49,7 +59,11 @@ UNITS = {
     "kept": "share kept",
     "live_s": "s, live alone",
     "live_with_dead_s": "s, live beside dead",
+    "live_with_slow_s": "s, live beside slow",
     "slowdown": "slowdown",
+    "requests": "HTTP requests",
+    "largest_kib": "KiB, longest message",
+    "working_ms_host": "CPU ms/host, start-up left out",
 }
 
 
@@ -94,6 +108,8 @@ class Case:
             return 2 * self.repeat
         if self.scenario == "dead":
             return 2 * self.hosts
+        if self.scenario == "winrm-slow":
+            return 2 * (self.hosts - 1) + 1
         return (2 if self.rtt else 1) * self.hosts * self.repeat
 
     @property
@@ -103,6 +119,11 @@ class Case:
         if self.scenario in TASKS:
             more = f"-{self._temperature}"
         return f"{self.scenario}-{self.hosts}{more}"
+
+    @property
+    def windows(self) -> bool:
+        """Whether its hosts speak WinRM."""
+        return self.scenario in WINDOWS
 
     @property
     def _temperature(self) -> str:
@@ -118,6 +139,8 @@ class Case:
         """One line for people."""
         if self.mode == "local":
             return "local: `true` on this machine by the command line"
+        if self.windows:
+            return f"{self.scenario}: {WINDOWS[self.scenario].format(**vars(self), others=self.hosts - 1)}"
         if self.scenario in TASKS:
             task = f"`{self.module} {self.args}`" + (", nothing to do" if self.status == "ok" else "")
             return f"{self.scenario}: {task}, {self.hosts} hosts, concurrency {self.concurrency}, {self._temperature}"
@@ -144,14 +167,18 @@ class Case:
             ready, done = seen.marks["ready"], seen.marks["done"]
             return {"wall_s": done.wall - ready.wall, "peak_rss_mib": total.rss / 1024}
         peaks = {"peak_rss_mib": total.rss / 1024, "peak_pss_mib": total.pss / 1024}
-        if seen.figures:
+        if self.scenario == "winrm-fleet":
+            working = (seen.marks["done"].cpu - seen.marks["ready"].cpu) * 1000 / self.hosts
+            cpu = total.cpu * 1000 / self.hosts
+            return {"wall_s": total.wall, "cpu_ms_host": cpu, "working_ms_host": working, **seen.figures, **peaks}
+        if seen.figures and (self.rtt or not self.megabytes):
             return {**seen.figures, **peaks}
         if self.megabytes:
             begun, done = seen.marks["ready"], seen.marks["done"]
             seconds, sent = done.wall - begun.wall, self.megabytes * self.hosts
             timed = {"mb_s": sent / seconds} if self.hosts == 1 else {"wall_s": total.wall}
             cpu = done.cpu - begun.cpu if self.hosts == 1 else total.cpu
-            return {**timed, "cpu_ms_mb": cpu * 1000 / sent, **peaks}
+            return {**timed, "cpu_ms_mb": cpu * 1000 / sent, **seen.figures, **peaks}
         if self.mode == "fresh":
             return {"wall_s": total.wall, "cpu_ms_host": total.cpu * 1000 / self.hosts, **peaks}
         if self.mode == "warm":
@@ -217,6 +244,11 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         "latency": [Case("latency", 1, known_hosts=1, mode="latency", repeat=3 if quick else FRESH_COMMANDS, rtt=RTT)],
         "latency-get": [one("latency-get", big, RTT)],
         "latency-put": [one("latency-put", big, RTT)],
+        "winrm-fleet": [Case("winrm-fleet", many, args="exit 0")],
+        "winrm-second": [Case("winrm-second", 1, mode="winrm-second")],
+        "winrm-put": [one("winrm-put", 2 if quick else 10)],
+        "winrm-output": [one("winrm-output", 2 if quick else 50)],
+        "winrm-slow": [Case("winrm-slow", many, concurrency=20, mode="winrm-slow")],
         "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],
     }
     return list(dict.fromkeys(case for name in SCENARIOS if name in scenarios for case in made[name]))

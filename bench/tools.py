@@ -23,6 +23,8 @@ SPREAD = frozenset({"spread"})
 DEAD = frozenset({"dead"})
 TASKS = frozenset({"ansible-command", "ansible-copy"})
 FOREIGN = frozenset({"ansible-lineinfile"})
+FLEET = frozenset({"winrm-fleet", "winrm-slow"})
+WINDOWS = FLEET | {"winrm-second", "winrm-put", "winrm-output"}
 PIP_TIMEOUT = 600
 
 
@@ -86,9 +88,9 @@ class Tool:
         """Return the versions of the packages that are measured."""
         if self.bare:
             return {}
-        names = [*(name.partition("==")[0] for name in self.packages), "paramiko"]
+        names = [*(name.partition("==")[0] for name in self.packages), "paramiko", "pyspnego"]
         if not self.packages:
-            names = ["sshexec", "paramiko", "gevent", *(["ansible-core"] if self.extra else [])]
+            names = ["sshexec", "paramiko", "pywinrm", "pyspnego", "gevent", *(["ansible-core"] if self.extra else [])]
         code = (
             "import importlib.metadata as m, json, sys\n"
             "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
@@ -154,9 +156,12 @@ TOOLS = (
     Tool(
         "sshexec",
         "sshexec_engine.py",
-        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS,
-        transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD) | _by("sshexec_copy.py", DEAD),
+        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS | WINDOWS,
+        transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD)
+        | _by("sshexec_copy.py", DEAD)
+        | _by("sshexec_winrm.py", WINDOWS - {"winrm-fleet"}),
     ),
+    Tool("sshexec-connector", "sshexec_winrm.py", FLEET, strict=False),
     Tool("sshexec-copy", "sshexec_engine.py", SPREAD, transfers=_by("sshexec_copy.py", SPREAD)),
     Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
@@ -182,6 +187,8 @@ TOOLS = (
         transfers=_by("asyncssh_transfer.py", STREAMS | STDOUT | SPREAD),
     ),
     Tool("paramiko", "paramiko_transfer.py", STREAMS, ("paramiko", "gevent")),
+    Tool("pywinrm", "pywinrm_gevent.py", WINDOWS, ("pywinrm", "gevent"), strict=False),
+    Tool("pypsrp", "pypsrp_gevent.py", FLEET, ("pypsrp", "gevent"), strict=False),
     Tool("openssh", "openssh.py", STREAMS | STDOUT, bare=True),
     Tool("pyinfra", "pyinfra_api.py", ONE_SHOT, ("pyinfra",)),
     Tool("pyinfra-bare", "pyinfra_bare.py", ONE_SHOT | OPEN, ("pyinfra",), "pyinfra"),

@@ -24,6 +24,7 @@
     │   │   └── WorkerLostError     the worker process that held the connection died
     │   ├── CommandTimeoutError     the deadline passed while the task ran
     │   ├── CancelledError          the caller cancelled the run
+    │   ├── NotStartedError         the host has no such program, or can't start it
     │   ├── BecomeError             sudo, su or doas refused: the command did not begin
     │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
     ├── WorkerStartError            a worker process can't be started
@@ -227,6 +228,20 @@ class CancelledError(HostError):
     ) -> None:
         super().__init__(message, host=host, phase=phase)
         self.killed = killed
+
+
+class NotStartedError(HostError):
+    """The host did not start the program.
+
+    Args:
+        code: its system's number for that; 0 where it gave none.
+    """
+
+    cause = "not_started"
+
+    def __init__(self, message: str, *, host: str | None = None, phase: str | None = None, code: int = 0) -> None:
+        super().__init__(message, host=host, phase=phase)
+        self.code = code
 
 
 class BecomeError(HostError):

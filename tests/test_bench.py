@@ -116,6 +116,7 @@ def test_the_cases_of_the_issue():
         *("get-1-200", "put-1-200", "stdout-1-100", "spread-200-1"),
         *("latency-1", "latency-get-1-200", "latency-put-1-200", "dead-500"),
         *(f"ansible-{name}-100-{how}" for name in ("command", "copy", "lineinfile") for how in ("cold", "warm")),
+        *("winrm-fleet-200", "winrm-second-1", "winrm-put-1-10", "winrm-output-1-50", "winrm-slow-200"),
     ]
     known = {*keys, "growth-300-300"}
     assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
@@ -171,6 +172,39 @@ def test_tasks_are_measured_cold_and_warm(tmp_path):
     for medians in seen["medians"].values():
         assert set(medians) == {"sshexec", "sshexec-cli"}
         assert all(figures["cpu_ms_host"] > 0 for figures in medians.values())
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_windows_hosts_are_measured_too(tmp_path):
+    scenarios = "winrm-fleet,winrm-second,winrm-put,winrm-output,winrm-slow"
+    case = ("--scenarios", scenarios, "--hosts", "4", "--quick")
+    done = bench(*case, "--tools", "sshexec", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    seen = json.loads(path.read_text())
+    assert (seen["skipped"], seen["errors"]) == ({}, {})
+    medians = {case: tools["sshexec"] for case, tools in seen["medians"].items()}
+    assert set(medians) == {"winrm-fleet-4", "winrm-second-1", "winrm-put-1-2", "winrm-output-1-2", "winrm-slow-4"}
+    assert 0 < medians["winrm-fleet-4"]["working_ms_host"] < medians["winrm-fleet-4"]["cpu_ms_host"]
+    # The bars that don't depend on the machine hold here too.
+    assert medians["winrm-second-1"]["requests"] == 3
+    assert 100 < medians["winrm-put-1-2"]["largest_kib"] <= 150
+    assert 0 < medians["winrm-slow-4"]["live_with_slow_s"] < 3
+
+
+def test_a_windows_fleet_counts_its_start_and_tells_it_apart():
+    (case,) = cases(["winrm-fleet"], [10], quick=False)
+    marks = {"ready": Snapshot(0.5, 0.4, 1, 1), "done": Snapshot(1.5, 1.0, 1, 1)}
+    figures = case.figures(Measurement(Snapshot(2.0, 1.1, 2048, 1024), marks, 10, "", {}))
+    assert figures == {
+        "wall_s": 2.0,
+        "cpu_ms_host": pytest.approx(110),
+        "working_ms_host": pytest.approx(60),
+        "peak_rss_mib": 2.0,
+        "peak_pss_mib": 1.0,
+    }
 
 
 def test_a_warm_run_counts_from_its_first_mark_to_its_second():

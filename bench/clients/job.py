@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import statistics
 import sys
 import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 SETTLE_SECONDS = 1.0
 
@@ -31,6 +32,11 @@ class Job:
     Modes of transfers: ``get``, ``put`` and ``stdout`` set the mark ``ready`` on an open connection and ``done`` behind
     the transfer; ``spread`` puts the file to every host; ``latency`` and ``latency-get``, ``latency-put`` see
     `latency`; ``dead`` runs the command on the hosts of both inventories.
+
+    For hosts that speak WinRM: password, drive (a directory, their ``C:\\``), counters (the port of `counters`), and
+    command lines: line (nothing much), slow (seconds), sink (it reads all of its input), source (it prints the file).
+    ``fresh`` sets the marks ``ready`` and ``done`` there too; ``winrm-slow`` see `beside_slow`; the other modes are
+    about a second command, the file put, and the file printed, all on an open connection.
     """
 
     hosts: list[str]
@@ -56,6 +62,13 @@ class Job:
     near: int
     far: int
     inventory_dead: str
+    password: str
+    drive: str
+    counters: int
+    line: str
+    slow: str
+    sink: str
+    source: str
 
     def __init__(self) -> None:
         with open(sys.argv[1]) as file:
@@ -155,3 +168,42 @@ def speed_kept(job: Job, tally: Tally, transfer: Callable[[int], float]) -> None
     """
     near, far = transfer(job.near), transfer(job.far)
     tally.figures = {"near_mb_s": job.size / near / 1e6, "far_mb_s": job.size / far / 1e6, "kept": near / far}
+
+
+def counters(job: Job) -> dict[str, int]:
+    """Return what the WinRM endpoint has counted: all requests, and the bytes of the longest message since then."""
+    with socket.create_connection((job.hosts[0], job.counters), 10) as sock, sock.makefile("rb") as answer:
+        return dict(json.load(answer))
+
+
+def beside_slow(
+    job: Job,
+    tally: Tally,
+    fresh: Callable[[str, str], None],
+    spread: Callable[[Callable[[str], str], list[str]], Iterable[str]],
+) -> None:
+    """Run a command on all hosts but the first, then once more beside the first, whose command takes seconds.
+
+    Args:
+        job: the job.
+        tally: gets the figures.
+        fresh: connects to a host, runs a line, and counts.
+        spread: calls a function for each host, so many at once, and yields what it returned as it comes.
+    """
+    slow, *others = job.hosts
+
+    def one(host: str) -> str:
+        fresh(host, job.slow if host == slow else job.line)
+        return host
+
+    def timed(hosts: list[str]) -> float:
+        begun = time.perf_counter()
+        last = 0.0
+        for host in spread(one, hosts):
+            if host != slow:
+                last = time.perf_counter() - begun
+        return last
+
+    alone = timed(others)
+    beside = timed([slow, *others])
+    tally.figures = {"live_s": alone, "live_with_slow_s": beside, "slowdown": beside / alone}

@@ -27,7 +27,9 @@ def main() -> None:
             run()
             mark("done")
         else:
+            mark("ready")
             run()
+            mark("done")
     tally.answer()
 
 

@@ -1,11 +1,10 @@
-"""A command as a WinRM service starts it: by PowerShell, by cmd.exe, or as it is."""
+"""A command as a WinRM service starts it: a line of cmd.exe, which PowerShell may stand in."""
 
 from __future__ import annotations
 
 import base64
 import functools
 import importlib.resources
-import re
 from dataclasses import dataclass
 
 from sshexec.connectors.base import Command, Form
@@ -15,13 +14,8 @@ from sshexec.errors import HostError
 CMD_LIMIT = 8191
 """Characters of a line of cmd.exe; what is beyond may be cut off silently (mondoohq/mql#10552)."""
 
-PROGRAM_LIMIT = 32767
-"""Characters of a command line of CreateProcess."""
-
 _AROUND = 64
 """Characters that the service puts around a line: ``C:\\Windows\\system32\\cmd.exe /C ""``."""
-
-_WORD = re.compile(r'\s*((?:"[^"]*"?|[^\s"])*)\s*(.*)', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +23,11 @@ class Line:
     """What is started, and what its standard input begins with.
 
     Args:
-        text: the command, or all of it.
-        arguments: what stands behind it, where that is told apart.
-        without_cmd: whether it is started as it is, and not by ``cmd.exe /c``.
+        text: for ``cmd.exe /c``.
         ahead: bytes to be sent before the command's own input; None where the command gets its own alone.
     """
 
     text: str
-    arguments: str = ""
-    without_cmd: bool = False
     ahead: bytes | None = None
 
 
@@ -49,8 +39,6 @@ def line_of(command: Command) -> Line:
     """
     if command.form is Form.CMD:
         return _cmd(command.script)
-    if command.form is Form.PROGRAM:
-        return _program(command.script)
     return _powershell(command.script, profile=command.profile)
 
 
@@ -71,18 +59,6 @@ def _cmd(script: str) -> Line:
             f"the line has {len(text)} characters, and cmd.exe takes {CMD_LIMIT}; use a script (.bat), or PowerShell"
         )
     return Line(text)
-
-
-def _program(script: str) -> Line:
-    if len(script) > PROGRAM_LIMIT:
-        raise HostError(
-            f"the command line has {len(script)} characters, and Windows takes {PROGRAM_LIMIT}; "
-            "hand long data over by standard input or in a file, or use PowerShell"
-        )
-    found = _WORD.fullmatch(script.strip())
-    if found is None or not found[1]:
-        raise HostError("there is no program to start: the command line is empty")
-    return Line(found[1], found[2], without_cmd=True)
 
 
 def _powershell(script: str, *, profile: bool) -> Line:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO, ClassVar
 
-from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
+from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Form, Phase, Timeouts, Upload
 from sshexec.connectors.deadline import unguarded
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
@@ -16,6 +16,7 @@ from sshexec.connectors.winrm.exchange import Exchange, Manner
 from sshexec.connectors.winrm.execution import Execution, Take
 from sshexec.connectors.winrm.files import Files
 from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.connectors.winrm.program import Program
 from sshexec.connectors.winrm.shell import Pace, Shells
 from sshexec.connectors.winrm.wire import NoAnswer, Wire
 from sshexec.errors import CancelledError, ConnectionLostError, ConnectTimeoutError, HostError
@@ -96,7 +97,10 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
         with self._errors():
             self._ready()
             self.enter(Phase.RUNNING)
-            return self._run(command, output.write, deadline)
+            if command.form is not Form.PROGRAM:
+                return self._run(command, output.write, deadline)
+            program = Program(command)
+            return program.finish(self._run(program.command, program.watched(output.write), deadline, program.stdin))
 
     def _run(
         self,

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
@@ -27,6 +27,9 @@ PIECE = 112_500
 
 _LINE = 84_000
 """Bytes of a file in one line: in base64 they fill a piece."""
+
+_TOGETHER = 500
+"""Files that one PowerShell reads: their paths are JSON, of which PowerShell 3 and 4 take 2 MiB (ConvertFrom-Json)."""
 
 _CLEANUP = 5.0
 """Seconds for removing a temporary file after a failure; a shell and PowerShell have to be started for it."""
@@ -51,6 +54,7 @@ _REASONS = {
     67: "missing",  # ERROR_BAD_NET_NAME
     5: "permission",  # ERROR_ACCESS_DENIED
     19: "permission",  # ERROR_WRITE_PROTECT
+    1326: "permission",  # ERROR_LOGON_FAILURE, of a share
     39: "no_space",  # ERROR_HANDLE_DISK_FULL
     112: "no_space",  # ERROR_DISK_FULL
     1295: "no_space",  # ERROR_DISK_QUOTA_EXCEEDED
@@ -126,7 +130,8 @@ class Files:
         lines = _Outgoing(uploads, progress)
         output = Output(_KEPT)
         try:
-            completed = self._run(_PUT.command({}), output.write, deadline, lines.pieces())
+            with contextlib.closing(lines.pieces()) as pieces:
+                completed = self._run(_PUT.command({}), output.write, deadline, pieces)
         except BaseException as error:
             # A host that can't be reached, or did not even say that it has ended the script, won't remove anything.
             if not isinstance(error, UnreachableError) and getattr(error, "killed", True):
@@ -136,7 +141,7 @@ class Files:
             raise lines.problem
         answer = _answer(output, completed, uploads[0].path)
         number = answer.get("number")
-        if answer.get("reason") is not None or number != len(uploads) or answer.get("sha1", "").lower() != lines.sum:
+        if "reason" in answer or number != len(uploads) or str(answer.get("sha1")).lower() != lines.sum:
             at = number if isinstance(number, int) and 0 <= number < len(uploads) else 0
             raise _refused(uploads[at].path, answer)
         lines.arrived()
@@ -171,14 +176,18 @@ class Files:
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
         """Read several small files (see `Connector.get_all`)."""
-        if not paths:
-            return
+        for first in range(0, len(paths), _TOGETHER):
+            self._get_some(paths[first : first + _TOGETHER], first, take, deadline)
+
+    def _get_some(
+        self, paths: Sequence[str], first: int, take: Callable[[int, bytes], None], deadline: Deadline
+    ) -> None:
         content = BytesIO()
 
         def ended(number: int) -> None:
             nonlocal content
             whole, content = content.getvalue(), BytesIO()
-            take(number, whole)
+            take(first + number, whole)
 
         self._receive(paths, _Incoming(paths, lambda _number, data: content.write(data), ended), deadline, 0)
 
@@ -214,7 +223,7 @@ class _Outgoing:
         self.problem: Exception | None = None
         """Why no more of them could be read here."""
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes]:
         """Yield lines, as many together as one message holds."""
         gathered: list[bytes] = []
         room, held = PIECE, 0
@@ -284,6 +293,8 @@ class _Incoming:
         """What was raised here."""
 
     def __call__(self, stream: Stream, data: bytes) -> None:
+        if self.problem is not None:
+            return  # what still comes while the script is being ended
         if stream == "stderr":
             self.output.write(stream, data)
             return
@@ -371,5 +382,7 @@ def _refused(path: str, answer: dict[str, Any]) -> TransferError:
     if isinstance(code, int) and code & 0xFFFF0000 == _WIN32:
         reason = _REASONS.get(code & 0xFFFF, reason)
     words = _WORDS.get(str(reason)) or " ".join(str(answer.get("message") or "the host does not say why").split())
+    if reason == "permission" and path.startswith("\\\\"):
+        words += "; a share asks for a login of its own, which CredSSP or Kerberos delegation would hand on"
     known = reason if reason in ("missing", "permission", "no_space", "is_directory") else "failed"
     return TransferError(f"{path}: {words}", path=path, reason=known)

@@ -87,7 +87,7 @@ class Shell:
             NoAnswer, HostError: it may have been.
         """
         wait = self._pace.wait(deadline)
-        request = self._messages.command(line.text, line.arguments, wait, without_cmd=line.without_cmd, console=console)
+        request = self._messages.command(line.text, "", wait, console=console)
         answer = self._exchange.ask(request, deadline.sooner(wait + self._pace.margin), Manner.FIRM, once=True)
         return messages.command_of(answer)
 

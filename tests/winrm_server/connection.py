@@ -150,6 +150,10 @@ class Connection:
             if self.server.tls is None and not self.server.allow_unencrypted:
                 self._respond(500, b"", extra)
                 return
+        if len(message) > self.server.max_envelope:
+            # No fault: ansible.windows 391 and 620. Whether Windows counts the seal too is not known.
+            self._respond(413, b"", {"Connection": "close"})
+            raise _Closed
         self._message(message, sealed, extra)
 
     def _message(self, message: bytes, sealed: bool, extra: dict[str, str]) -> None:
@@ -159,8 +163,6 @@ class Connection:
         started = time.monotonic()
         try:
             request = messages.read(message)
-            if len(message) > self.server.max_envelope:
-                raise faults.known(faults.TOO_LARGE)
             self.server.note(request, self.number)
             wrong = self._wrong_with(request)
             action, body = self.server.service.answer(request, self._user)

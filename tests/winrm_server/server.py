@@ -122,11 +122,6 @@ class WinrmServer:
         return self.service.open
 
     @property
-    def shells_(self) -> Shells:
-        """What holds the shells (the name that `service` had first)."""
-        return self.service
-
-    @property
     def connected(self) -> int:
         """How many connections are open now."""
         with self._lock:

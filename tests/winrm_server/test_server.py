@@ -247,9 +247,17 @@ class TestCommands:
     def test_a_request_that_is_too_large(self, session):
         command = session.start("cat")
         session.protocol.send_command_input(session.shell, command, b"x" * 110_000)
-        with pytest.raises(WSManFaultError) as caught:
+        with pytest.raises(WinRMTransportError, match="Code 413"):
             session.protocol.send_command_input(session.shell, command, b"x" * 116_000)
-        assert caught.value.fault_subcode == "w:EncodingLimit"
+
+    @pytest.mark.parametrize("line", ["echo x", "exec <&-; echo x; sleep 100", powershell("x")])
+    def test_input_for_what_reads_no_more(self, server, session, line):
+        server.powershell["x"] = Answer("x\r\n")
+        command = session.start(line)
+        assert session.protocol.get_command_output_raw(session.shell, command)[0] == b"x\r\n"
+        with pytest.raises(WSManFaultError) as caught:
+            session.protocol.send_command_input(session.shell, command, b"x")
+        assert caught.value.wsman_fault_code == 2147942509
 
     @pytest.mark.parametrize(
         ("line", "words"),

@@ -27,19 +27,27 @@ process {
     }
 }
 end {
+    # Only a script that names this variable at its top level gets standard input from powershell.exe.
+    $null = $input
+    $called = $false
     try {
         $size = $file.Length
         $file.Dispose()
         if ($size -ne $a.size) { throw 'the script did not arrive whole' }
         if ($a.chdir) { Set-Location -LiteralPath $a.chdir }
-        $text = "& $($a.before) '$($path.Replace("'", "''"))' $($a.behind)`nexit `$LASTEXITCODE"
+        # Each of PowerShell's quotation marks ends a text in single ones.
+        $quoted = "'" + ($path -replace '[\u0027\u2018-\u201B]', '$0$0') + "'"
+        $text = '& ' + $a.before + ' ' + $quoted + ' ' + $a.behind + "`n" + 'exit $LASTEXITCODE'
         $data = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
         $shell = [IO.Path]::Combine($PSHOME, 'powershell.exe')
         $ErrorActionPreference = 'Continue'
         & $shell -NoProfile -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand $data
+        $called = $true
     }
     finally {
         sweep
     }
+    # An error that ends only the statement, such as arguments too long for a command line, comes by here.
+    if (-not $called) { exit 1 }
     exit $LASTEXITCODE
 }
