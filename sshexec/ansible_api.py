@@ -48,7 +48,7 @@ class AnsibleApi:
         host_lists: names or addresses, each with a port if need be (``"web1:2222"``); or mappings, each with the name
             as ``hostname``, if need be a ``port``, variables of the host in ``vars`` or beside it; or one mapping of
             names to variables; or a text with commas.
-        iswin: Windows hosts: connection winrm, port 5985, and every module is ``raw``.
+        iswin: Windows hosts: connection winrm, port 5985, and every module is ``raw``, which PowerShell takes.
         port: of hosts that have none of their own.
         connection: ``smart``, ``ssh`` and ``paramiko`` are this project's SSH; ``local``; or another connector.
         remote_user: login name.

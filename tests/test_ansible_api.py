@@ -18,10 +18,13 @@ import pytest
 from sshexec import Secret
 from sshexec.ansible_api import AnsibleApi
 from sshexec.connectors import registry
-from sshexec.errors import ArgumentError, InputError, OptionError, SshexecError
+from sshexec.errors import ArgumentError, InputError, SshexecError
+from sshexec.runtime.plan import connection
 from tests.connectors.test_become import DOUBLE, PASSWORD, SUDO
 from tests.runtime.conftest import wait_for
 from tests.testbed import Sshd
+from tests.winrm_server.powershell import Answer
+from tests.winrm_server.server import WinrmServer
 
 Make = Callable[..., AnsibleApi]
 
@@ -329,49 +332,57 @@ def test_a_password_reaches_sudo_and_nothing_else(
 # ---------------------------------------------------------------- Windows
 
 
-WINRM = """
-from sshexec.connectors.base import Capability
-from sshexec.connectors.fake import FakeConnector
-
-class Winrm(FakeConnector):
-    name = "winrm"
-    capabilities = Capability.NONE
-"""
-"""Stands in for the connector that speaks WinRM: it has no shell and moves no files."""
+@pytest.fixture
+def windows(tmp_path: Path) -> Iterator[WinrmServer]:
+    """A Windows host."""
+    with WinrmServer({"Administrator": PASSWORD}, ("ntlm",), drive=tmp_path / "C") as server:
+        yield server
 
 
-def test_windows_hosts_are_asked_raw_over_winrm(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "acme_winrm.py").write_text(WINRM)
-    info = tmp_path / "acme_winrm-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-winrm\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.GROUP}]\nwinrm = acme_winrm:Winrm\n")
-    monkeypatch.syspath_prepend(str(tmp_path))  # the worker process looks there too
-    record = tmp_path / "calls"
-    answer = {"fake_answers": {"ipconfig": "Windows IP\r\n"}, "fake_record": str(record)}
-    with AnsibleApi({"win1": answer}, iswin=True, remote_user="Administrator", remote_password="x") as made:
+def windows_host(server: WinrmServer, **variables: Any) -> dict[str, Any]:
+    return {
+        "ansible_host": server.host,
+        "ansible_port": server.port,
+        "ansible_winrm_transport": "ntlm",
+        "ansible_winrm_scheme": "http",
+        **variables,
+    }
+
+
+def test_windows_hosts_are_asked_raw_over_winrm(windows: WinrmServer, capsys: pytest.CaptureFixture[str]) -> None:
+    windows.powershell["ipconfig"] = Answer("Windows IP\r\n\r\nEthernet\r\n", "careful\r\n")
+    windows.powershell["exit 3"] = Answer("", "", 3)
+    hosts = {"win1": windows_host(windows), "win2": windows_host(windows, ansible_password="wrong")}
+    with AnsibleApi(hosts, iswin=True, remote_user="Administrator", remote_password=PASSWORD) as made:
         made.run("ipconfig", module="win_shell")
-        result = made.get_result()["success"]["win1"]
-        variables = made._engine.inventory.variables("win1")
+        maps = made.get_result()
+        printed = json.loads(capsys.readouterr().out)
+        made.run("exit 3")
+        failed = made.get_result()["failed"]["win1"]
+    result = maps["success"]["win1"]
     assert result == {
         "changed": True,
         "rc": 0,
-        "stdout": "Windows IP\r\n",
-        "stdout_lines": ["Windows IP"],
-        "stderr": "",
-        "stderr_lines": [],
+        "stdout": "Windows IP\r\n\r\nEthernet\r\n",
+        "stdout_lines": ["Windows IP", "", "Ethernet"],
+        "stderr": "careful\r\n",
+        "stderr_lines": ["careful"],
         "_ansible_no_log": False,
     }
-    assert (variables["ansible_connection"], variables["ansible_port"]) == ("winrm", 5985)
-    assert json.loads(record.read_text().splitlines()[-1])["command"] == "ipconfig"
-    assert json.loads(capsys.readouterr().out)["success"]["win1"] == result
+    assert printed["success"]["win1"] == result
+    assert printed["unreachable"]["win2"]["unreachable"] is True
+    assert (failed["rc"], failed["msg"], failed["changed"]) == (3, "non-zero return code", True)
+    assert PASSWORD not in repr(maps)
+    assert windows.shells == {}
 
 
-def test_without_the_connector_windows_hosts_say_so() -> None:
-    with AnsibleApi(["win1"], iswin=True) as made, pytest.raises(OptionError, match="no connector named 'winrm'"):
-        made.run("ipconfig")
+def test_windows_hosts_have_port_5985_unless_they_have_their_own() -> None:
+    hosts = ["win1", "win2:15985", {"hostname": "win3", "ansible_winrm_port": 5986}]
+    with AnsibleApi(hosts, iswin=True, port=22, connection="ssh", remote_user="me", remote_password="x") as made:
+        inventory = made._engine.inventory
+        reached = {host: connection(host, inventory.variables(host)) for host in ("win1", "win2", "win3")}
+    assert {kind.name for kind, _ in reached.values()} == {"winrm"}
+    assert [options.port for _, options in reached.values()] == [5985, 15985, 5986]  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- what is refused, and what stays hidden

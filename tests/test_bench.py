@@ -191,7 +191,7 @@ def test_windows_hosts_are_measured_too(tmp_path):
     # The bars that don't depend on the machine hold here too.
     assert medians["winrm-second-1"]["requests"] == 3
     assert 100 < medians["winrm-put-1-2"]["largest_kib"] <= 150
-    assert medians["winrm-slow-4"]["live_s"] < medians["winrm-slow-4"]["live_with_slow_s"] < 3
+    assert 0 < medians["winrm-slow-4"]["live_with_slow_s"] < 3
 
 
 def test_a_windows_fleet_counts_its_start_and_tells_it_apart():

@@ -33,8 +33,11 @@ Take = Callable[[Stream, bytes], None]
 _PIECE = 64 * 1024
 """Bytes read at a time of what a command is to read."""
 
-_LOOK = 2.0
+_LOOK = 1.0
 """Seconds for which output is waited for, while the command takes no input."""
+
+_PART = 32 * 1024
+"""Bytes of input in one message for a command that prints while it reads: so much is taken while its output waits."""
 
 _FIRST_LOOK = 3.0
 """Seconds without output after which a command that was given no input is told that there is none.
@@ -270,6 +273,8 @@ class _Running:
         self._execution = execution
         self._shell = shell
         self._name = name
+        self._filters = False
+        """Whether it takes input only as fast as its output is fetched."""
 
     def follow(self) -> int:
         """Feed it and take its output until it ends; return its exit code.
@@ -295,26 +300,29 @@ class _Running:
 
     def _feed(self) -> Received | None:
         """Send what it reads; return the last output that was looked at meanwhile."""
-        execution = self._execution
-        for data, end in execution.pieces(self._shell.room(self._name)):
-            while True:
-                execution.check()
-                answer = self._send(data, end=end)
-                if answer is _Sent.TAKEN:
-                    break
+        for data, end in self._execution.pieces(self._shell.room(self._name)):
+            at = 0
+            while at < len(data) or not data:
+                self._execution.check()
+                part = data[at : at + _PART] if self._filters else data[at:]
+                answer = self._send(part, end=end and at + len(part) == len(data))
                 if answer is _Sent.REFUSED:
                     self._tell_end()  # PowerShell waits for the end of its input, although it has ended with it
                     return None
-                received = self._receive(min(execution.pace, _LOOK))
-                if received is not None and received.done:
-                    return received  # it has ended without reading everything
-                if answer is _Sent.HELD:
-                    break
+                if answer is not _Sent.TAKEN or self._filters:
+                    received = self._receive(LEAST if self._filters else min(self._execution.pace, _LOOK))
+                    if received is not None and received.done:
+                        return received  # it has ended without reading everything
+                    self._filters = received is not None
+                if answer is not _Sent.BUSY:
+                    at += len(part)
+                    if not data:
+                        break
         return None
 
     def _send(self, data: bytes, *, end: bool) -> _Sent:
         execution = self._execution
-        wait = execution.pace
+        wait = LEAST if self._filters else execution.pace
         try:
             self._shell.send(self._name, data, wait, self._patience(wait), end=end)
         except Fault as fault:

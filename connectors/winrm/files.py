@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 from io import BytesIO
 from typing import Any, BinaryIO, Protocol
@@ -54,6 +54,7 @@ _REASONS = {
     67: "missing",  # ERROR_BAD_NET_NAME
     5: "permission",  # ERROR_ACCESS_DENIED
     19: "permission",  # ERROR_WRITE_PROTECT
+    1326: "permission",  # ERROR_LOGON_FAILURE, of a share
     39: "no_space",  # ERROR_HANDLE_DISK_FULL
     112: "no_space",  # ERROR_DISK_FULL
     1295: "no_space",  # ERROR_DISK_QUOTA_EXCEEDED
@@ -129,7 +130,8 @@ class Files:
         lines = _Outgoing(uploads, progress)
         output = Output(_KEPT)
         try:
-            completed = self._run(_PUT.command({}), output.write, deadline, lines.pieces())
+            with contextlib.closing(lines.pieces()) as pieces:
+                completed = self._run(_PUT.command({}), output.write, deadline, pieces)
         except BaseException as error:
             # A host that can't be reached, or did not even say that it has ended the script, won't remove anything.
             if not isinstance(error, UnreachableError) and getattr(error, "killed", True):
@@ -139,7 +141,7 @@ class Files:
             raise lines.problem
         answer = _answer(output, completed, uploads[0].path)
         number = answer.get("number")
-        if answer.get("reason") is not None or number != len(uploads) or answer.get("sha1", "").lower() != lines.sum:
+        if "reason" in answer or number != len(uploads) or str(answer.get("sha1")).lower() != lines.sum:
             at = number if isinstance(number, int) and 0 <= number < len(uploads) else 0
             raise _refused(uploads[at].path, answer)
         lines.arrived()
@@ -174,16 +176,18 @@ class Files:
 
     def get_all(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
         """Read several small files (see `Connector.get_all`)."""
-        for at in range(0, len(paths), _TOGETHER):
-            self._get_some(paths[at : at + _TOGETHER], lambda number, data, at=at: take(at + number, data), deadline)  # type: ignore[misc]
+        for first in range(0, len(paths), _TOGETHER):
+            self._get_some(paths[first : first + _TOGETHER], first, take, deadline)
 
-    def _get_some(self, paths: Sequence[str], take: Callable[[int, bytes], None], deadline: Deadline) -> None:
+    def _get_some(
+        self, paths: Sequence[str], first: int, take: Callable[[int, bytes], None], deadline: Deadline
+    ) -> None:
         content = BytesIO()
 
         def ended(number: int) -> None:
             nonlocal content
             whole, content = content.getvalue(), BytesIO()
-            take(number, whole)
+            take(first + number, whole)
 
         self._receive(paths, _Incoming(paths, lambda _number, data: content.write(data), ended), deadline, 0)
 
@@ -219,7 +223,7 @@ class _Outgoing:
         self.problem: Exception | None = None
         """Why no more of them could be read here."""
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Generator[bytes]:
         """Yield lines, as many together as one message holds."""
         gathered: list[bytes] = []
         room, held = PIECE, 0
@@ -289,6 +293,8 @@ class _Incoming:
         """What was raised here."""
 
     def __call__(self, stream: Stream, data: bytes) -> None:
+        if self.problem is not None:
+            return  # what still comes while the script is being ended
         if stream == "stderr":
             self.output.write(stream, data)
             return

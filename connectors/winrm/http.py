@@ -20,6 +20,8 @@ from sshexec.connectors.deadline import Deadline
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 64 * 1024 * 1024
 """Bytes of an answer: a service keeps to its MaxEnvelopeSizekb, 500 by default."""
+_LAST_WORDS = 0.2
+"""Seconds to wait for the reason of an end."""
 _PIECE = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
@@ -106,6 +108,8 @@ class Line:
         self._buffer = bytearray()
         self._answered = False
         self._usable = True
+        self.farewell = ""
+        """What the connection ended with, where `idle` found its end."""
         self._lock = threading.Lock()
         """Held while the socket is shut: not another one that has its number by then."""
 
@@ -137,7 +141,8 @@ class Line:
             self.socket.recv(1)
         except (BlockingIOError, ssl.SSLWantReadError):
             return True
-        except OSError:
+        except OSError as error:
+            self.farewell = str(error)
             return False
         # The end, or something that nobody asked for, such as a 408: either way no more requests.
         return False
@@ -186,7 +191,19 @@ class Line:
             raise (Expired() if deadline.expired else Silence()) from None
         except OSError as error:
             # What was not handed to the kernel whole did not arrive whole, and a part of a request does nothing.
-            raise Broken(error.strerror or str(error), sent=False) from None
+            raise Broken(self._last_words() or error.strerror or str(error), sent=False) from None
+
+    def _last_words(self) -> str:
+        """Return why TLS was ended by the other side, which writing does not tell; "" where it did not say."""
+        if isinstance(self.socket, ssl.SSLSocket):
+            try:
+                self.socket.settimeout(_LAST_WORDS)
+                self.socket.recv(1)
+            except ssl.SSLError as error:
+                return str(error)
+            except OSError:
+                pass
+        return ""
 
     def _more(self, deadline: Deadline, silence: float | None) -> None:
         """Read what has come into the buffer.

@@ -13,7 +13,7 @@ import requests
 from winrm.vendor.requests_kerberos.kerberos_ import HTTPKerberosAuth
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.winrm.logins import Login, NotOffered
+from sshexec.connectors.winrm.logins import Login, NotOffered, Stale
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.tickets import Ticket, Tickets, using
 from sshexec.errors import AuthenticationError, ProtocolError
@@ -56,6 +56,7 @@ class Kerberos(HTTPKerberosAuth, Login):
         self._tickets = tickets
         self._deadline = deadline
         self._guard = guard
+        self._ticket: Ticket | None = None
 
     def converse(self, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
         """Log in.
@@ -64,6 +65,7 @@ class Kerberos(HTTPKerberosAuth, Login):
             AuthenticationError: there is no ticket, or none for this host.
             WrongPassword: the KDC refused the password.
             ProtocolError: the host did not prove who it is.
+            Stale: the ticket expired meanwhile.
             NotOffered: the host knows no Kerberos.
         """
         name = urlsplit(str(request.url)).hostname or ""
@@ -84,20 +86,16 @@ class Kerberos(HTTPKerberosAuth, Login):
         if not options.managed:
             with self._explained(name), using(None):
                 return self._begin(name, options.user or None)
-        ticket = self._tickets.get(options, self._password, self._deadline, self._guard)
-        try:
-            return self._with(ticket, name)
-        except kerberos.GSSError as error:
-            if "expired" not in _words(error):
-                with self._explained(name):
-                    raise
-        ticket = self._tickets.get(options, self._password, self._deadline, self._guard, instead_of=ticket)
-        with self._explained(name):
-            return self._with(ticket, name)
-
-    def _with(self, ticket: Ticket, name: str) -> str:
-        with ticket.used():
-            return self._begin(name, None)
+        for last in (False, True):
+            ticket = self._ticket = self._tickets.get(options, self._password, self._deadline, self._guard)
+            with self._explained(name), ticket.used():
+                try:
+                    return self._begin(name, None)
+                except kerberos.GSSError as error:
+                    if last or "expired" not in _words(error):
+                        raise
+                    ticket.expire()
+        raise AssertionError("unreachable")
 
     def _begin(self, name: str, principal: str | None) -> str:
         flags = kerberos.GSS_C_MUTUAL_FLAG | kerberos.GSS_C_SEQUENCE_FLAG
@@ -117,6 +115,9 @@ class Kerberos(HTTPKerberosAuth, Login):
                 return
         except kerberos.GSSError as error:
             if "expired" in _words(error):
+                if self._ticket is not None:
+                    self._ticket.expire()
+                    raise Stale from None
                 raise AuthenticationError(self._sentence(name, _words(error))) from None
         raise ProtocolError("the host did not prove by Kerberos who it is; nothing was sent to it")
 

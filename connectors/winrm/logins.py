@@ -15,13 +15,26 @@ from spnego.exceptions import SpnegoError
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.tickets import Tickets
-from sshexec.errors import AuthenticationError
 from sshexec.secret import Secret
 
 if TYPE_CHECKING:
     from sshexec.connectors.winrm.transport import Adapter
 
 _PREFIX = b"tls-server-end-point:"
+_WRONG = frozenset({0x8009030C, 0xC0000064, 0xC000006A, 0xC000006D})
+"""SEC_E_LOGON_DENIED, STATUS_NO_SUCH_USER, STATUS_WRONG_PASSWORD, STATUS_LOGON_FAILURE (MS-ERREF 2.3.1)."""
+_STATUSES = {
+    0xC000006E: "the account may not log in so",
+    0xC000006F: "the account may not log in at this hour",
+    0xC0000070: "the account may not log in from here",
+    0xC0000071: "the password has expired",
+    0xC0000072: "the account is disabled",
+    0xC000015B: "the account may not log in over the network",
+    0xC0000193: "the account has expired",
+    0xC0000224: "the password must be changed first",
+    0xC0000234: "the account is locked",
+    0x80090322: "the host goes by another name",
+}
 
 
 class Login(AuthBase):
@@ -44,6 +57,18 @@ class NotOffered(Exception):
         self.offered = offered
 
 
+class NotAsked(Exception):
+    """The host let us in before the login was over: it is no WinRM service, or somebody else answers for it."""
+
+
+class Stale(Exception):
+    """The ticket has expired just now; there is another one for the next login."""
+
+
+class Denied(Exception):
+    """The host refused for a reason that it says (its words are the message), other than a wrong password."""
+
+
 class Ntlm(HttpNtlmAuth, Login):
     """NTLM, its first message in the first request: what `requests_ntlm` waits for a 401 with is known already.
 
@@ -62,6 +87,7 @@ class Ntlm(HttpNtlmAuth, Login):
 
         Raises:
             NotOffered: the host knows no NTLM.
+            NotAsked: it lets anybody in.
         """
         scheme = "Negotiate"
         while True:
@@ -73,7 +99,7 @@ class Ntlm(HttpNtlmAuth, Login):
                 # No challenge came, so nothing of the password went.
                 last = adapter.last
                 if last is None or last.status != 401:
-                    return refusal(request, adapter, 401 if last is None else last.status)
+                    return _unasked(request, adapter)
                 offered = last.headers.get("www-authenticate", "")
                 if scheme == "Negotiate" and "ntlm" in offered.lower():
                     scheme = "NTLM"
@@ -94,6 +120,18 @@ def refusal(request: requests.PreparedRequest, adapter: Adapter, status: int = 4
     response.raw = _Nothing()
     response.headers["www-authenticate"] = "Negotiate, Kerberos, CredSSP"
     return response
+
+
+def _unasked(request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
+    """Return the answer of a host that broke a login off by another status than 401.
+
+    Raises:
+        NotAsked: as if all were well.
+    """
+    status = 500 if adapter.last is None else adapter.last.status
+    if status < 400:
+        raise NotAsked
+    return refusal(request, adapter, status)
 
 
 class _Nothing:
@@ -138,24 +176,29 @@ class Credssp(Login):
 
         Raises:
             NotOffered: the host knows no CredSSP.
-            AuthenticationError: the conversation ended before the host had refused.
+            NotAsked: it lets anybody in.
+            Denied: the host refused, and says why.
         """
         from requests_credssp.exceptions import AuthenticationException, NTStatusException
 
         try:
             response: requests.Response = self._auth.handle_401(refusal(request, adapter))
         except NTStatusException as error:
-            raise AuthenticationError(f"CredSSP failed: {error}") from None
+            if error.status in _WRONG:
+                return refusal(request, adapter)
+            raise Denied(_STATUSES.get(error.status, f"status 0x{error.status:08x}")) from None
         except (AuthenticationException, SpnegoError) as error:
             last = adapter.last
             if last is not None and last.status != 401:
-                return refusal(request, adapter, last.status)
+                return _unasked(request, adapter)
             offered = "" if last is None else last.headers.get("www-authenticate", "")
             if last is not None and "credssp" not in offered.lower():
                 raise NotOffered(offered) from None
             if last is None or isinstance(error, SpnegoError):
-                raise AuthenticationError(f"CredSSP failed: {error}") from None
+                raise Denied(type(error).__name__) from None
             return refusal(request, adapter)
+        if response.status_code == 200 and not all(context._context.complete for context in self.contexts.values()):
+            raise NotAsked
         return response
 
 

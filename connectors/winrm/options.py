@@ -74,7 +74,7 @@ class WinrmOptions(ConnectorOptions):
     transports: tuple[str, ...] = option(
         (),
         "ansible_winrm_transport",
-        help=f"how to log in, the first of these that works here: {', '.join(TRANSPORTS)}",
+        help=f"how to log in, the first that works here: one or more of {', '.join(TRANSPORTS)}",
         read=_word,
     )
     connect_timeout: float | None = option(

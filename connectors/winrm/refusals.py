@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from sshexec.connectors.winrm.http import Broken, NotHttp
+from sshexec.connectors.winrm.logins import Denied, NotAsked, NotOffered
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.errors import AuthenticationError, BannerError, ProtocolError, UnreachableError
 
-_CERTIFICATE_ALERTS = ("certificate", "unknown ca", "unknown_ca", "access denied")
+_CERTIFICATE_ALERTS = ("certificate", "unknown ca", "access denied")
 _QUOTE = 60
+
+
+def about_certificate(reason: str) -> bool:
+    """Return whether TLS was ended since the client's certificate is not taken (RFC 8446, section 6.2)."""
+    words = reason.lower().replace("_", " ")
+    return "alert" in words and any(word in words for word in _CERTIFICATE_ALERTS)
 
 
 def closed(where: str, options: WinrmOptions, error: Broken) -> UnreachableError:
     """Return what it means that a new connection broke off before its first answer."""
-    reason = error.reason.lower()
-    if "alert" in reason and any(word in reason for word in _CERTIFICATE_ALERTS):
+    if about_certificate(error.reason):
         return AuthenticationError(
             f"{where} does not take the client's certificate ({options.cert_pem or 'none was sent'})"
         )
@@ -39,11 +45,34 @@ def not_soap(where: str, options: WinrmOptions, status: int, body: bytes) -> Unr
     )
 
 
+def login(where: str, options: WinrmOptions, error: Exception) -> UnreachableError:
+    """Return what it means that a login ended without the host's verdict."""
+    if isinstance(error, Broken):
+        return closed(where, options, error)
+    if isinstance(error, NotHttp):
+        return not_http(where, options, error)
+    if isinstance(error, NotOffered):
+        return not_offered(where, options, error.offered)
+    if isinstance(error, NotAsked):
+        return not_asked(where, options)
+    if isinstance(error, Denied):
+        return AuthenticationError(f"{where} refused user {options.user} by {options.transport}: {error}")
+    return ProtocolError(f"the login at {where} by {options.transport} failed: {type(error).__name__}")
+
+
 def not_offered(where: str, options: WinrmOptions, offered: str) -> UnreachableError:
     """Return what it means that the host knows no such login."""
     schemes = ", ".join(dict.fromkeys(part.split()[0] for part in offered.split(",") if part.split()))
     return AuthenticationError(
         f"{where} does not log in by {options.transport}; it offers {schemes or 'nothing'} (ansible_winrm_transport)"
+    )
+
+
+def not_asked(where: str, options: WinrmOptions) -> UnreachableError:
+    """Return what it means that the login ended well before it was over."""
+    return BannerError(
+        f"{where} does not speak WinRM at {options.path}: it let us in without a login;"
+        " are ansible_port and ansible_winrm_path right?"
     )
 
 
@@ -69,6 +98,11 @@ def unsealed(where: str) -> UnreachableError:
 def unreadable(where: str, kind: str) -> UnreachableError:
     """Return what it means that an answer can't be decrypted."""
     return ProtocolError(f"an encrypted answer of {where} can't be decrypted ({kind}): it was changed on its way")
+
+
+def unsealable(where: str, kind: str) -> UnreachableError:
+    """Return what it means that a message can't be encrypted."""
+    return ProtocolError(f"a message to {where} can't be encrypted ({kind})")
 
 
 def status(where: str, options: WinrmOptions, code: int, body: bytes) -> UnreachableError:

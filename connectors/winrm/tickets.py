@@ -59,7 +59,11 @@ class Ticket:
     done: threading.Event = field(default_factory=threading.Event)
     error: AuthenticationError | WrongPassword | None = None
     until: float = float("inf")
-    """When the error is forgotten, on the monotonic clock."""
+    """When the ticket, or the error, is forgotten, on the monotonic clock."""
+
+    def expire(self) -> None:
+        """Have the next who asks get another one."""
+        self.until = 0.0
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -114,8 +118,6 @@ class Tickets:
         password: Secret | None,
         deadline: Deadline,
         guard: Callable[[], None],
-        *,
-        instead_of: Ticket | None = None,
     ) -> Ticket:
         """Return a user's ticket; the first who asks gets it from the KDC, the others wait.
 
@@ -124,7 +126,6 @@ class Tickets:
             password: the user's, where there is no keytab.
             deadline: by when.
             guard: raises where the caller shall wait no longer.
-            instead_of: a ticket that has expired.
 
         Raises:
             WrongPassword: the KDC refused the password, now or lately.
@@ -134,9 +135,8 @@ class Tickets:
         wanted = _wanted(options, password)
         with self._lock:
             ticket = self._known.get(wanted)
-            stale = ticket is not None and (ticket is instead_of or time.monotonic() >= ticket.until)
-            mine = ticket is None or stale
-            if ticket is None or stale:
+            mine = ticket is None or (ticket.done.is_set() and time.monotonic() >= ticket.until)
+            if ticket is None or mine:
                 ticket = self._known[wanted] = Ticket(self._path())
         if mine:
             self._fetch(wanted, ticket, deadline, guard)

@@ -35,6 +35,10 @@ class UnsealedError(Exception):
     """An answer with content is not encrypted, in a session whose messages are."""
 
 
+class UnsealableError(Exception):
+    """A message can't be encrypted: the login is no longer good for it."""
+
+
 class UnreadableError(Exception):
     """An encrypted answer can't be decrypted."""
 
@@ -111,6 +115,23 @@ class Session(requests.Session):
         """Do nothing: the line is closed by who opened it."""
 
 
+class _Sealing(Encryption):
+    """pywinrm's encryption, whose failures are told from those of sending."""
+
+    def prepare_encrypted_request(
+        self, session: requests.Session, endpoint: str | bytes, message: bytes
+    ) -> requests.PreparedRequest:
+        """Return a request with the message encrypted.
+
+        Raises:
+            UnsealableError: it can't be.
+        """
+        try:
+            return super().prepare_encrypted_request(session, endpoint, message)
+        except Exception as error:  # noqa: BLE001 - kerberos.GSSError, SpnegoError, ssl.SSLError
+            raise UnsealableError(type(error).__name__) from None
+
+
 class Transport(PywinrmTransport):
     """One login on one connection, and what is sent after it.
 
@@ -152,7 +173,17 @@ class Transport(PywinrmTransport):
         request = session.prepare_request(requests.Request("POST", self.endpoint))
         self.status = self._login.converse(request, self._adapter).status_code
         if self._encrypted and self.status < 400:
-            self.encryption = Encryption(session, self.auth_method)
+            self.encryption = _Sealing(session, self.auth_method)
+
+    def send_message(self, message: str | bytes) -> bytes:
+        """Send a message and return the answer's content, whose status is `status`.
+
+        Raises:
+            UnsealedError, UnreadableError, UnsealableError: as their names say.
+        """
+        if self._encrypted and self.encryption is None:
+            raise UnsealedError  # nothing goes in the clear that was to be encrypted
+        return super().send_message(message)
 
     def _send_message_request(
         self, session: requests.Session, prepared_request: requests.PreparedRequest

@@ -14,11 +14,11 @@ from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
-from sshexec.connectors.winrm.logins import NotOffered, login_of
+from sshexec.connectors.winrm.logins import Stale, login_of
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
-from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealedError
+from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealableError, UnsealedError
 from sshexec.errors import (
     AuthenticationError,
     ConnectionLostError,
@@ -66,6 +66,9 @@ class Wire:
         self.host = host
         self.on_phase: Callable[[Phase], None] | None = None
         self.on_answer: Callable[[], None] | None = None
+        self.repeated = 0
+        """Messages that were sent again though the host may have answered them; what it said then, such as output, is
+        gone."""
         self._options = options
         self._context = context
         self._approach = Approach(options, context, self._guard, self._enter, self._answered)
@@ -188,12 +191,16 @@ class Wire:
                 if first is not None or (once and not failure.unheard):
                     raise failure.error from None
                 first = failure
+                if not failure.unheard:
+                    self.repeated += 1
 
     def _ready(self, deadline: Deadline, first: _Failed | None, once: bool) -> None:
         """Have a connection that is logged in, a new one where the host has closed the old one."""
         self._guard()
         if self._line is not None and self._line.idle():
             return
+        if self._line is not None and not self._proven and refusals.about_certificate(self._line.farewell):
+            raise refusals.closed(self._where, self._options, Broken(self._line.farewell, sent=False))
         self._drop()
         try:
             self._begin(deadline)
@@ -205,7 +212,16 @@ class Wire:
             raise ConnectionLostError(f"{why}reconnecting failed: {error.message}", started=True) from None
 
     def _begin(self, deadline: Deadline) -> None:
-        """Connect and log in."""
+        """Connect and log in, again with another Kerberos ticket where that of the first login expired meanwhile."""
+        try:
+            self._begin_once(deadline)
+        except Stale:
+            try:
+                self._begin_once(deadline)
+            except Stale:
+                raise AuthenticationError(f"the Kerberos tickets of {self._options.user} expire at once") from None
+
+    def _begin_once(self, deadline: Deadline) -> None:
         self._deadline = limit = deadline.sooner(self._connect_limit)
         try:
             self._line = self._approach.arrive(limit)
@@ -213,31 +229,36 @@ class Wire:
             if deadline.expired and self._proven:
                 raise Expired from None
             raise
-        self._enter(Phase.AUTHENTICATING)
-        self._deadline = deadline.sooner(self._auth_limit)
-        adapter = Adapter(self._post)
-        binding = self._binding()
-        login = login_of(self._options, self._password, binding, self._context.tickets, self._deadline, self._guard)
-        self._transport = Transport(self._options, self._password, adapter, login)
-        if login is None:
-            return
         try:
-            self._transport.setup_encryption(self._transport.build_session())
+            self._log_in(deadline)
+        except BaseException:
+            # Never a connection that is there and not logged in.
+            self._drop()
+            raise
+
+    def _log_in(self, deadline: Deadline) -> None:
+        self._enter(Phase.AUTHENTICATING)
+        self._deadline = limit = deadline.sooner(self._auth_limit)
+        options = self._options
+        try:
+            login = login_of(options, self._password, self._binding(), self._context.tickets, limit, self._guard)
+            transport = self._transport = Transport(options, self._password, Adapter(self._post), login)
+            if login is None:
+                return
+            transport.setup_encryption(transport.build_session())
+        except (HostError, Aborted, Stale):
+            raise
         except (Expired, Silence):
             if deadline.expired and self._proven:
                 raise Expired from None
             raise ConnectTimeoutError(f"{self._where} did not answer the login in time") from None
-        except Broken as error:
-            self._guard()
-            raise refusals.closed(self._where, self._options, error) from None
-        except NotHttp as error:
-            raise refusals.not_http(self._where, self._options, error) from None
         except WrongPassword as error:
             self._judge(False)
             raise AuthenticationError(str(error)) from None
-        except NotOffered as error:
-            raise refusals.not_offered(self._where, self._options, error.offered) from None
-        self._check_login(self._transport.status)
+        except Exception as error:  # noqa: BLE001 - what parses untrusted bytes: SpnegoError, struct.error, KeyError
+            self._guard()
+            raise refusals.login(self._where, options, error) from None
+        self._check_login(transport.status)
 
     def _begin_asking(self, deadline: Deadline) -> None:
         """Connect and log in with a password that a person is asked for, again where it proves wrong."""
@@ -317,8 +338,10 @@ class Wire:
             self._drop()
             raise refusals.unsealed(self._where) from None
         except UnreadableError as error:
-            self._drop()
-            raise refusals.unreadable(self._where, str(error)) from None
+            raise _Failed(refusals.unreadable(self._where, str(error)), unheard=False) from None
+        except UnsealableError as error:
+            # A Kerberos ticket that has expired meanwhile, say: the message has not left.
+            raise _Failed(refusals.unsealable(self._where, str(error)), unheard=True) from None
         if transport.status in (200, 500) and body:
             return self._root(transport.status, body)
         raise self._refused(transport, body)
@@ -352,7 +375,7 @@ class Wire:
 
     def _broken(self, error: Broken) -> Exception:
         self._guard()
-        if not self._proven and not error.answered and error.sent:
+        if not self._proven and not error.answered and (error.sent or refusals.about_certificate(error.reason)):
             return refusals.closed(self._where, self._options, error)
         lost = ConnectionLostError(f"the connection to {self._where} broke: {error.reason}", started=error.sent)
         return _Failed(lost, unheard=not error.sent)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import io
+import json
 import os
 import random
 import re
@@ -11,18 +13,20 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import BinaryIO
 
 import pytest
 
-from sshexec.connectors.base import Deadline, Timeouts, Upload
+from sshexec.connectors import powershell
+from sshexec.connectors.base import Command, Completed, Deadline, Timeouts, Upload
 from sshexec.connectors.winrm import files
 from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, TransferError
+from tests.runtime.conftest import wait_for
 from tests.winrm_server import Call, WinrmServer
 from tests.winrm_server.scripts import dotnet
 from tests.winrm_server.scripts import get as get_double
@@ -93,7 +97,7 @@ class Dribble(io.BytesIO):
         return super().read(random.randint(1, min(size or 1, 30000)) if size and size > 0 else size)
 
 
-@pytest.mark.parametrize("size", [0, 1, 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 1_000_003])
+@pytest.mark.parametrize("size", [0, 1, 2, LINE - 1, LINE, LINE + 1, 2 * LINE, 10_000_003])
 def test_any_size_goes_there_and_back(win: WinrmConnector, folder: Path, size: int) -> None:
     data = random.randbytes(size)
     put(win, path_of(folder, "file.bin"), data)
@@ -196,7 +200,9 @@ def test_nothing_more_is_sent_once_powershell_has_ended(
     monkeypatch.setattr(put_double, "linger", lambda call: None)
     server.misbehave("fault", op="Send", code=BROKEN_PIPE, acted=True)
     assert refusal(lambda: put(win, path_of(folder, "none\\file"), bytes(5 * LINE)))[0] == "missing"
-    assert server.operations.count("Send") == 1
+    first, *rest = [event.detail["size"] for event in server.log if event.op == "Send"]
+    assert first > LINE
+    assert sum(rest) == 0
 
 
 def test_a_refusal_of_a_large_file(win: WinrmConnector, folder: Path) -> None:
@@ -281,6 +287,85 @@ def test_progress_may_end_an_upload(win: WinrmConnector, folder: Path) -> None:
     assert os.listdir(folder) == []
 
 
+def test_an_interrupt_ends_an_upload(win: WinrmConnector, server: WinrmServer, folder: Path) -> None:
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        win.put(bytes(10 * LINE), path_of(folder, "file"), Deadline.after(SOON), progress=interrupt)
+    assert os.listdir(folder) == []
+    assert commands(server) == ["put", "remove"]
+    assert not any(shell.commands for shell in server.shells.values())
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "detail"),
+    [
+        ("close", "Send", {}),
+        ("undecryptable", "Seal", {}),
+        ("fault", "Send", {"code": 170}),
+        ("fault", "Send", {"code": 2150858793, "acted": True}),
+        ("drop", "Receive", {}),
+        ("cut", "Receive", {}),
+        ("gzip", "Send", {}),
+    ],
+    ids=["closed", "undecryptable", "busy", "slow", "dropped at the end", "cut at the end", "gzip"],
+)
+def test_an_upload_goes_on(
+    win: WinrmConnector, server: WinrmServer, folder: Path, kind: str, op: str, detail: dict[str, object]
+) -> None:
+    data = random.randbytes(10 * LINE + 1)
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 4:
+            server.misbehave(kind, op=op, **detail)
+        seen.append(done)
+
+    win.put(data, path_of(folder, "file"), Deadline.after(SOON), progress=half_way)
+    assert (folder / "file").read_bytes() == data
+    assert os.listdir(folder) == ["file"]
+
+
+def test_an_upload_survives_a_connection_that_is_dropped_in_between(
+    win: WinrmConnector, server: WinrmServer, folder: Path
+) -> None:
+    data = random.randbytes(10 * LINE)
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 4:
+            server.cut_connections()
+            wait_for(lambda: not win.alive)
+        seen.append(done)
+
+    before = server.connections
+    win.put(data, path_of(folder, "file"), Deadline.after(SOON), progress=half_way)
+    assert (folder / "file").read_bytes() == data
+    assert server.connections == before + 1
+    assert commands(server) == ["put"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "cut", "undecryptable", "truncated"])
+def test_a_download_is_whole_or_none(win: WinrmConnector, server: WinrmServer, folder: Path, kind: str) -> None:
+    data = random.randbytes(20 * LINE)
+    (folder / "file").write_bytes(data)
+    target = io.BytesIO()
+    seen: list[int] = []
+
+    def half_way(done: int) -> None:
+        if len(seen) == 10:
+            server.misbehave(kind, op="Seal" if kind == "undecryptable" else "Receive")
+        seen.append(done)
+
+    try:
+        win.get(path_of(folder, "file"), target, Deadline.after(SOON), progress=half_way)
+    except (ConnectionLostError, TransferError):
+        assert kind in ("cut", "truncated")
+    else:
+        assert target.getvalue() == data
+
+
 class Stuck:
     """A disk that takes nothing more after the first write."""
 
@@ -306,6 +391,18 @@ def test_a_deadline_ends_an_upload(
         win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(1.0))
     assert os.listdir(folder) == ["file"]
     assert (folder / "file").read_bytes() == b"before"
+
+
+def test_an_upload_that_stands_still_ends(server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stuck = Stuck(monkeypatch)
+    win = opened(server, Timeouts(idle=1.0))
+    threading.Timer(1.5, stuck.go_on.set).start()
+    with pytest.raises(CommandTimeoutError) as caught:
+        win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(SOON))
+    assert caught.value.silence == 1.0
+    win.close()
+    assert os.listdir(folder) == []
+    assert not server.shells
 
 
 def test_cancelling_ends_an_upload(
@@ -532,6 +629,68 @@ def test_a_share_that_is_denied_says_what_it_may_lack(win: WinrmConnector, monke
         reason, words = refusal(call)
         assert reason == "permission"
         assert "CredSSP" in words
+
+
+def saying(text: bytes) -> files.Run:
+    """A host that says something, whatever it is asked."""
+
+    def run(
+        command: Command, take: files.Taker, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
+    ) -> Completed:
+        for _piece in stdin or ():
+            pass
+        take("stdout", text)
+        return Completed(0)
+
+    return run
+
+
+ANSWERS: list[object] = [
+    None,
+    5,
+    [],
+    {},
+    {"number": "1"},
+    {"number": -3, "reason": None},
+    {"number": 99, "reason": "failed", "code": "x", "message": {"a": 1}},
+    {"number": 1, "sha1": 5},
+    {"number": 1, "sha1": "0" * 40},
+    {"number": 1, "reason": ["missing"], "code": 2**70},
+    {"number": True, "reason": "failed", "message": "several\r\nlines\r\n"},
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=repr)
+def test_an_answer_that_makes_no_sense_is_a_refusal(answer: object) -> None:
+    line = powershell.MARK.encode() + base64.b64encode(json.dumps(answer).encode()) + b"\r\n"
+    transfer = files.Files(saying(line))
+    for call in (
+        lambda: transfer.put(Upload(b"content", "C:\\x"), Deadline.after(SOON)),
+        lambda: transfer.get("C:\\x", io.BytesIO(), Deadline.after(SOON)),
+    ):
+        with pytest.raises(TransferError) as caught:
+            call()
+        assert caught.value.reason == "failed"
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b":Q\n", "what the host sends is not base64"),
+        (b":" + b"\xff" * 8 + b"\n", "what the host sends is not base64"),
+        (b"=0\n", "what arrived is not what the host read"),
+        (b"=\n", "what arrived is not what the host read"),
+        (b"=0 DA39A3EE5E6B4B0D3255BFEF95601890AFD80709\n:QQ==\n", "the host sends more files than it was asked for"),
+        (b":" * 2_000_000, "the host sends what is no line of a file"),
+        (b"noise\n" * 100_000, "PowerShell ended with rc 0: it gave no answer"),
+        (b":QQ==\n", "PowerShell ended with rc 0: it gave no answer"),
+    ],
+)
+def test_lines_that_make_no_sense_are_a_refusal(text: bytes, words: str) -> None:
+    with pytest.raises(TransferError) as caught:
+        files.Files(saying(text)).get("C:\\x", io.BytesIO(), Deadline.after(SOON))
+    assert str(caught.value) == f"C:\\x: {words}"
 
 
 _READER = """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sshexec import Engine, Host, Inventory
+from sshexec import Engine, Host, Inventory, Timeouts
 from sshexec.events import HostFinished
 from tests.runtime.conftest import wait_for
 from tests.testbed import Sshd
@@ -72,6 +72,27 @@ def test_a_slow_host_holds_up_nobody(server: WinrmServer, gate: Gate) -> None:
     assert server.shells == {}
     assert server.failed_logins == 0
     assert server.unsealed == 0
+
+
+def test_hosts_that_do_not_answer_hold_up_nobody(server: WinrmServer, gate: Gate) -> None:
+    gate.open()
+    finished: list[str] = []
+    with WinrmServer({"vagrant": "secret"}) as frozen:
+        frozen.misbehave("slow", op="Login", seconds=60)
+        frozen.misbehave("slow", op="Create", seconds=60)
+        deaf = {name: Host(name, frozen.variables(script="quick")) for name in ("deaf1", "deaf2")}
+        with Engine(inventory(server, **deaf), timeouts=Timeouts(auth=55)) as engine:
+            run = engine.start("all", "raw", "{{ script }}")
+            for event in run.events():
+                if isinstance(event, HostFinished):
+                    finished.append(event.host)
+                    if len(finished) == len(HOSTS):
+                        run.cancel()
+            result = run.wait(30)
+        assert result.counts == {"changed": len(HOSTS), "cancelled": 2}
+        assert sorted(finished[-2:]) == ["deaf1", "deaf2"]
+        assert frozen.shells == {}
+    assert server.shells == {}
 
 
 def test_cancelling_a_run_frees_every_shell(server: WinrmServer, gate: Gate) -> None:

@@ -22,9 +22,10 @@ import pytest
 from sshexec.connectors.base import Command, Deadline, Form, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.winrm.connector import WinrmConnector
-from sshexec.errors import AuthenticationError, HostError
+from sshexec.errors import AuthenticationError, HostError, OptionError
 from sshexec.secret import Secret
-from tests.winrm_server import Answer, WinrmServer
+from tests.winrm_server import Answer, Tls, WinrmServer
+from tests.winrm_server.certificates import Certificates
 
 PASSWORD = "Pw-canary-7Qx!is-the-secret-ZZtop"
 WRONG = "Wrong-canary-51Kd-tries-it"
@@ -157,6 +158,48 @@ def test_what_a_host_is_told_shows_itself_nowhere(transport, server, logged, cap
     assert given_away("\n".join(said)) == []
 
 
+def test_a_client_certificates_passphrase_and_what_is_told_there(tmp_path, logged, capfd):
+    made = Certificates(tmp_path)
+    locked = tmp_path / "locked.key"
+    subprocess.run(
+        ["openssl", "pkcs8", "-topk8", "-in", made.client.key, "-out", locked, "-passout", "stdin"],
+        input=PASSWORD.encode(),
+        check=True,
+    )
+    authority = made.authority.certificate
+    tls = Tls(
+        made.right.certificate, made.right.key, ca=authority, client_ca=authority, client_users={"vagrant": "vagrant"}
+    )
+    with WinrmServer({"vagrant": PASSWORD}, ("certificate",), tls) as server:
+        server.powershell[f"# {SCRIPT}"] = Answer(PRINTED)
+        variables = {
+            name: value for name, value in server.variables().items() if not name.endswith(("user", "password"))
+        }
+        variables |= {
+            "ansible_winrm_cert_pem": str(made.client.certificate),
+            "ansible_winrm_cert_key_pem": str(locked),
+            "sshexec_winrm_cert_key_passphrase": PASSWORD,
+        }
+        options = WinrmConnector.Options.from_vars(variables, "win1")
+        context = WinrmConnector.Context()
+        context.check(options)
+        connection = WinrmConnector("win1", options, context, Timeouts())
+        try:
+            connection.open(Deadline.after(LIMIT))
+            connection.execute(Command(f"# {SCRIPT}", STDIN.encode()), Output(), Deadline.after(LIMIT))
+        finally:
+            connection.close()
+            context.close()
+        wrong = WinrmConnector.Options.from_vars({**variables, "sshexec_winrm_cert_key_passphrase": WRONG}, "win2")
+        with pytest.raises(OptionError) as caught:
+            WinrmConnector.Context().check(wrong)
+    said = [repr(options), repr(wrong), repr(vars(connection)), shown(caught.value), own_process()]
+    key = "".join(made.client.key.read_text().splitlines()[1:-1])
+    text = "\n".join([*said, *capfd.readouterr(), *logged.lines])
+    assert given_away(text) == []
+    assert key[:60] not in text
+
+
 @pytest.mark.parametrize("transport", ["basic", "ntlm", "credssp"])
 def test_a_wrong_password_is_not_told_in_its_refusal(transport, server, logged, capfd):
     connection = connector(server, WRONG, ansible_winrm_transport=transport)
@@ -247,6 +290,7 @@ def test_a_run_in_a_worker_gives_nothing_away(server, tmp_path):
     said = json.loads(done.stdout)
     assert said["statuses"] == {"win1": "changed", "win2": "unreachable"}
     assert said["count"] >= 5, "the worker was not looked at"
+    assert any("DEBUG:spnego" in each for each in said["processes"]), "the worker's libraries do not log"
     assert given_away("\n".join([*said["told"], *said["processes"], done.stderr])) == []
 
 

@@ -50,6 +50,12 @@ def run(
     return done, output
 
 
+def open_and_run(connection: WinrmConnector, script: str, stdin: Any = None) -> tuple[Completed, Output]:
+    """Open a connection and run a command on it."""
+    connection.open(Deadline.after(SOON))
+    return run(connection, script, stdin)
+
+
 def until(condition: Callable[[], Any]) -> None:
     """Wait for something that is bound to happen."""
     limit = time.monotonic() + SOON

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from sshexec.connectors.base import Capability
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.grammar import LIFTED
-from sshexec.modules.registry import module_class, module_names
+from sshexec.modules.registry import module_class, module_names, module_on
+from sshexec.modules.windows.instead import Instead
 
 PAGE = (Path(__file__).parents[2] / "docs" / "modules.md").read_text(encoding="utf-8")
 MODULES = (
@@ -28,6 +30,9 @@ MODULES = (
     "setup",
     "wait_for_connection",
 )
+WINDOWS = ("win_ping", "win_command", "win_shell", "win_copy", "win_file", "win_stat")
+"""Those of Windows hosts alone; tests/modules/windows/test_page.py looks at their results."""
+ALL = (*MODULES, *WINDOWS)
 
 
 def section(module: str) -> str:
@@ -50,17 +55,32 @@ def row(module: str, parameter: Parameter) -> list[str]:
 
 
 def test_every_module_has_its_section_and_a_link_to_it() -> None:
-    assert set(MODULES) == set(module_names())
-    assert re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|", PAGE, re.MULTILINE) == [(name, name) for name in MODULES]
+    assert set(ALL) == set(module_names())
+    assert re.findall(r"^\| \[(\w+)\]\(#(\w+)\) \|", PAGE, re.MULTILINE) == [(name, name) for name in ALL]
 
 
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", ALL)
 def test_the_arguments_are_those_of_the_code(module: str) -> None:
     expected = [row(module, parameter) for parameter in module_class(module).parameters]
     assert sorted(table(module, "argument")) == sorted(expected)
 
 
 @pytest.mark.parametrize("module", MODULES)
+def test_what_a_module_is_on_windows(module: str) -> None:
+    said = section("Modules on Windows")
+    here, there = (module_on(module, capabilities) for capabilities in (Capability.POSIX, Capability.WINDOWS))
+    if issubclass(there, Instead):
+        assert f"[win_{module}](#win_{module})" in said
+        return
+    assert f"`{module}`" in said
+    # The arguments are the same, and another default has its words.
+    assert [each.name for each in there.parameters] == [each.name for each in here.parameters]
+    differing = [each.name for each in there.parameters if each not in here.parameters]
+    assert differing == (["fact_path"] if module == "setup" else [])
+    assert all(f"`{name}` is " in said for name in differing)
+
+
+@pytest.mark.parametrize("module", ALL)
 def test_every_module_has_an_example_of_each_kind(module: str) -> None:
     assert re.search(rf"^\$ sshexec run .* -m {module} ?", section(module), re.MULTILINE)
     assert f'", "{module}"' in section(module)

@@ -82,11 +82,12 @@ MAX_SHELLS = 2150859173
 MAX_OPERATIONS = 2150859174
 SCHEMA = 2150858817
 NO_RESOURCE = 2150858752
-TOO_LARGE = 2150858861
 BUSY = 170
 ABORTED = 995
 LINE_TOO_LONG = 206
 FILE_NOT_FOUND = 2147942402
+NO_PIPE = 2147942509
+"""What a Send gets whose process has ended (ansible 69595)."""
 NO_DIRECTORY = 2147942667
 
 _KNOWN = {
@@ -132,13 +133,6 @@ _KNOWN = {
         "s:Sender",
         False,
     ),
-    TOO_LARGE: (
-        "w:EncodingLimit",
-        "The WS-Management service cannot process the request because the request message is larger than the maximum "
-        "envelope size that the service allows. ",
-        "s:Sender",
-        False,
-    ),
     BUSY: ("w:InternalError", "The requested resource is in use. ", "s:Receiver", False),
     5: ("w:AccessDenied", "Access is denied. ", "s:Sender", False),
     87: ("w:InternalError", "The parameter is incorrect. ", "s:Receiver", False),
@@ -150,5 +144,6 @@ _KNOWN = {
     ),
     LINE_TOO_LONG: ("w:InternalError", "The filename or extension is too long. ", "s:Receiver", False),
     FILE_NOT_FOUND: ("w:InternalError", "The system cannot find the file specified. ", "s:Receiver", False),
+    NO_PIPE: ("w:InternalError", "The pipe has been ended. ", "s:Receiver", False),
     NO_DIRECTORY: ("w:InternalError", "The directory name is invalid. ", "s:Receiver", False),
 }

@@ -77,12 +77,13 @@ class Interpreter:
             raise faults.known(faults.NO_DIRECTORY)
         words = split(line.text)
         if words and _POWERSHELL.fullmatch(words[0]):
-            return self._powershell(line, words)
+            return self.powershell(line, words)
         if not line.shell:
-            return self._program(line, words)
-        return self._cmd(line)
+            return self.program(line, words)
+        return self.cmd(line)
 
-    def _powershell(self, line: Line, words: list[str]) -> Process:
+    def powershell(self, line: Line, words: list[str]) -> Process:
+        """Start PowerShell's double."""
         script = _encoded_command(words)
         if script is None:
             return Finished(stderr=b"this endpoint runs PowerShell by -EncodedCommand only\r\n", rc=0xFFFD0000)
@@ -91,14 +92,19 @@ class Interpreter:
         line.about["powershell"] = script
         return powershell.Double(call, lambda call: powershell.start(call, self.answers, line.about), self.broken)
 
-    def _program(self, line: Line, words: list[str]) -> Process:
+    def program(self, line: Line, words: list[str]) -> Process:
+        """Start a program, as CreateProcess does.
+
+        Raises:
+            Fault: there is none of this name.
+        """
         if not words:
             raise faults.known(87)
         name = words[0].rsplit("\\", 1)[-1].lower().removesuffix(".exe")
         if name == "cmd":
             rest = re.sub(r"^\s*(?:\"[^\"]*\"|\S+)\s*", "", line.text)
             inner = re.sub(r"^(?:/[dsqva](?::\w+)?\s+)*/[ck]\s*", "", rest, flags=re.IGNORECASE)
-            return self._cmd(Line(inner, True, line.drive, line.environment, line.codepage, line.about))
+            return self.cmd(Line(inner, True, line.drive, line.environment, line.codepage, line.about))
         known = _WORDS.get(name)
         if known is not None and name in _PROGRAMS:
             return known(line, " ".join(words[1:]))
@@ -108,7 +114,8 @@ class Interpreter:
             raise faults.known(faults.FILE_NOT_FOUND)
         return self._child(line, [program, *words[1:]])
 
-    def _cmd(self, line: Line) -> Process:
+    def cmd(self, line: Line) -> Process:
+        """Start a line, as ``cmd.exe /c`` does."""
         text = expand(line.text, line.environment).strip("\r\n")
         bare = text.strip().removeprefix("@")
         if not _OPERATORS.search(bare):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
+import functools
 import itertools
 import re
 import uuid
@@ -80,7 +80,7 @@ class Request:
         """The environment of a shell that is to be made."""
         return {each.get("Name", ""): each.text or "" for each in self.body.iterfind(f".//{_R}Variable")}
 
-    @property
+    @functools.cached_property
     def streams(self) -> list[tuple[bytes, bool]]:
         """What is sent to standard input: bytes, and whether that is all.
 
@@ -90,7 +90,7 @@ class Request:
         pieces = []
         for each in self.body.iterfind(f".//{_R}Stream"):
             try:
-                data = base64.b64decode(each.text or "")
+                data = binascii.a2b_base64(each.text or "")
             except binascii.Error:
                 raise faults.known(faults.SCHEMA) from None
             pieces.append((data, (each.get("End") or "").lower() in ("true", "1")))
@@ -188,8 +188,7 @@ def received(command: str, pieces: Iterable[tuple[str, bytes]], rc: int | None) 
         rc: exit code where it has ended; sent as Windows does, as an unsigned number of 32 bits.
     """
     streams = "".join(
-        f'<rsp:Stream Name="{name}" CommandId="{command}">{base64.b64encode(data).decode()}</rsp:Stream>'
-        for name, data in pieces
+        f'<rsp:Stream Name="{name}" CommandId="{command}">{_base64(data)}</rsp:Stream>' for name, data in pieces
     )
     if rc is None:
         state = f'<rsp:CommandState CommandId="{command}" State="{SHELL}/CommandState/Running"/>'
@@ -202,3 +201,7 @@ def received(command: str, pieces: Iterable[tuple[str, bytes]], rc: int | None) 
             f"<rsp:ExitCode>{rc & 0xFFFFFFFF}</rsp:ExitCode></rsp:CommandState>"
         )
     return f"<rsp:ReceiveResponse>{streams}{state}</rsp:ReceiveResponse>"
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode()

@@ -229,7 +229,9 @@ class Double:
     def write(self, data: bytes, end: bool, timeout: float) -> bool:
         call = self.call
         with call._changed:
-            if data and not call._end:
+            if data and (call._end or call.rc is not None):
+                raise BrokenPipeError
+            if data:
                 call._input.append(data)
                 call._unread += len(data)
             call._end = call._end or end

@@ -52,7 +52,11 @@ class Process(Protocol):
         """
 
     def write(self, data: bytes, end: bool, timeout: float) -> bool:
-        """Take input; return False where it still waits to be read when the time, in seconds, is over."""
+        """Take input; return False where it still waits to be read when the time, in seconds, is over.
+
+        Raises:
+            BrokenPipeError: nobody reads it any more.
+        """
 
     def interrupt(self) -> None:
         """What ctrl_c does."""
@@ -84,6 +88,8 @@ class Finished:
         return pieces, None if self._pieces else self._rc
 
     def write(self, data: bytes, end: bool, timeout: float) -> bool:
+        if data:
+            raise BrokenPipeError
         return True
 
     def interrupt(self) -> None:
@@ -218,6 +224,8 @@ class Child:
     def write(self, data: bytes, end: bool, timeout: float) -> bool:
         with self._input:
             if self._stdin.closed:
+                if data:
+                    raise BrokenPipeError
                 return True
             if data:
                 self._waiting.append(data)
@@ -235,9 +243,9 @@ class Child:
                     return False
                 continue
             except BrokenPipeError:
-                # Windows takes input for a command that reads no more.
                 self._waiting.clear()
-                break
+                self._stdin.close()
+                raise
             rest = memoryview(self._waiting[0])[done:]
             if rest:
                 self._waiting[0] = bytes(rest)

@@ -107,7 +107,7 @@ class WinrmServer:
         self.login_log: list[tuple[bool, str, str]] = []
         """Each login: whether it was right, its scheme, whose it was or why not."""
         self.delegated: list[Any] = []
-        """What clients handed over: pyspnego's TSPasswordCreds by CredSSP, by Kerberos the name of whose ticket it is."""
+        """What clients handed over: pyspnego's TSPasswordCreds by CredSSP, a ticket's owner by Kerberos."""
         self.service = Shells(self)
         self.stopping = threading.Event()
         self._lock = threading.Lock()
@@ -122,9 +122,10 @@ class WinrmServer:
         return self.service.open
 
     @property
-    def shells_(self) -> Shells:
-        """What holds the shells (the name that `service` had first)."""
-        return self.service
+    def connected(self) -> int:
+        """How many connections are open now."""
+        with self._lock:
+            return len(self._open)
 
     @property
     def operations(self) -> list[str]:

@@ -150,7 +150,10 @@ class Shells:
         until = time.monotonic() + request.timeout
         fits = True
         for data, end in request.streams:
-            fits = command.process.write(data, end, max(0.0, until - time.monotonic()))
+            try:
+                fits = command.process.write(data, end, max(0.0, until - time.monotonic()))
+            except BrokenPipeError:
+                raise faults.known(faults.NO_PIPE) from None
         if not fits:
             raise faults.known(faults.TIMED_OUT)
         return "<rsp:SendResponse/>"

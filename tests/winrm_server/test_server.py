@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import re
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -78,13 +79,11 @@ def powershell(script: str) -> str:
     return "powershell -NoProfile -EncodedCommand " + base64.b64encode(script.encode("utf-16-le")).decode()
 
 
-def wait_until_gone(group: int) -> None:
+def wait_until(true: Callable[[], bool]) -> None:
     until = time.monotonic() + 5
-    while time.monotonic() < until:
-        if not running(group):
-            return
+    while not true():
+        assert time.monotonic() < until
         time.sleep(0.01)
-    pytest.fail("it still runs")
 
 
 @pytest.fixture
@@ -116,6 +115,7 @@ class TestLogin:
         assert server.unsealed == (0 if expected == 8 else 5)
         assert not server.shells
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     @pytest.mark.parametrize("transport", ["basic", "ntlm", "credssp"])
     def test_a_wrong_password(self, transport):
         with WinrmServer(USERS, (transport,), allow_unencrypted=True) as server:
@@ -123,7 +123,9 @@ class TestLogin:
             with pytest.raises(Exception, match=r"rejected|0x8009030c"):
                 protocol.open_shell()
             assert (server.logins, server.failed_logins) == (1, 1)
-            protocol.transport.close_session()
+            # requests-credssp leaves the socket of a login that failed to the garbage collector.
+            del protocol
+            gc.collect()
 
     def test_a_transport_that_is_not_offered(self):
         with WinrmServer(USERS, ("ntlm",), allow_unencrypted=True) as server:
@@ -245,9 +247,17 @@ class TestCommands:
     def test_a_request_that_is_too_large(self, session):
         command = session.start("cat")
         session.protocol.send_command_input(session.shell, command, b"x" * 110_000)
-        with pytest.raises(WSManFaultError) as caught:
+        with pytest.raises(WinRMTransportError, match="Code 413"):
             session.protocol.send_command_input(session.shell, command, b"x" * 116_000)
-        assert caught.value.fault_subcode == "w:EncodingLimit"
+
+    @pytest.mark.parametrize("line", ["echo x", "exec <&-; echo x; sleep 100", powershell("x")])
+    def test_input_for_what_reads_no_more(self, server, session, line):
+        server.powershell["x"] = Answer("x\r\n")
+        command = session.start(line)
+        assert session.protocol.get_command_output_raw(session.shell, command)[0] == b"x\r\n"
+        with pytest.raises(WSManFaultError) as caught:
+            session.protocol.send_command_input(session.shell, command, b"x")
+        assert caught.value.wsman_fault_code == 2147942509
 
     @pytest.mark.parametrize(
         ("line", "words"),
@@ -279,7 +289,13 @@ class TestTime:
         else:
             pytest.fail("it was all taken")
         sent = sum(event.detail["size"] for event in session.server.log if event.op == "Send")
-        session.protocol.send_command_input(session.shell, command, b"", end=True)
+        while True:
+            # What timed out is taken all the same.
+            try:
+                session.protocol.send_command_input(session.shell, command, b"", end=True)
+                break
+            except WinRMOperationTimeoutError:
+                pass
         assert session.protocol.get_command_output(session.shell, command)[0].strip() == b"%d" % sent
 
     def test_ctrl_c(self, session):
@@ -287,7 +303,7 @@ class TestTime:
         pid = session.pid()
         session.signal(command, "ctrl_c")
         assert session.protocol.get_command_output(session.shell, command)[2] == 0xC000013A
-        wait_until_gone(pid)
+        wait_until(lambda: not running(pid))
 
     @pytest.mark.parametrize("how", ["terminate", "delete", "forget", "stop"])
     def test_what_ends_a_command_ends_its_children(self, server, session, how):
@@ -304,7 +320,7 @@ class TestTime:
             server.service.forget()
         else:
             server.stop()
-        wait_until_gone(pid)
+        wait_until(lambda: not running(pid))
 
     def test_a_receive_in_progress_ends_with_its_command(self, server, session):
         command = session.start("sleep 100")
@@ -318,8 +334,7 @@ class TestTime:
 
         waiting = threading.Thread(target=receive)
         waiting.start()
-        while "Receive" not in server.operations:
-            time.sleep(0.01)
+        wait_until(lambda: "Receive" in server.operations)
         server.service.forget()
         waiting.join(5)
         assert [getattr(each, "wsman_fault_code", each) for each in caught] == [995]
@@ -417,11 +432,15 @@ class TestMisbehaviour:
     def test_a_dropped_connection_and_the_same_shell(self, server):
         server.misbehave("drop", "Create", times=2)
         protocol = client(server, "basic")
-        assert protocol.run_command(protocol.open_shell(), "echo x")
+        shell = protocol.open_shell()
+        wait_until(lambda: server.connected == 0)
+        assert protocol.run_command(shell, "echo x")
         assert server.connections == 2
+        protocol.transport.close_session()
         # pywinrm seals what it sends on a new connection with the keys of the old one.
         protocol = client(server, "ntlm")
         shell = protocol.open_shell()
+        wait_until(lambda: server.connected == 0)
         with pytest.raises(WinRMTransportError, match="Code 400"):
             protocol.run_command(shell, "echo x")
         assert len(server.shells) == 2
@@ -471,6 +490,35 @@ class TestMisbehaviour:
     def test_a_kind_that_is_none(self, server):
         with pytest.raises(ValueError, match="no such"):
             server.misbehave("nope")
+
+
+def test_nothing_is_left():
+    """Threads, descriptors and processes of many clients at once, half of which go without a word."""
+
+    def work(server: WinrmServer, number: int) -> None:
+        session = Session(server)
+        for _ in range(5):
+            session.run("cat", stdin=b"x" * 1000)
+        session.start(powershell("x"))
+        session.start("sleep 100")
+        if number % 2:
+            session.protocol.close_shell(session.shell)
+        session.protocol.transport.close_session()
+
+    threads, descriptors = threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))
+    with WinrmServer(USERS, ("ntlm",), max_shells=50) as server:
+        server.powershell["x"] = Answer(delay=100)
+        clients = [threading.Thread(target=work, args=(server, number)) for number in range(20)]
+        for each in clients:
+            each.start()
+        for each in clients:
+            each.join(30)
+        assert len(server.shells) == 10
+        pids = [event.detail["pid"] for event in server.log if event.op == "Command"]
+        assert len(pids) == 140
+    assert not any(running(pid) for pid in pids if pid)
+    assert threading.active_count() == threads
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
 
 
 def test_somebody_who_speaks_tls(server):

@@ -41,12 +41,13 @@ process {
             $sum = [BitConverter]::ToString($sha.Hash).Replace('-', '')
             if ($sum -ne $line.Substring(1)) { leave 'changed' }
             if ([IO.File]::Exists($path)) {
-                $was = [int][IO.File]::GetAttributes($path)
                 # Replace keeps the access list; it refuses a file that is read-only.
-                if ($was -band 1) { [IO.File]::SetAttributes($path, 'Normal') }
+                $was = [IO.File]::GetAttributes($path)
+                $readonly = [int]$was -band 1
+                if ($readonly) { [IO.File]::SetAttributes($path, 'Normal') }
                 # A plain $null would arrive as an empty name of a backup.
                 try { [IO.File]::Replace($temporary, $path, [NullString]::Value, $true) }
-                finally { if ($was -band 1) { [IO.File]::SetAttributes($path, $was) } }
+                finally { if ($readonly) { [IO.File]::SetAttributes($path, $was) } }
             } else {
                 [IO.File]::Move($temporary, $path)
             }

@@ -40,7 +40,7 @@ class WinCommand(Module):
     name = "win_command"
     free_form = True
     needs = Capability.WINDOWS
-    parameters = (
+    parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(FREE_FORM, help="the command: a text that is not `key=value`"),
         Parameter("cmd", help="the command, under another name"),
         Parameter(

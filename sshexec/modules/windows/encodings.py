@@ -21,6 +21,8 @@ _NAMES = {
     "windows-874": "cp874",
 }
 """Those that Python calls differently (`System.Text.Encoding.GetEncodings`)."""
+_NO_CODE_PAGE = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined"})
+"""Codecs of Python's own that make text of bytes."""
 
 
 def codec(name: str) -> str:
@@ -36,8 +38,9 @@ def codec(name: str) -> str:
     short = _NAMES.get(short, f"cp{short}" if short.isdecimal() else short)
     try:
         found = codecs.lookup(short)
-        # Codecs that make no text of bytes, such as base64 or idna, have no business here.
-        b"".decode(found.name)
+        b"x".decode(found.name, "replace")  # a LookupError where it makes no text of bytes, such as base64
     except (LookupError, ValueError):
         raise LookupError(f"{name!r} is no encoding") from None
+    if found.name.replace("_", "-") in _NO_CODE_PAGE:
+        raise LookupError(f"{name!r} is no encoding")
     return found.name

@@ -35,13 +35,11 @@ class Setup(Module):
     """Gather the facts that tasks are chosen by: a part of those that Ansible gathers, with its names and values."""
 
     name = "setup"
-    parameters = (
-        *(each for each in setup.Setup.parameters if each.name != "fact_path"),
-        Parameter(
-            "fact_path",
-            "path",
-            help="on Windows the host's directory of `*.json` and `*.ps1` files; none is asked unless given",
-        ),
+    parameters = tuple(
+        Parameter("fact_path", "path", help="the host's directory of `*.json` and `*.ps1` files; none unless given")
+        if each.name == "fact_path"
+        else each
+        for each in setup.Setup.parameters
     )
     needs = Capability.WINDOWS
 

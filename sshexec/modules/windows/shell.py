@@ -79,8 +79,7 @@ class WinShell(WinCommand):
         return "remote module does not support check mode"
 
     def _told(self, **values: Any) -> Result:
-        warnings = self.arguments.warnings
-        return {**values, "warnings": [*warnings]} if warnings else values
+        return values  # without the arguments, as in ansible.windows
 
     def _decoded(self, output: Output, stream: Stream) -> str:
         if stream == "stderr" and self._form is Form.SHELL:

@@ -19,8 +19,8 @@ from sshexec.modules.windows.destination import Answer, Question
 from sshexec.modules.windows.file_copy import CHECKED_BACKUP
 from sshexec.modules.windows.names import below, folded, is_possible, unnamable
 
-_MOST = 2_000
-"""Files that one question is about: ConvertFrom-Json of PowerShell 3 and 4 takes 2 MiB (JavaScriptSerializer)."""
+_MOST = 1_000
+"""Files that one question is about: ConvertFrom-Json of PowerShell 3 and 4 takes 2,097,152 characters."""
 
 
 class TreeCopy:

@@ -9,7 +9,9 @@ import hashlib
 import ntpath
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.winrm_server.interpreter import expand
 from tests.winrm_server.powershell import Call
@@ -69,6 +71,28 @@ def read(call: Call, path: str) -> bytes:
     if not found.stat().st_mode & 0o444:
         raise dotnet.denied(path)
     return found.read_bytes()
+
+
+def reading(call: Call, read_it: Callable[[str, dict[str, Any]], None], **told: Any) -> int:
+    """What `look` and `slurp` have in common: they answer what is at ``$a.path``, or why it can't be read.
+
+    Args:
+        call: the script's.
+        read_it: reads a file; gets its path, and the answer to add to.
+        **told: the answer before.
+    """
+    told = {"path": call.arguments["path"], "kind": "absent", "reason": "", "said": "", **told}
+    try:
+        path = told["path"] = full(call, told["path"])
+        told["kind"] = kind(call, path)
+        if told["kind"] == "file":
+            read_it(path, told)
+    except DotnetError as error:
+        told |= {"reason": why(error), "said": error.message.strip()}
+        if told["reason"] == "absent":
+            told |= {"kind": "absent", "reason": ""}
+    call.answer(told)
+    return 0
 
 
 def digest(data: bytes, algorithm: str = "SHA1") -> str:

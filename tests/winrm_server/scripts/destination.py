@@ -15,7 +15,7 @@ def run(call: Call) -> int:
     try:
         call.answer(question.answer())
     except DotnetError as error:
-        call.answer({"reason": _paths.why(error), "said": error.message, "at": question.at})
+        call.answer({"reason": _paths.why(error), "said": error.message.strip(), "at": question.at})
     return 0
 
 

@@ -29,7 +29,7 @@ def run(call: Call) -> int:
         call.answer({"problem": problem, "said": said, "at": rest[0] if rest else at})
     except DotnetError as error:
         at = getattr(error, "at", at)
-        call.answer({"problem": _paths.why(error), "said": error.message, "at": at})
+        call.answer({"problem": _paths.why(error), "said": error.message.strip(), "at": at})
     return 0
 
 

@@ -22,7 +22,7 @@ def run(call: Call) -> int:
     except _FinishedError as finished:
         call.answer({"problem": str(finished), "said": "", "from": copy.source, "to": copy.to})
     except DotnetError as error:
-        call.answer({"problem": _paths.why(error), "said": error.message, "from": copy.source, "to": copy.to})
+        call.answer({"problem": _paths.why(error), "said": error.message.strip(), "from": copy.source, "to": copy.to})
     return 0
 
 

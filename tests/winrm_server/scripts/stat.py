@@ -44,7 +44,7 @@ def run(call: Call) -> int:
                 stat["checksum"] = _paths.digest(_paths.read(call, path), call.arguments["checksum"])
         call.answer({"stat": stat, "warnings": []})
     except DotnetError as error:
-        call.answer({"failed": failed, "reason": _paths.why(error), "said": error.message, "warnings": []})
+        call.answer({"failed": failed, "reason": _paths.why(error), "said": error.message.strip(), "warnings": []})
     return 0
 
 

@@ -36,12 +36,12 @@ function why($e) {
 
 # What went wrong, in the host's own words.
 function said($e) {
-    return $e.Exception.GetBaseException().Message
+    return $e.Exception.GetBaseException().Message.Trim()
 }
 
-# A file that others may write to meanwhile, open for reading.
+# A file that others may write to meanwhile, and remove, open for reading.
 function opened([string]$p) {
-    return [IO.File]::Open($p, [IO.FileMode]::Open, [IO.FileAccess]::Read, [IO.FileShare]::ReadWrite)
+    return [IO.File]::Open($p, 'Open', 'Read', 'ReadWrite, Delete')
 }
 
 # The checksum of an open file; these classes work under the FIPS policy too, MD5 apart.

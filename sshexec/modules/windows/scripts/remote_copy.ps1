@@ -61,12 +61,13 @@ function copyfile([string]$p, [string]$d) {
             if ($k -eq 'file') {
                 $i = New-Object -TypeName IO.FileInfo -ArgumentList $d
                 if ($i.IsReadOnly) { $i.IsReadOnly = $false }
-                $i.Delete()
-            }
-            [IO.File]::Move($t, $d)
+                [IO.File]::SetAttributes($t, 'Normal')
+                # It keeps the access list; a plain $null would arrive as an empty name of a backup.
+                [IO.File]::Replace($t, $d, [NullString]::Value, $true)
+            } else { [IO.File]::Move($t, $d) }
         } finally {
             if ([IO.File]::Exists($t)) {
-                [IO.File]::SetAttributes($t, [IO.FileAttributes]::Normal)
+                [IO.File]::SetAttributes($t, 'Normal')
                 [IO.File]::Delete($t)
             }
         }

@@ -27,12 +27,16 @@ process {
     }
 }
 end {
+    # Only a script that names this variable at its top level gets standard input from powershell.exe.
+    $null = $input
     try {
         $size = $file.Length
         $file.Dispose()
         if ($size -ne $a.size) { throw 'the script did not arrive whole' }
         if ($a.chdir) { Set-Location -LiteralPath $a.chdir }
-        $text = "& $($a.before) '$($path.Replace("'", "''"))' $($a.behind)`nexit `$LASTEXITCODE"
+        # Each of PowerShell's quotation marks ends a text in single ones.
+        $quoted = "'" + ($path -replace '[\u0027\u2018-\u201B]', '$0$0') + "'"
+        $text = '& ' + $a.before + ' ' + $quoted + ' ' + $a.behind + "`n" + 'exit $LASTEXITCODE'
         $data = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
         $shell = [IO.Path]::Combine($PSHOME, 'powershell.exe')
         $ErrorActionPreference = 'Continue'

@@ -12,12 +12,16 @@ try {
     $kind = kind $p
     if ($kind -eq 'file') {
         $s = opened $p
+        # The console's own writer cuts long lines into very many writes.
+        $out = [Console]::OpenStandardOutput()
         try {
             $b = New-Object -TypeName 'Byte[]' -ArgumentList 49152
             while ($size -le $a.limit -and ($n = $s.Read($b, 0, $b.Length)) -gt 0) {
-                [Console]::Out.WriteLine([Convert]::ToBase64String($b, 0, $n))
+                $line = [Text.Encoding]::ASCII.GetBytes([Convert]::ToBase64String($b, 0, $n) + "`n")
+                $out.Write($line, 0, $line.Length)
                 $size += $n
             }
+            $out.Flush()
             if ($size -gt $a.limit) { $kind = 'large' }
         } finally { $s.Dispose() }
     }
