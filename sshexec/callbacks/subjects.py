@@ -9,7 +9,7 @@ from typing import Any
 
 from sshexec.errors import InputError
 from sshexec.modules.arguments import FREE_FORM, split
-from sshexec.modules.registry import module_class
+from sshexec.modules.registry import module_class, short_name
 from sshexec.results import HostResult
 from sshexec.task import Target
 from sshexec.task import Task as Order
@@ -20,6 +20,9 @@ ADHOC = "__adhoc_playbook__"
 
 def resolved(module: str) -> str:
     """Return a module's name with its collection, as Ansible resolves it: ``ansible.builtin.command``."""
+    short = short_name(module)
+    if short.startswith("win_"):
+        return f"ansible.windows.{short}"
     name = module.removeprefix("ansible.legacy.")
     return name if "." in name else f"ansible.builtin.{name}"
 

@@ -93,6 +93,8 @@ class Module(ABC):
     """Variables of a host that `run` looks at: `Invocation.settings`."""
     opens: ClassVar[bool] = True
     """Whether the runtime opens the connection before `run`; else the module does, and gets none that was kept."""
+    contacts: ClassVar[bool] = True
+    """Whether it has to do with the host at all; else a connection that was kept stays for the next task."""
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self.arguments = arguments if isinstance(arguments, Arguments) else Arguments(arguments)

@@ -139,7 +139,7 @@ class Turn:
         return True
 
     def _attempt(self, connections: Connections, contexts: Contexts, output: Output) -> HostResult:
-        reused = connections.take(self.plan)
+        reused = connections.take(self.plan) if self.plan.module.contacts else None
         if reused is not None and not self.plan.module.opens:
             # Whether the host is there is what the module asks, and this one may be of before its restart.
             reused.close()

@@ -29,6 +29,7 @@ class Instead(Module):
     parameters = ()
     needs = Capability.NONE
     opens = False
+    contacts = False
 
     def __init__(self, message: str) -> None:
         super().__init__({})

@@ -128,8 +128,9 @@ class Script(Module):
             done = connector.execute(command, invocation.output, invocation.deadline)
         except (CommandTimeoutError, CancelledError):
             # A process that is ended by force removes nothing any more.
+            sweeping = _SWEEP.command({"token": token}, environment=invocation.environment)
             with contextlib.suppress(HostError):
-                connector.execute(_SWEEP.command({"token": token}), Output(), Deadline.after(_SWEEPING))
+                connector.execute(sweeping, Output(), Deadline.after(_SWEEPING))
             raise
         return plain(done, invocation.output)
 

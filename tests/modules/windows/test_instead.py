@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sshexec import Engine, Host, Inventory, errors
+from sshexec.callbacks.subjects import resolved
 from sshexec.connectors.base import Capability, Timeouts
 from sshexec.modules import registry
 from sshexec.modules.base import Module
@@ -84,6 +85,27 @@ def test_both_kinds_in_one_run(mixed: Inventory, endpoint: WinrmServer) -> None:
         }
         assert endpoint.shells  # it stays open for the next task
     assert endpoint.shells == {}
+
+
+def test_a_kept_connection_stays_for_the_next_task(mixed: Inventory, endpoint: WinrmServer) -> None:
+    with Engine(mixed, keep=60) as engine:
+        assert engine.run("win1", "ping").counts == {"ok": 1}
+        operations = list(endpoint.operations)
+        assert engine.run("win1", "command", "true").counts == {"failed": 1}
+        assert endpoint.operations == operations
+        assert engine.run("win1", "ping").counts == {"ok": 1}
+    assert (endpoint.connections, endpoint.operations.count("Create")) == (1, 1)
+
+
+def test_callbacks_hear_the_collection() -> None:
+    names = ("win_copy", "ansible.builtin.win_copy", "ansible.windows.win_copy", "ansible.windows.setup", "copy")
+    assert [resolved(name) for name in names] == [
+        "ansible.windows.win_copy",
+        "ansible.windows.win_copy",
+        "ansible.windows.win_copy",
+        "ansible.windows.setup",
+        "ansible.builtin.copy",
+    ]
 
 
 def test_arguments_are_parsed_once_for_each_kind(

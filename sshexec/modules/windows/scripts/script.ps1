@@ -29,6 +29,7 @@ process {
 end {
     # Only a script that names this variable at its top level gets standard input from powershell.exe.
     $null = $input
+    $called = $false
     try {
         $size = $file.Length
         $file.Dispose()
@@ -41,9 +42,12 @@ end {
         $shell = [IO.Path]::Combine($PSHOME, 'powershell.exe')
         $ErrorActionPreference = 'Continue'
         & $shell -NoProfile -NonInteractive -ExecutionPolicy Unrestricted -EncodedCommand $data
+        $called = $true
     }
     finally {
         sweep
     }
+    # An error that ends only the statement, such as arguments too long for a command line, comes by here.
+    if (-not $called) { exit 1 }
     exit $LASTEXITCODE
 }
