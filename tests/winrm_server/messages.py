@@ -76,6 +76,11 @@ class Request:
         return [each.text or "" for each in self.body.iterfind(f".//{_R}{name}")]
 
     @property
+    def codepage(self) -> int:
+        """WINRS_CODEPAGE, of a shell that is to be made."""
+        return _number(self.options.get("WINRS_CODEPAGE") or "437")
+
+    @property
     def variables(self) -> dict[str, str]:
         """The environment of a shell that is to be made."""
         return {each.get("Name", ""): each.text or "" for each in self.body.iterfind(f".//{_R}Variable")}
@@ -91,7 +96,7 @@ class Request:
         for each in self.body.iterfind(f".//{_R}Stream"):
             try:
                 data = binascii.a2b_base64(each.text or "")
-            except binascii.Error:
+            except ValueError:
                 raise faults.known(faults.SCHEMA) from None
             pieces.append((data, (each.get("End") or "").lower() in ("true", "1")))
         return pieces
@@ -124,7 +129,7 @@ def read(envelope: bytes) -> Request:
         action.rsplit("/", 1)[-1],
         _text(found.get(f"{_A}MessageID")),
         seconds(_text(found.get(f"{_W}OperationTimeout")) or "PT60S"),
-        int(_text(found.get(f"{_W}MaxEnvelopeSize")) or 153600),
+        _number(_text(found.get(f"{_W}MaxEnvelopeSize")) or "153600"),
         shell.upper(),
         command.upper(),
         options,
@@ -144,6 +149,12 @@ def seconds(duration: str) -> float:
         raise faults.known(faults.SCHEMA)
     days, hours, minutes, rest = (float(group or 0) for group in match.groups())
     return days * 86400 + hours * 3600 + minutes * 60 + rest
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise faults.known(faults.SCHEMA)
+    return int(text)
 
 
 def _text(element: ET.Element | None) -> str:
