@@ -136,6 +136,23 @@ def test_what_can_not_be_written(run: Run, disk: Path, folder: Path) -> None:
     assert tree(disk / "closed") == {}
 
 
+def test_a_file_of_a_tree_that_can_not_be_written(run: Run, disk: Path, folder: Path) -> None:
+    make_tree(folder)
+    (disk / "dest" / "sub").mkdir(parents=True)
+    (disk / "dest" / "sub").chmod(0o555)
+    (disk / "dest" / "sub" / "deep er").mkdir()
+    result = run("win_copy", {"src": "tree/", "dest": "C:\\dest"})
+    assert (result["failed"], result["changed"]) == (True, False)
+    assert result["msg"] == f"failed to copy file {folder}/tree/sub/b: C:\\dest\\sub\\b: permission denied"
+    assert not list(disk.rglob(".sshexec-*"))
+
+
+def test_variables_of_the_task(run: Run, disk: Path) -> None:
+    asked = {"content": "x", "dest": "%TARGET%\\f"}
+    assert run("win_copy", asked, environment={"TARGET": "C:\\Users"})["changed"] is True
+    assert (disk / "Users" / "f").read_bytes() == b"x"
+
+
 def test_without_force_only_what_is_missing_comes(run: Run, disk: Path, folder: Path) -> None:
     (folder / "f").write_bytes(b"new")
     (disk / "f").write_bytes(b"old")
