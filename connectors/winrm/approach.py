@@ -8,7 +8,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
@@ -23,6 +23,7 @@ from sshexec.errors import (
     NoRouteError,
     ProtocolError,
     RefusedError,
+    ResolveError,
     UnreachableError,
 )
 
@@ -155,8 +156,8 @@ class Approach:
     def _tunnel(self, line: Line, limit: Deadline) -> None:
         """Have the proxy connect us with the host (RFC 9110, section 9.3.6)."""
         options = self._options
-        host = f"[{options.address}]" if ":" in options.address else options.address
-        head = f"CONNECT {host}:{options.port} HTTP/1.1\r\nHost: {host}:{options.port}\r\n"
+        target = urlsplit(options.url).netloc
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if login := self.proxy_login():
             head += f"Proxy-Authorization: {login}\r\n"
         try:
@@ -179,6 +180,7 @@ class Approach:
         address = self._options.address
         try:
             line.wrap(context, address.partition("%")[0], limit)
+            keep_from_children(line.socket)
             self._guard()
         except TimeoutError:
             self._guard()
@@ -199,6 +201,8 @@ class Approach:
         except OSError as error:
             self._guard()
             raise _connect_error(self.where, error) from None
+        except ValueError as error:
+            raise ResolveError(f"{address!a} is not a host name: {error}") from None
 
 
 def _connect_error(where: str, error: OSError | None) -> UnreachableError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -10,6 +11,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests_ntlm import HttpNtlmAuth
+from spnego import NTLMHash
 from spnego.exceptions import SpnegoError
 
 from sshexec.connectors.deadline import Deadline
@@ -79,7 +81,8 @@ class Ntlm(HttpNtlmAuth, Login):
     """
 
     def __init__(self, user: str, password: str, binding: bytes | None) -> None:
-        super().__init__(user, password, send_cbt=binding is not None)
+        # What `requests_ntlm` hands on to pyspnego, which takes a credential in the place of a name.
+        super().__init__(cast(str, _credential(user, password)), password, send_cbt=binding is not None)
         self._binding = binding
 
     def converse(self, request: requests.PreparedRequest, adapter: Adapter) -> requests.Response:
@@ -143,6 +146,20 @@ class _Nothing:
 
     def release_conn(self) -> None:
         """Do nothing."""
+
+
+def _credential(user: str, password: str) -> NTLMHash | str:
+    """Return a user with the NT hash of the password, or only the user, for pyspnego to make the hashes itself.
+
+    It makes the LM hash, too, in Python and for nothing: a quarter of all that a host costs (1.5 ms).
+    """
+    if "LM_COMPAT_LEVEL" in os.environ:  # pyspnego's setting, which may want it
+        return user
+    try:
+        from spnego._ntlm_raw.crypto import ntowfv1
+    except ImportError:
+        return user
+    return NTLMHash(user, nt_hash=ntowfv1(password).hex())
 
 
 class Credssp(Login):

@@ -183,7 +183,7 @@ class WinrmOptions(ConnectorOptions):
         """
         given = cls._given(_split(variables), host)
         given.setdefault("address", host or "")
-        given["address"] = given["address"].strip("[]") or host or ""
+        given["address"] = _ascii(given["address"].strip("[]") or host or "")
         known = cls.variables()
         given["unknown"] = tuple(
             sorted(str(name) for name in variables if str(name).startswith("ansible_winrm_") and name not in known)
@@ -221,8 +221,9 @@ class WinrmOptions(ConnectorOptions):
 
     @property
     def url(self) -> str:
-        """The address of the service."""
-        host = f"[{self.address}]" if ":" in self.address else self.address
+        """The address of the service, as ASCII, without the zone of a link-local address, which is this side's."""
+        host = self.address.partition("%")[0]
+        host = f"[{host}]" if ":" in host else host
         return f"{self.scheme}://{host}:{self.port}{self.path}"
 
     @property
@@ -300,16 +301,11 @@ class WinrmOptions(ConnectorOptions):
             raise OptionError(f"{variable}: expected a name or an address, got {self.address!r}")
         if any(not "!" <= character <= "~" for character in self.path):
             raise OptionError(f"ansible_winrm_path: expected a path as it stands in a URL, got {self.path!r}")
-        if self.scheme == "http" and self.ca_trust_path:
-            return
-        if (
-            self.scheme == "https"
-            and self.ca_trust_path
-            and self.validation == "validate"
-            and self.ca_trust_path != "legacy_requests"
-        ):
+        if self.scheme == "https" and self.validation == "validate" and self.ca_trust_path:
             _exists("ansible_winrm_ca_trust_path", self.ca_trust_path)
         if self.proxy is not None:
+            if not self.address.isascii():
+                raise OptionError(f"{self.address!a} is not a host name")
             self._check_proxy()
 
     def _check_proxy(self) -> None:
@@ -343,6 +339,14 @@ class WinrmOptions(ConnectorOptions):
             shlex.split(self.kinit_args)
         except ValueError as error:
             raise OptionError(f"ansible_winrm_kinit_args: {error}") from None
+
+
+def _ascii(name: str) -> str:
+    """Return a name as DNS has it (IDNA); as it is where it can't be put so, which its resolution will say."""
+    try:
+        return name if name.isascii() else name.encode("idna").decode()
+    except UnicodeError:
+        return name
 
 
 def _split(variables: Mapping[str, Any]) -> Mapping[str, Any]:

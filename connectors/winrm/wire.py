@@ -24,6 +24,7 @@ from sshexec.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
     HostError,
+    ResolveError,
     UnreachableError,
 )
 
@@ -73,7 +74,9 @@ class Wire:
         self._context = context
         self._approach = Approach(options, context, self._guard, self._enter, self._answered)
         self._where = self._approach.where
-        self._phase = Phase.WAITING
+        self._opening = False
+        self._phase: Phase | None = None
+        """What the wire is busy with itself; None while it carries messages."""
         self._line: Line | None = None
         self._transport: Transport | None = None
         self._head = self._fixed_head()
@@ -115,6 +118,7 @@ class Wire:
         """
         self._connect_limit = self._options.connect_timeout or connect
         self._auth_limit = auth
+        self._opening = True
         try:
             if self._options.needs_password and self._password is None:
                 self._begin_asking(deadline)
@@ -126,6 +130,8 @@ class Wire:
                 raise Aborted from None
             self._place(error)
             raise
+        finally:
+            self._opening = False
 
     def send(self, message: bytes, deadline: Deadline, *, once: bool = False) -> ET.Element:
         """Send a message and return the root of the answer.
@@ -225,7 +231,7 @@ class Wire:
         self._deadline = limit = deadline.sooner(self._connect_limit)
         try:
             self._line = self._approach.arrive(limit)
-        except ConnectTimeoutError:
+        except (ConnectTimeoutError, ResolveError):
             if deadline.expired and self._proven:
                 raise Expired from None
             raise
@@ -314,6 +320,7 @@ class Wire:
 
     def _prove(self) -> None:
         """Take note that the host has taken the login."""
+        self._phase = None
         if not self._proven:
             self._proven = True
             self._judge(True)
@@ -417,15 +424,15 @@ class Wire:
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        if self.on_phase is not None:
+        if self._opening and self.on_phase is not None:
             self.on_phase(phase)
 
     def _answered(self) -> None:
-        if self.on_answer is not None:
+        if self._opening and self.on_answer is not None:
             self.on_answer()
 
     def _place(self, error: BaseException) -> None:
         """Tell an error the host and the phase it is of."""
         if isinstance(error, HostError):
             error.host = error.host or self.host
-            error.phase = error.phase or self._phase.value
+            error.phase = error.phase or (None if self._phase is None else self._phase.value)

@@ -332,7 +332,7 @@ def test_a_host_that_freezes_holds_nobody(server: WinrmServer) -> None:
         begin = time.monotonic()
         win.close()
         assert time.monotonic() - begin < 4
-    server.shells_.forget()
+    server.forget()
 
 
 def test_a_host_that_freezes_while_a_command_runs(server: WinrmServer) -> None:
@@ -347,7 +347,7 @@ def test_a_host_that_freezes_while_a_command_runs(server: WinrmServer) -> None:
         assert "not certain" in caught.value.message
         assert time.monotonic() - begin < 9
         win.close()
-    server.shells_.forget()
+    server.forget()
 
 
 class _Freezer:
@@ -394,7 +394,7 @@ class _Freezer:
 
 
 def test_a_service_that_restarts(win: WinrmConnector, server: WinrmServer) -> None:
-    output = Output(tee=lambda stream, data: server.shells_.forget())
+    output = Output(tee=lambda stream, data: server.forget())
     with pytest.raises(ConnectionLostError, match=r"restarted|broke off") as caught:
         win.execute(Command("echo begun; sleep 60", form=Form.CMD), output, Deadline.after(SOON))
     assert caught.value.started is True

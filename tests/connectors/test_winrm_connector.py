@@ -25,7 +25,7 @@ def service() -> Iterator[WinrmServer]:
 def server(service: WinrmServer) -> WinrmServer:
     service.log.clear()
     service.misbehaviours.clear()
-    service.shells_.forget()
+    service.forget()
     return service
 
 

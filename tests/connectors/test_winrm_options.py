@@ -139,7 +139,8 @@ def test_the_connection_timeout_sets_both_as_ansible_does() -> None:
     ("address", "url"),
     [
         ("::1", "https://[::1]:5986/wsman"),
-        ("[fe80::1%eth0]", "https://[fe80::1%eth0]:5986/wsman"),
+        ("[fe80::1%eth0]", "https://[fe80::1]:5986/wsman"),
+        ("bücher.example", "https://xn--bcher-kva.example:5986/wsman"),
         ("10.0.0.1", "https://10.0.0.1:5986/wsman"),
     ],
 )
@@ -168,6 +169,7 @@ def test_unknown_variables_are_kept_by_name() -> None:
         ({**NTLM, "ansible_winrm_operation_timeout_sec": 0}, "ansible_winrm_operation_timeout_sec"),
         ({**NTLM, "ansible_winrm_proxy": "socks5://x:1"}, "ansible_winrm_proxy: expected http://"),
         ({**NTLM, "ansible_winrm_proxy": "http://x:port"}, "ansible_winrm_proxy: expected http://"),
+        ({**NTLM, "ansible_winrm_proxy": "http://x:1", "ansible_host": "a" * 64 + "ü"}, "is not a host name"),
         ({**NTLM, "ansible_winrm_ca_trust_path": "/nope.pem"}, "ansible_winrm_ca_trust_path: /nope.pem does not exist"),
         ({**NTLM, "ansible_winrm_message_encryption": "sometimes"}, "one of auto, always, never"),
         (

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -374,6 +378,11 @@ def test_a_name_that_does_not_resolve() -> None:
     assert caught.value.phase == "resolving"
 
 
+def test_a_name_that_is_none() -> None:
+    with pytest.raises(ResolveError), wire_to({**plain(1), "ansible_host": "a" * 64 + "ü"}):
+        pass
+
+
 def test_nobody_accepts() -> None:
     with ExitStack() as stack:
         full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
@@ -419,6 +428,36 @@ def test_the_environment_is_not_listened_to(
     with wire_to(server.variables()) as wire:
         wire.send(envelopes.create(), soon(), once=True)
     assert server.failed_logins == 0
+
+
+def test_under_gevent(server: WinrmServer) -> None:
+    """Hosts do not wait for one that is slow, and what waits can be ended: for an answer, TLS, a connection."""
+    variables = {**server.variables(), "ansible_password": USERS["vagrant"]}
+    with ExitStack() as stack:
+        dumb = stack.enter_context(listening(lambda sock: sock.recv(65536) and wait_closed(sock)))
+        full = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        given = {
+            "good": variables,
+            "dumb": {**variables, "ansible_port": dumb},
+            "tls": {**variables, "ansible_port": dumb, "ansible_winrm_scheme": "https"},
+            "full": {**variables, "ansible_port": full.getsockname()[1]},
+            "message": envelopes.create().decode(),
+        }
+        program = Path(__file__).with_name("winrm_gevent.py")
+        done = subprocess.run(
+            [sys.executable, "-W", "error", str(program)],
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.stderr == ""
+    assert json.loads(done.stdout) == {"good": ["Element"] * 20, "dumb": "Aborted", "tls": "Aborted", "full": "Aborted"}
 
 
 def test_nothing_global_is_changed(server: WinrmServer) -> None:
