@@ -30,7 +30,7 @@ class WinrmContext(Context):
         if options.scheme == "https":
             self.tls.get(options)
         if options.needs_password and options.password is None and not self.asks(options):
-            raise OptionError(f"ansible_password is not set, and {options.transport} needs one")
+            raise OptionError(f"{options.address}: ansible_password is not set, and {options.transport} needs one")
 
     def asks(self, options: WinrmOptions) -> bool:
         """Return whether somebody may be asked for a host's password."""

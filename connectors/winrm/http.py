@@ -20,6 +20,8 @@ from sshexec.connectors.deadline import Deadline
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 64 * 1024 * 1024
 """Bytes of an answer: a service keeps to its MaxEnvelopeSizekb, 500 by default."""
+NOT_KEPT = "it was not kept open"
+"""Why a connection is broken whose host has said that it would be."""
 _LAST_WORDS = 0.2
 """Seconds to wait for the reason of an end."""
 _PIECE = 64 * 1024
@@ -162,7 +164,7 @@ class Line:
         self._answered = False
         usable, self._usable = self._usable, False
         if not usable:
-            raise Broken("it was closed", sent=False)
+            raise Broken(NOT_KEPT, sent=False)
         self._send(request, deadline, silence)
         answer = self._answer(deadline, silence, tunnel)
         self._usable = answer.keeps

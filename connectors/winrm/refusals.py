@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sshexec.connectors.winrm.http import Broken, NotHttp
+from sshexec.connectors.winrm.http import NOT_KEPT, Broken, NotHttp
 from sshexec.connectors.winrm.logins import Denied, NotAsked, NotOffered
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.errors import AuthenticationError, BannerError, ProtocolError, UnreachableError
@@ -22,6 +22,10 @@ def closed(where: str, options: WinrmOptions, error: Broken) -> UnreachableError
     if about_certificate(error.reason):
         return AuthenticationError(
             f"{where} does not take the client's certificate ({options.cert_pem or 'none was sent'})"
+        )
+    if error.reason == NOT_KEPT:
+        return ProtocolError(
+            f"{where} does not keep its connection open, as a login by {options.transport} needs it (is it a proxy?)"
         )
     hint = "; if it speaks TLS, set ansible_winrm_scheme=https" if options.scheme == "http" else ""
     return BannerError(f"{where} closed the connection without an answer{hint}")

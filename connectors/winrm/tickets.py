@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -110,6 +111,7 @@ class Tickets:
         self._lock = threading.Lock()
         self._known: dict[_Wanted, Ticket] = {}
         self._folder: str | None = None
+        self._remove: Callable[[], object] | None = None
         self._serial = 0
 
     def get(
@@ -152,13 +154,15 @@ class Tickets:
         """Remove the tickets."""
         with self._lock:
             self._known.clear()
-            folder, self._folder = self._folder, None
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._folder = None
+            remove, self._remove = self._remove, None
+        if remove is not None:
+            remove()
 
     def _path(self) -> str:
         if self._folder is None:
             self._folder = tempfile.mkdtemp(prefix="sshexec-krb5-")  # 0700
+            self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
         self._serial += 1
         return os.path.join(self._folder, f"cc{self._serial}")
 
@@ -175,6 +179,12 @@ class Tickets:
                 ticket.until = time.monotonic() + (_REFUSED_FOR if wrong else 0)
         finally:
             ticket.done.set()
+
+
+def _remove(folder: str, owner: int) -> None:
+    """Remove the tickets; not those of the process that this one was forked from."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _wanted(options: WinrmOptions, password: Secret | None) -> _Wanted:

@@ -84,6 +84,8 @@ class Contexts:
 def _make(settings: Settings) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["http/1.1"])
+    # Windows asks for a client's certificate once it knows what is requested (TLS 1.3; RFC 8446, section 4.6.2).
+    context.post_handshake_auth = bool(settings.certificate)
     if not settings.check:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

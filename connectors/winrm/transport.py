@@ -6,13 +6,14 @@ requests to a `Line`; `requests_ntlm`, `requests_credssp` and pywinrm's Kerberos
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import requests
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.auth import AuthBase, _basic_auth_str
+from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 from winrm.encryption import Encryption
 from winrm.transport import Transport as PywinrmTransport
@@ -210,7 +211,9 @@ class Transport(PywinrmTransport):
 
 def _basic(user: str, password: str) -> str:
     """Return the header of a Basic login: in Latin-1 as requests has it, in UTF-8 what Latin-1 does not hold."""
+    login = f"{user}:{password}"
     try:
-        return _basic_auth_str(user, password)
+        data = login.encode("latin-1")
     except UnicodeEncodeError:
-        return _basic_auth_str(user.encode(), password.encode())
+        data = login.encode()
+    return "Basic " + base64.b64encode(data).decode()

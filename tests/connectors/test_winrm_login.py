@@ -9,9 +9,11 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+import spnego
 
 from sshexec.connectors.broker import Broker
 from sshexec.connectors.deadline import Deadline
@@ -89,6 +91,27 @@ def test_a_login_that_is_not_offered(offered: str, transport: str, words: str) -
         with pytest.raises(AuthenticationError, match=words):
             ask(server.variables(ansible_winrm_transport=transport))
         assert server.failed_logins <= 1
+
+
+def test_a_login_whose_connection_is_not_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(":u:p\n")
+    monkeypatch.setenv("NTLM_USER_FILE", str(tmp_path / "users"))
+    with WinrmServer(USERS, ("ntlm",)) as server:
+        body = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        challenge = spnego.server(protocol="ntlm").step(spnego.client("u", "p", protocol="ntlm").step())
+        server.misbehave("garbage", "Login", data=body % base64.b64encode(challenge or b""))
+        with pytest.raises(ProtocolError, match="does not keep its connection open, as a login by ntlm needs it"):
+            ask(server.variables())
+
+
+@pytest.mark.parametrize("challenge", [b"", b"!", b"AAAA", b"TlRMTVNTUAACAAAA"])
+def test_a_challenge_that_is_none(challenge: bytes) -> None:
+    with WinrmServer(USERS, ("ntlm",)) as server:
+        body = b"HTTP/1.1 401 No\r\nWWW-Authenticate: Negotiate %s\r\nContent-Length: 0\r\n\r\n" % challenge
+        server.misbehave("garbage", "Login", data=body)
+        with pytest.raises((ProtocolError, AuthenticationError)):
+            ask(server.variables())
+        assert server.logins == 0
 
 
 def test_a_large_message_over_credssp() -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -211,6 +213,45 @@ def test_a_client_certificate_that_nobody_is_known_by(certificates: Certificates
         with pytest.raises(AuthenticationError, match="maps the client's certificate to no user"):
             ask(variables)
         assert server.requests == 1
+
+
+def test_a_certificate_that_is_asked_for_after_the_handshake(certificates: Certificates) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(certificates.right.certificate, certificates.right.key)
+    context.load_verify_locations(certificates.authority.certificate)
+    context.verify_mode, context.post_handshake_auth = ssl.CERT_REQUIRED, True
+    shown: list[object] = []
+    body = b'<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope"><s:Body/></s:Envelope>'
+
+    def serve() -> None:
+        sock, _ = listener.accept()
+        with context.wrap_socket(sock, server_side=True) as peer:
+            for _ in range(2):
+                peer.recv(65536)
+                shown.append(peer.getpeercert())
+                peer.verify_client_post_handshake()
+                peer.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+                peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        variables = {
+            "ansible_host": "127.0.0.1",
+            "ansible_port": listener.getsockname()[1],
+            "ansible_winrm_transport": "certificate",
+            "ansible_winrm_cert_pem": str(certificates.client.certificate),
+            "ansible_winrm_cert_key_pem": str(certificates.client.key),
+            "ansible_winrm_ca_trust_path": str(certificates.authority.certificate),
+        }
+        wire = Wire("win1", WinrmOptions.from_vars(variables, "win1"), WinrmContext())
+        for _ in range(2):
+            wire.send(b"<a/>", Deadline.after(10))
+        wire.close()
+        thread.join(10)
+    assert shown[0] is None
+    assert "vagrant" in repr(shown[1])
 
 
 def test_files_that_are_no_certificates(tmp_path: Path) -> None:

@@ -325,7 +325,8 @@ def start(call: Call, answers: Answers, about: dict[str, object]) -> int:
         if not _READS.search(call.script):
             call.stdin = _nothing()
         double = importlib.import_module(f"tests.winrm_server.scripts.{name.replace('-', '_')}")
-        return double.run(call)
+        run: Callable[[Call], int] = double.run
+        return run(call)
     found = answers.find(call.script)
     about["script"] = "unknown" if found is None else "scripted"
     if found is None:
