@@ -2,6 +2,7 @@
 # make test    lint, types and tests in .venv-test (PYTEST="-n 0 -k ..." passes options)
 # make agreement  put every case of tests/oracle to real Ansible too, and say how many answers agree
 # make oracle  install real Ansible for the tests that compare with it, each version in an environment of its own
+# make kerberos  build what the tests log in by Kerberos with
 # make bench   measure side by side with other tools (BENCH="--help" passes options)
 # make clean   remove what these made
 

@@ -16,6 +16,7 @@ from tree_sitter import Language, Node, Parser
 
 from sshexec.connectors import powershell
 from sshexec.connectors.winrm.commandline import bootstrap
+from sshexec.modules.windows import shell
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {
@@ -57,6 +58,7 @@ STATIC = {
     "Convert": "FromBase64String ToBase64String ToInt32",
     "DateTime": "Now UtcNow ParseExact",
     "DateTimeKind": "Utc",
+    "Diagnostics.Process": "Start",
     "Environment": "ExpandEnvironmentVariables GetEnvironmentVariables GetEnvironmentVariable GetFolderPath "
     "Is64BitOperatingSystem MachineName OSVersion ProcessorCount TickCount NewLine UserName UserDomainName",
     "Globalization.CultureInfo": "InvariantCulture",
@@ -297,6 +299,12 @@ def test_the_prologue_is_powershell():
     assert not faults(text)
     assert functions(parsed(text)) == {"answer"}
     assert {name for name, _ in commands(parsed(text))} == {"ConvertTo-Json", "ConvertFrom-Json"}
+
+
+def test_what_stands_before_a_users_script_is_powershell():
+    root = parsed(f"{shell._INPUT}Write-Output 1")
+    assert not root.has_error
+    assert unknown(root) == set()
 
 
 @pytest.mark.parametrize("text", ["'", "a\u2018b\u2019", '$x`n"', "", "a\nb"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from sshexec.connectors.base import Command, Connector
 from sshexec.connectors.output import Output
@@ -59,7 +59,7 @@ class Setup(Module):
     """Gather the facts that tasks are chosen by: a part of those that Ansible gathers, with its names and values."""
 
     name = "setup"
-    parameters = (
+    parameters: ClassVar[tuple[Parameter, ...]] = (
         Parameter(
             "gather_subset",
             "list",

@@ -133,10 +133,12 @@ class Login:
                 raise Denied(self.challenges)
             return None
         if authorization == MUTUAL:
-            return self._certificate()
+            self._certificate()
+            return None
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() == "basic":
-            return self._password(token.strip())
+            self._password(token.strip())
+            return None
         if scheme not in {each.split(" ")[0] for each in self.challenges}:
             raise Denied(self.challenges)
         try:

@@ -7,6 +7,7 @@ import gzip
 import socket
 import ssl
 import time
+import traceback
 from collections.abc import Mapping
 from email.utils import formatdate
 from typing import TYPE_CHECKING
@@ -65,9 +66,10 @@ class Connection:
             with self.socket.makefile("rb", 1 << 17) as stream:
                 while self._serve(stream):
                     pass
-        except (_Closed, OSError, ValueError):
-            # ValueError: reading from a file whose socket `cut` has closed.
+        except (_Closed, OSError):
             pass
+        except Exception:
+            self.server.errors.append(traceback.format_exc())
         finally:
             self.cut()
             self.socket.close()
@@ -75,7 +77,7 @@ class Connection:
 
     def cut(self) -> None:
         """End it, from any thread."""
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def _meet(self) -> Login:
@@ -102,7 +104,11 @@ class Connection:
         while (line := readline(_LINE)) not in (b"\r\n", b"\n", b""):
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.strip().lower()] = value.strip()
-        length = int(headers.get("content-length") or 0)
+        given = headers.get("content-length") or "0"
+        if not given.isdecimal():
+            self._respond(400, _INVALID, {"Content-Type": "text/html; charset=us-ascii", "Connection": "close"})
+            return False
+        length = int(given)
         body = b""
         if 0 < length <= _BODY:
             body = stream.read(length)  # type: ignore[attr-defined]
@@ -157,18 +163,21 @@ class Connection:
         self._message(message, sealed, extra)
 
     def _message(self, message: bytes, sealed: bool, extra: dict[str, str]) -> None:
-        request: Request | None = None
+        relates_to = ""
         wrong: Misbehaviour | None = None
         status = 200
         started = time.monotonic()
         try:
             request = messages.read(message)
+            relates_to = request.message_id
             self.server.note(request, self.number)
             wrong = self._wrong_with(request)
             action, body = self.server.service.answer(request, self._user)
         except Fault as fault:
             status, action, body = 500, messages.FAULT_ACTION, fault.body
-        relates_to = request.message_id if request is not None else ""
+            if fault.wmi:
+                # As pywinrm's record has it.
+                relates_to = ""
         if wrong is not None and wrong.kind == "relates_to":
             relates_to = wrong.detail.get("value", f"uuid:{messages.new_id()}")
         answer = messages.answer(action, relates_to, body)

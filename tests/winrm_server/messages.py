@@ -31,7 +31,7 @@ _ENVELOPE = (
     'xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"><s:Header><a:Action>%s</a:Action>'
     "<a:MessageID>uuid:%s</a:MessageID>"
     "<a:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:To>"
-    "<a:RelatesTo>%s</a:RelatesTo></s:Header><s:Body>%s</s:Body></s:Envelope>"
+    "%s</s:Header><s:Body>%s</s:Body></s:Envelope>"
 )
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
@@ -76,6 +76,11 @@ class Request:
         return [each.text or "" for each in self.body.iterfind(f".//{_R}{name}")]
 
     @property
+    def codepage(self) -> int:
+        """WINRS_CODEPAGE, of a shell that is to be made."""
+        return _number(self.options.get("WINRS_CODEPAGE") or "437")
+
+    @property
     def variables(self) -> dict[str, str]:
         """The environment of a shell that is to be made."""
         return {each.get("Name", ""): each.text or "" for each in self.body.iterfind(f".//{_R}Variable")}
@@ -91,7 +96,7 @@ class Request:
         for each in self.body.iterfind(f".//{_R}Stream"):
             try:
                 data = binascii.a2b_base64(each.text or "")
-            except binascii.Error:
+            except ValueError:
                 raise faults.known(faults.SCHEMA) from None
             pieces.append((data, (each.get("End") or "").lower() in ("true", "1")))
         return pieces
@@ -124,7 +129,7 @@ def read(envelope: bytes) -> Request:
         action.rsplit("/", 1)[-1],
         _text(found.get(f"{_A}MessageID")),
         seconds(_text(found.get(f"{_W}OperationTimeout")) or "PT60S"),
-        int(_text(found.get(f"{_W}MaxEnvelopeSize")) or 153600),
+        _number(_text(found.get(f"{_W}MaxEnvelopeSize")) or "153600"),
         shell.upper(),
         command.upper(),
         options,
@@ -146,6 +151,12 @@ def seconds(duration: str) -> float:
     return days * 86400 + hours * 3600 + minutes * 60 + rest
 
 
+def _number(text: str) -> int:
+    if not text.isdecimal():
+        raise faults.known(faults.SCHEMA)
+    return int(text)
+
+
 def _text(element: ET.Element | None) -> str:
     return "" if element is None else (element.text or "").strip()
 
@@ -156,9 +167,10 @@ def new_id() -> str:
 
 
 def answer(action: str, relates_to: str, body: str) -> bytes:
-    """Return an envelope."""
+    """Return an envelope; without a RelatesTo where that is ""."""
     message_id = f"00000000-0000-0000-0000-{next(_NUMBERS):012X}"
-    return (_ENVELOPE % (action, message_id, escape(relates_to), body)).encode()
+    related = f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else ""
+    return (_ENVELOPE % (action, message_id, related, body)).encode()
 
 
 def created(shell: str, url: str) -> str:

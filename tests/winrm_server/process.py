@@ -71,7 +71,7 @@ class Process(Protocol):
 class Finished:
     """What was over at once, such as an ``echo``."""
 
-    pid = None
+    pid: int | None = None
 
     def __init__(self, stdout: bytes = b"", stderr: bytes = b"", rc: int = 0) -> None:
         self._pieces = [(name, data) for name, data in (("stdout", stdout), ("stderr", stderr)) if data]
@@ -128,7 +128,10 @@ class Child:
     ) -> None:
         self._crlf = crlf
         self._after_cr = {"stdout": False, "stderr": False}
-        self._code, code = os.pipe() if exit_code else (None, None)
+        self._code: int | None = None
+        code: int | None = None
+        if exit_code:
+            self._code, code = os.pipe()
         if code is not None:
             environment = {**environment, "EXIT_CODE_FD": str(code)}
         try:

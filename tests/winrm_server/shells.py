@@ -84,7 +84,6 @@ class Shells:
 
     def _create(self, request: Request, user: str) -> str:
         server = self.server
-        codepage = int(request.options.get("WINRS_CODEPAGE") or 437)
         idle = request.text("IdleTimeOut")
         if idle is not None:
             messages.seconds(idle)
@@ -93,7 +92,7 @@ class Shells:
             user,
             {**server.environment(user), **request.variables},
             request.text("WorkingDirectory") or None,
-            codepage,
+            request.codepage,
             request.options,
             idle,
         )

@@ -532,6 +532,38 @@ def test_other_requests(server, path, status):
         assert answer.status_code == status
 
 
+ENVELOPE = (
+    '<s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope" xmlns:rsp="{0}" '
+    'xmlns:a="http://schemas.xmlsoap.org/ws/2004/08/addressing" xmlns:w="http://schemas.dmtf.org/wbem/wsman/1/wsman.xsd">'
+    "<s:Header><w:ResourceURI>{0}/cmd</w:ResourceURI><a:MessageID>uuid:1</a:MessageID>{1}</s:Header>"
+    "<s:Body>{2}</s:Body></s:Envelope>"
+)
+
+
+@pytest.mark.parametrize(
+    ("header", "body"),
+    [
+        ("", ""),
+        ("<a:Action>x/Create</a:Action><w:OperationTimeout>20</w:OperationTimeout>", ""),
+        ("<a:Action>x/Create</a:Action><w:MaxEnvelopeSize>x</w:MaxEnvelopeSize>", ""),
+        ('<a:Action>x/Create</a:Action><w:OptionSet><w:Option Name="WINRS_CODEPAGE">x</w:Option></w:OptionSet>', ""),
+        ("<a:Action>x/Send</a:Action>", '<rsp:Stream Name="stdin">\u00e4</rsp:Stream>'),
+        ("<a:Action>x/Send</a:Action>", '<rsp:Stream Name="stdin">QQ</rsp:Stream>'),
+        ("<a:Action>x/Nope</a:Action>", "<"),
+    ],
+)
+def test_requests_that_are_none(server, header, body):
+    envelope = ENVELOPE.format("http://schemas.microsoft.com/wbem/wsman/1/windows/shell", header, body).encode()
+    with requests.Session() as session:
+        session.trust_env = False
+        session.auth = tuple(value.encode() for value in next(iter(USERS.items())))
+        answer = session.post(server.url, data=envelope, timeout=5)
+        assert answer.status_code == 500
+        assert "Fault>" in answer.text
+        assert session.post(server.url, data=b"", timeout=5).status_code == 200
+    assert server.connections == 1
+
+
 def test_ipv6():
     with WinrmServer(USERS, ("ntlm",), host="::1") as server:
         assert Session(server).run("echo x")[0] == b"x\r\n"

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 
 @dataclass
@@ -55,8 +56,8 @@ class Tls:
         """Return whom the client's certificate stands for; None where it sent none, or one that nobody is known by."""
         assert isinstance(sock, ssl.SSLSocket)
         shown = sock.getpeercert() or {}
-        pairs = [pair for part in shown.get("subject", ()) for pair in part]
-        name = next((str(value) for key, value in pairs if key == "commonName"), "")
+        parts = cast("tuple[tuple[tuple[str, str], ...], ...]", shown.get("subject", ()))
+        name = next((value for part in parts for key, value in part if key == "commonName"), "")
         return self.client_users.get(name)
 
 

@@ -12,17 +12,17 @@ from typing import Any, ClassVar
 from sshexec.connectors import base
 from sshexec.connectors.base import Capability, Completed, Connector, Form
 from sshexec.connectors.output import Output, Stream
-from sshexec.errors import ArgumentError, HostError
+from sshexec.errors import ArgumentError, HostError, NotStartedError
 from sshexec.modules.arguments import FREE_FORM, Parameter, Rules
 from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.preconditions import STATES
 from sshexec.modules.windows.command_line import command_line
 from sshexec.modules.windows.encodings import codec
 from sshexec.modules.windows.guards import Guards, guards
 
 _COMMANDS = (FREE_FORM, "cmd", "argv")
-_STATES = {"creates": "exists", "removes": "does not exist"}
 _FILE_NOT_FOUND = 2
-"""ERROR_FILE_NOT_FOUND: the status of what could not be started."""
+"""ERROR_FILE_NOT_FOUND: the status of what could not be started, where Windows has no other."""
 
 ENCODING = Parameter(
     "output_encoding_override", help="encoding of the output by .NET's name, where a program takes no notice of UTF-8"
@@ -81,7 +81,7 @@ class WinCommand(Module):
                 raise
             return self._told(failed=True, changed=False, cmd=self._text, msg=error.message)
         if met.unless:
-            message = f"skipped, since {met.path} {_STATES[met.unless]}"
+            message = f"skipped, since {met.path} {STATES[met.unless]}"
             return self._told(changed=False, skipped=True, cmd=self._text, rc=0, msg=message)
         if met.missing:
             return self._not_started(f"Could not find specified -WorkingDirectory '{met.directory}'")
@@ -92,7 +92,9 @@ class WinCommand(Module):
         try:
             done = connector.execute(self._command(met, invocation), invocation.output, invocation.deadline)
         except HostError as error:
-            # What ends for another cause has a class of its own; this one is the host's word that nothing was started.
+            # What ends for another cause has a class of its own.
+            if isinstance(error, NotStartedError):
+                return self._not_started(error.message, error.code)
             if type(error) is not HostError:
                 raise
             return self._not_started(error.message)
@@ -120,9 +122,9 @@ class WinCommand(Module):
     def _told(self, **values: Any) -> Result:
         return self._result(**values)
 
-    def _not_started(self, why: str) -> Result:
+    def _not_started(self, why: str, code: int = 0) -> Result:
         message = f"Failed to run: '{self._text}': {why}"
-        return self._told(failed=True, changed=False, cmd=self._text, rc=_FILE_NOT_FOUND, msg=message)
+        return self._told(failed=True, changed=False, cmd=self._text, rc=code or _FILE_NOT_FOUND, msg=message)
 
     def _ran(self, output: Output, done: Completed, start: datetime, end: datetime) -> Result:
         stdout, stderr = self._decoded(output, "stdout"), self._decoded(output, "stderr")

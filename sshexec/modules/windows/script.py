@@ -22,7 +22,8 @@ from sshexec.errors import ArgumentError, CancelledError, CommandTimeoutError, H
 from sshexec.modules import script
 from sshexec.modules.arguments import FREE_FORM, first_word, readable
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.local_file import not_there, shared
+from sshexec.modules.local_file import shared
+from sshexec.modules.preconditions import STATES
 from sshexec.modules.raw import plain
 from sshexec.modules.windows.guards import guards
 from sshexec.modules.windows.instead import Instead
@@ -30,7 +31,6 @@ from sshexec.modules.windows.instead import Instead
 _RUN = Own(__package__, "script")
 _SWEEP = Own(__package__, "sweep")
 _RUNNABLE = (".ps1", ".bat", ".cmd", ".exe")
-_STATES = {"creates": "exists", "removes": "does not exist"}
 _ABSOLUTE = re.compile(r"(?:[A-Za-z]:)?[\\/]")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|\Z)", re.IGNORECASE)
 """Names that are devices, in every directory."""
@@ -40,13 +40,9 @@ _SWEEPING = 5.0
 """Seconds for the removal of what a script that was stopped has left."""
 
 
-class Script(Module):
+class Script(script.Script):
     """Run a local script on the host; what follows its name is left to PowerShell as it is."""
 
-    name = "script"
-    parameters = script.Script.parameters
-    free_form = True
-    rules = script.Script.rules
     needs = Capability.WINDOWS
 
     @classmethod
@@ -90,7 +86,7 @@ class Script(Module):
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Send and run the script; check mode tests ``creates`` and ``removes`` only."""
-        tested = {name: self.arguments[name] for name in _STATES if self.arguments[name]}
+        tested = {name: self.arguments[name] for name in STATES if self.arguments[name]}
         content, missing = b"", ""
         try:
             content = self._read()
@@ -104,7 +100,7 @@ class Script(Module):
                     raise
                 return {"failed": True, "changed": False, "msg": error.message}
             if met.unless:
-                message = f"{tested[met.unless]} {_STATES[met.unless]}, matching {met.unless} option"
+                message = f"{tested[met.unless]} {STATES[met.unless]}, matching {met.unless} option"
                 return {"changed": False, "skipped": True, "msg": message}
         if missing:
             return {"failed": True, "changed": False, "msg": missing}
@@ -133,12 +129,6 @@ class Script(Module):
                 connector.execute(sweeping, Output(), Deadline.after(_SWEEPING))
             raise
         return plain(done, invocation.output)
-
-    def _read(self) -> bytes:
-        if self._file.is_directory:
-            raise HostError(not_there(self._file.path))
-        self._file.plain()
-        return self._file.content()
 
 
 def _lines(content: bytes) -> bytes:

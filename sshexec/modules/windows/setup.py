@@ -5,8 +5,6 @@ Names and values are those of ansible.windows 3.3. What there needs compiled cod
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +13,7 @@ from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
-from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.base import Invocation, Result
 from sshexec.modules.windows.asking import ask
 from sshexec.modules.wording import readable
 
@@ -31,10 +29,9 @@ _GROUPS = {
 _ALL = {name for names in _GROUPS.values() for name in names}
 
 
-class Setup(Module):
+class Setup(setup.Setup):
     """Gather the facts that tasks are chosen by: a part of those that Ansible gathers, with its names and values."""
 
-    name = "setup"
     parameters = tuple(
         Parameter("fact_path", "path", help="the host's directory of `*.json` and `*.ps1` files; none unless given")
         if each.name == "fact_path"
@@ -43,9 +40,12 @@ class Setup(Module):
     )
     needs = Capability.WINDOWS
 
+    def check_arguments(self) -> None:
+        """Take any subset: a name that Windows does not know is a warning."""
+
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Gather them, in check mode too: nothing is changed."""
-        subset = [name.strip() for name in self.arguments["gather_subset"]] or ["all"]
+        subset = self._subset or ["all"]
         chosen, unknown = selected(subset)
         asked = {"collectors": sorted(chosen), "fact_path": self.arguments["fact_path"] or ""}
         try:
@@ -60,14 +60,6 @@ class Setup(Module):
         warnings = [f"invalid value {readable(name)} specified in gather_subset" for name in unknown]
         warnings = [*result.get("warnings", []), *warnings, *told["warnings"]]
         return {**result, "warnings": warnings} if warnings else result
-
-    def _filtered(self, found: dict[str, Any]) -> dict[str, Any]:
-        patterns = [pattern.strip() for pattern in self.arguments["filter"]]
-        if not all(patterns):
-            return found
-        patterns += [f"ansible_{pattern}" for pattern in patterns if not pattern.startswith("ansible_")]
-        fits = [re.compile(fnmatch.translate(pattern)) for pattern in patterns]
-        return {name: value for name, value in found.items() if not fits or any(fit.match(name) for fit in fits)}
 
 
 def selected(subset: Sequence[str]) -> tuple[set[str], list[str]]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sshexec.connectors.base import Connector, Deadline
 from sshexec.connectors.output import Output
@@ -21,17 +24,17 @@ from tests.winrm_server.server import WinrmServer
 MOMENT = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}"
 
 
-def lines(endpoint: WinrmServer) -> list[str]:
-    return [event.detail["line"] for event in endpoint.log if event.op == "Command"]
+def scripts(endpoint: WinrmServer) -> list[str]:
+    return [event.detail["script"] for event in endpoint.log if event.op == "Command"]
 
 
 def test_a_program_runs_without_a_shell(run: Run, endpoint: WinrmServer) -> None:
     result = run("win_command", "printf '%s|' a 'b c' %OS% ; exit 3 && $HOME")
     words = ["a", "'b", "c'", "%OS%", ";", "exit", "3", "&&", "$HOME"]
     assert result["stdout"] == "".join(f"'{word}|'" for word in words)
-    assert lines(endpoint) == ["printf '%s|' a 'b c' %OS% ; exit 3 && $HOME"]
     (event,) = (event for event in endpoint.log if event.op == "Command")
-    assert event.detail["options"]["WINRS_SKIP_CMD_SHELL"].upper() == "TRUE"
+    told = event.detail["arguments"]
+    assert (told["program"], told["arguments"]) == ("printf", "'%s|' a 'b c' %OS% ; exit 3 && $HOME")
 
 
 def test_keys_are_those_of_ansible_windows(run: Run) -> None:
@@ -98,6 +101,13 @@ def test_words_survive_command_line_to_argv(words: list[str]) -> None:
     assert split(command_line(words)) == words
 
 
+@given(st.lists(st.text('ab \\\\"\t|&^%'), max_size=6))
+def test_words_are_quoted_as_microsoft_s_c_reads_them(words: list[str]) -> None:
+    words = ["x", *words]
+    assert split(subprocess.list2cmdline(words)) == words
+    assert split(command_line(words)) == words
+
+
 def test_stdin_goes_as_it_is(run: Run) -> None:
     assert run("win_command", {"cmd": "cat", "stdin": "é\nx"})["stdout"] == "é\r\nx"
     assert run("win_command", "cat")["stdout"] == ""
@@ -107,10 +117,10 @@ def test_chdir(run: Run, endpoint: WinrmServer) -> None:
     (endpoint.drive / "Data").mkdir()
     result = run("win_command", {"cmd": "pwd", "chdir": "C:\\Data"})
     assert result["stdout"].rstrip().endswith("/C/Data")
-    assert len(lines(endpoint)) == 1
+    assert len(scripts(endpoint)) == 1
     result = run("win_command", {"cmd": "pwd", "chdir": "%SystemRoot%\\Temp"})
     assert result["stdout"].rstrip().endswith("/C/Windows/Temp")
-    assert len(lines(endpoint)) == 3
+    assert len(scripts(endpoint)) == 3
     assert run("win_command", "pwd")["stdout"].rstrip().endswith("/C/Users/vagrant")
 
 
@@ -141,14 +151,14 @@ def test_creates_and_removes(run: Run, endpoint: WinrmServer) -> None:
     )
     assert run("win_command", "printf x removes=C:/nope")["msg"] == "skipped, since C:/nope does not exist"
     assert run("win_command", "printf x removes=mine creates=C:/nope")["stdout"] == "x"
-    assert [event.detail["script"] for event in endpoint.log if "script" in event.detail] == ["guards"] * 6
+    assert scripts(endpoint) == [*["guards"] * 6, "program"]
 
 
 def test_a_path_that_nobody_may_look_at_fails(run: Run, endpoint: WinrmServer) -> None:
     result = run("win_command", {"cmd": "printf x", "creates": "C:\\denied\\x"})
     assert (result["failed"], result["changed"]) == (True, False)
     assert result["msg"] == "C:\\denied\\x: Access to the path 'C:\\denied\\x' is denied."
-    assert len(lines(endpoint)) == 1
+    assert len(scripts(endpoint)) == 1
 
 
 def test_environment(run: Run) -> None:
@@ -160,7 +170,7 @@ def test_check_mode_skips(run: Run, endpoint: WinrmServer) -> None:
     result = run("win_command", "printf x creates=C:\\nope", check=True)
     assert (result["skipped"], result["changed"]) == (True, False)
     assert result["msg"] == "remote module (win_command) does not support check mode"
-    assert lines(endpoint) == []
+    assert scripts(endpoint) == []
 
 
 def test_output_in_another_encoding(run: Run) -> None:

@@ -91,25 +91,24 @@ def test_powershell_by_name_is_the_usual_one(executable: str, run: Run, endpoint
 
 @pytest.mark.parametrize(
     ("executable", "program"),
-    [
-        ("pwsh", '"pwsh.exe"'),
-        ("C:\\Program Files\\PowerShell\\7\\pwsh.exe", '"C:\\Program Files\\PowerShell\\7\\pwsh.exe"'),
-    ],
+    [("pwsh", "pwsh.exe"), ("C:\\Program Files\\PowerShell\\7\\pwsh.exe",) * 2],
 )
 def test_another_powershell(executable: str, program: str, run: Run, endpoint: WinrmServer) -> None:
-    endpoint.powershell[answered("$PSHOME")] = Answer("7\r\n")
     result = run("win_shell", {"cmd": "$PSHOME", "executable": executable, "no_profile": True})
-    assert (result["stdout"], result["cmd"]) == ("7\r\n", "$PSHOME")
+    assert result["cmd"] == "$PSHOME"
     (command,) = commands(endpoint)
-    assert command["line"].startswith(f"{program} -NoProfile -NonInteractive -OutputFormat Text -EncodedCommand ")
-    script = base64.b64decode(command["line"].rpartition(" ")[2]).decode("utf-16-le")
-    assert script.endswith(";$PSHOME")
+    told = command["arguments"]
+    options, script = told["arguments"].rsplit(" ", 1)
+    assert (told["program"], options) == (program, "-NoProfile -NonInteractive -OutputFormat Text -EncodedCommand")
+    assert base64.b64decode(script).decode("utf-16-le").endswith(";$PSHOME")
 
 
 def test_another_shell_gets_slash_c(run: Run, endpoint: WinrmServer) -> None:
     result = run("win_shell", {"cmd": "a | b", "executable": "C:\\Tools\\nosuch"})
     assert (result["failed"], result["rc"]) == (True, 2)
     assert result["msg"].startswith("Failed to run: 'a | b': ")
+    (command,) = commands(endpoint)
+    assert (command["arguments"]["program"], command["arguments"]["arguments"]) == ("C:\\Tools\\nosuch.exe", "/c a | b")
 
 
 def test_guards_and_check_mode(run: Run, endpoint: WinrmServer) -> None:

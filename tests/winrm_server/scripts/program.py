@@ -30,7 +30,7 @@ def launch(call: Call) -> Process | None:
     text = f'"{program}" {arguments}'
     interpreter = Interpreter(Answers(), lambda text: None)
     try:
-        return interpreter._program(Line(text, False, call.drive, call.environment), split(text))
+        return interpreter.program(Line(text, False, call.drive, call.environment), split(text))
     except Fault as fault:
         code, message = _ERRORS.get(fault.code or 0, (87, "The parameter is incorrect"))
         call.answer({"token": call.arguments["token"], "code": code, "message": message})
