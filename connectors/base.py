@@ -258,7 +258,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         """Run a command, writing what it prints to ``output`` as it comes.
 
         When the deadline passes or `cancel` is called, the remote process group gets TERM, then KILL, and the
-        exception says whether its death was confirmed. Background children that keep the pipes open after the command
+        exception says whether its death was confirmed; on Windows ctrl_c, then its end. Background children that keep the pipes open after the command
         has ended are not waited for.
 
         Raises:

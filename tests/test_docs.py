@@ -11,7 +11,8 @@ How an example is written:
 * ``<!-- not run: why -->`` on the line above a block leaves it out.
 
 The examples of one file run in a folder of their own. It holds the README's ``hosts.yml``, ``host_vars`` that give each
-of its hosts an address and the login of the test server, and a script, ``check.sh``, to run.
+of its hosts an address and the login of the test server, and a script, ``check.sh``, to run. Those of docs/windows.md
+have a Windows host too, ``win1``: the endpoint of tests/winrm_server.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import doctest
 import io
 import os
 import re
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +33,8 @@ import pytest
 
 from sshexec.connectors.registry import connector_class
 from tests.testbed import Sshd
+from tests.winrm_server.powershell import Answer
+from tests.winrm_server.server import WinrmServer
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -82,6 +87,18 @@ def workplace(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+@pytest.fixture
+def windows(workplace: Path) -> Iterator[None]:
+    """A Windows host for the examples: an endpoint, and a host_vars file that says where it is."""
+    password = secrets.token_hex(8)
+    with WinrmServer(users={"Administrator": password}, drive=workplace / "win1") as server:
+        (server.drive / "Temp").mkdir()
+        server.powershell[re.compile("Get-Service Spooler")] = Answer("Running\r\n")
+        lines = ["ansible_host: 127.0.0.1", f"ansible_port: {server.port}", f"ansible_password: {password}"]
+        (workplace / "host_vars" / "win1.yml").write_text("\n".join([*lines, "ansible_winrm_scheme: http", ""]))
+        yield
+
+
 def write(block: Block, folder: Path) -> bool:
     """Write a block that names its file; say whether it does."""
     name = NAMED.match(block.text)
@@ -126,7 +143,9 @@ def run_bash(script: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_examples_work(document, workplace):
+def test_examples_work(document, workplace, request):
+    if document.name == "windows.md":
+        request.getfixturevalue("windows")
     namespace: dict[str, object] = {"__name__": "example"}
     for block in blocks(document):
         if block.reason is not None or write(block, workplace):
@@ -181,7 +200,7 @@ def test_an_example_may_leave_out_what_varies():
     assert run_console(Block(ROOT / "README.md", 1, "console", text, None)) == 2
 
 
-@pytest.mark.parametrize("name", ["ssh", "fake"])
+@pytest.mark.parametrize("name", ["ssh", "winrm", "fake"])
 def test_the_table_of_variables_is_that_of_the_code(name: str) -> None:
     section = (ROOT / "docs" / "connections.md").read_text().split(f"\n## {name}\n")[1].split("\n## ")[0]
     rows = dict(re.findall(r"^\| `(\w+)` \| (.+) \|$", section, re.MULTILINE))

@@ -98,9 +98,10 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
             self._ready()
             self.enter(Phase.RUNNING)
             if command.form is not Form.PROGRAM:
-                return self._run(command, output.write, deadline)
+                return self._run(command, output.write, deadline, on_gap=self._note_gap)
             program = Program(command)
-            return program.finish(self._run(program.command, program.watched(output.write), deadline, program.stdin))
+            take = program.watched(output.write)
+            return program.finish(self._run(program.command, take, deadline, program.stdin, on_gap=self._note_gap))
 
     def _run(
         self,
@@ -110,6 +111,7 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
         stdin: Iterable[bytes] | None = None,
         *,
         cleaning: bool = False,
+        on_gap: Callable[[], None] | None = None,
     ) -> Completed:
         """Run a command and hand on what it prints.
 
@@ -119,10 +121,20 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
             deadline: by when.
             stdin: what it reads, instead of the command's own.
             cleaning: whether it runs although the caller has cancelled, to clear up after that.
+            on_gap: called where output may be lost.
         """
         guard = unguarded if cleaning else self._guard
-        shells = self._ready(guard)
-        return Execution(shells, command, take, deadline, idle=self.timeouts.idle, guard=guard, stdin=stdin).run()
+        shells, idle = self._ready(guard), self.timeouts.idle
+        run = Execution(shells, command, take, deadline, idle=idle, guard=guard, stdin=stdin, on_gap=on_gap)
+        return run.run()
+
+    def _note_gap(self) -> None:
+        self.notices.append(
+            {
+                "notice": "output_gap",
+                "message": "the connection broke while output was on its way, and was made again; some may be missing",
+            }
+        )
 
     def put(
         self,

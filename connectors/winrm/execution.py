@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
@@ -29,6 +30,9 @@ from sshexec.errors import (
 
 Take = Callable[[Stream, bytes], None]
 """Gets what a command prints, piece by piece."""
+
+_INPUT = re.compile(r"\$\{?input\b", re.IGNORECASE)
+"""What has powershell.exe read its standard input to the end, before it ends itself (its ConsoleHost)."""
 
 _PIECE = 64 * 1024
 """Bytes read at a time of what a command is to read."""
@@ -98,6 +102,7 @@ class Execution:
         idle: how many seconds it may be silent, and take no input; None for no limit.
         guard: raises CancelledError where the caller has cancelled.
         stdin: what it reads, instead of the command's own.
+        on_gap: called where output may be lost, since the connection broke while it was on its way.
     """
 
     def __init__(
@@ -110,6 +115,7 @@ class Execution:
         idle: float | None,
         guard: Callable[[], None],
         stdin: Iterable[bytes] | None = None,
+        on_gap: Callable[[], None] | None = None,
     ) -> None:
         self.shells = shells
         self._command = command
@@ -117,10 +123,12 @@ class Execution:
         self._deadline = deadline
         self._idle = idle
         self._guard = guard
+        self._on_gap = on_gap
         self._line = line_of(command)
         self._decoder = Decoder() if command.form is Form.SHELL else None
         self._own = _pieces(command.stdin) if stdin is None else iter(stdin)
-        self.fed = stdin is not None or command.stdin is not None or self._line.ahead is not None
+        reads = command.form is Form.SHELL and _INPUT.search(command.script) is not None
+        self.fed = reads or stdin is not None or command.stdin is not None or self._line.ahead is not None
         """Whether the command is given something to read."""
         self._stirred = time.monotonic()
         """When the command last printed or read something, on the monotonic clock."""
@@ -215,6 +223,11 @@ class Execution:
         """Hand on what a PowerShell that was cut off has left half said."""
         if self._decoder is not None and (rest := self._decoder.finish()):
             self._take("stderr", rest)
+
+    def missed(self) -> None:
+        """Note that output may be lost."""
+        if self._on_gap is not None:
+            self._on_gap()
 
     def stir(self) -> None:
         """Note that the command has read something."""
@@ -345,6 +358,7 @@ class _Running:
 
     def _receive(self, wait: float) -> Received | None:
         """Take output; None where there was none within ``wait`` seconds."""
+        repeated = self._shell.repeated
         try:
             received = self._shell.receive(self._name, wait, self._patience(wait))
         except NoAnswer:
@@ -354,6 +368,9 @@ class _Running:
             if fault.code == faults.OPERATION_TIMEOUT:
                 return None
             raise self._lost(fault) from None
+        finally:
+            if self._shell.repeated != repeated:
+                self._execution.missed()
         self._execution.hand_on(received)
         return received
 
@@ -374,6 +391,8 @@ class _Running:
         """Free the place of the command, which has ended; what goes wrong here costs the shell, and no result."""
         try:
             self._shell.signal(self._name, "terminate", Deadline.after(_RELEASE))
+        except AuthenticationError:
+            self._execution.shells.forget()
         except (Fault, NoAnswer, UnreachableError):
             self._execution.shells.drop()
 

@@ -154,27 +154,19 @@ class ShellMessages:
         name = escaped(shell, "a shell's id")
         self._selector = f'<w:SelectorSet><w:Selector Name="ShellId">{name}</w:Selector></w:SelectorSet>'
 
-    def command(
-        self, line: str, arguments: str, timeout: float, *, without_cmd: bool = False, console: bool = True
-    ) -> Request:
+    def command(self, line: str, timeout: float, *, console: bool = True) -> Request:
         """Return the request to start a command.
 
         Args:
-            line: the command.
-            arguments: what stands behind it; "" for nothing.
+            line: for ``cmd.exe /c``.
             timeout: seconds.
-            without_cmd: whether it is started as it is, and not by ``cmd.exe /c``.
             console: False where standard input is going to be sent (WINRS_CONSOLEMODE_STDIN).
 
         Raises:
             HostError: a text can't be sent.
         """
-        header = self._selector + _options(
-            WINRS_CONSOLEMODE_STDIN=str(console).upper(), WINRS_SKIP_CMD_SHELL=str(without_cmd).upper()
-        )
+        header = self._selector + _options(WINRS_CONSOLEMODE_STDIN=str(console).upper(), WINRS_SKIP_CMD_SHELL="FALSE")
         body = f"<rsp:Command>{escaped(line, 'the command')}</rsp:Command>"
-        if arguments:
-            body += f"<rsp:Arguments>{escaped(arguments, 'the command')}</rsp:Arguments>"
         return _request(f"{_SHELL}/Command", header, f"<rsp:CommandLine>{body}</rsp:CommandLine>", timeout)
 
     def send(self, command: str, data: bytes, timeout: float, *, end: bool) -> Request:

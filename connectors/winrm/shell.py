@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from xml.etree.ElementTree import Element
 
@@ -12,7 +13,7 @@ from sshexec.connectors.winrm.exchange import Exchange, Manner
 from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.messages import Received, ShellMessages
 from sshexec.connectors.winrm.wire import Aborted, NoAnswer
-from sshexec.errors import AuthenticationError, HostError, UnreachableError
+from sshexec.errors import AuthenticationError, ConnectionLostError, HostError, UnreachableError
 
 LEAST = 0.5
 """Seconds of the shortest OperationTimeout that a service takes."""
@@ -87,7 +88,7 @@ class Shell:
             NoAnswer, HostError: it may have been.
         """
         wait = self._pace.wait(deadline)
-        request = self._messages.command(line.text, "", wait, console=console)
+        request = self._messages.command(line.text, wait, console=console)
         answer = self._exchange.ask(request, deadline.sooner(wait + self._pace.margin), Manner.FIRM, once=True)
         return messages.command_of(answer)
 
@@ -103,6 +104,11 @@ class Shell:
             NoAnswer, HostError: it may have been.
         """
         self._exchange.ask(self._messages.send(command, data, wait, end=end), limit, once=True)
+
+    @property
+    def repeated(self) -> int:
+        """How many messages were sent again whose first answer, such as output, may be lost."""
+        return self._exchange.wire.repeated
 
     def receive(self, command: str, wait: float, limit: Deadline, manner: Manner = Manner.LOOSE) -> Received:
         """Return what a command has printed since the last time; waits for it.
@@ -155,7 +161,10 @@ class Shells:
         if shell is not None:
             if shell.environment == environment and shell.directory == directory:
                 return shell
-            self.drop(deadline.sooner(_DELETE))
+            self.current = None
+            # Where the host refuses the login, that is to be told: another attempt might lock the account.
+            with contextlib.suppress(Fault, NoAnswer, ConnectionLostError):
+                shell.delete(deadline.sooner(_DELETE))
         try:
             self.current = Shell.open(self._exchange, self.pace, environment, directory, deadline)
         except Fault as fault:

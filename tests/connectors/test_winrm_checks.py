@@ -55,10 +55,12 @@ don't prove is proven here, against the endpoint of `tests/winrm_server`. R: rec
       test_winrm_wire.test_an_unencrypted_answer_is_not_believed
       test_winrm_secrets.test_what_a_host_is_told_shows_itself_nowhere
       test_winrm_secrets.test_a_run_in_a_worker_gives_nothing_away
-15  Kerberos with a real KDC
-      test_winrm_kerberos.TODO
+15  Kerberos with a real KDC: tickets, expired ones, other names
+      test_winrm_kerberos.test_the_users_own_ticket
+      test_winrm_kerberos.test_an_expired_ticket
+      test_winrm_kerberos.test_another_name_another_service_another_realm
 16  delegation
-      test_winrm_kerberos.TODO
+      test_winrm_kerberos.test_delegation
 17  CredSSP, messages over 16 KB
       test_winrm_login.test_a_login
       test_winrm_login.test_a_large_message_over_credssp

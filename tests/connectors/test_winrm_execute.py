@@ -338,6 +338,13 @@ def test_a_script_with_input(win: WinrmConnector, server: WinrmServer) -> None:
     assert (done.rc, output.text("stdout")) == (5, "<a>\r\n<ä>\r\n")
 
 
+@pytest.mark.parametrize("name", ["$input", "${Input}"])
+def test_a_script_that_reads_gets_its_end_at_once(win: WinrmConnector, server: WinrmServer, name: str) -> None:
+    scripted(server, name, lambda call: len(list(call.stdin)))
+    assert run(win, name, form=Form.SHELL)[0].rc == 0
+    assert operations(server) == ["Command", "Send", "Receive", "Signal"]
+
+
 @pytest.mark.parametrize("stdin", [None, b"a\r\nb\r\n"])
 def test_a_long_script(win: WinrmConnector, server: WinrmServer, stdin: bytes | None) -> None:
     def double(call: Call) -> int:
@@ -352,21 +359,6 @@ def test_a_long_script(win: WinrmConnector, server: WinrmServer, stdin: bytes | 
     assert output.text("stdout") == f"{len(script)} {['a', 'b'] if stdin else []}\r\n"
     sends = events(server, "Send")
     assert [detail["end"] for detail in sends] == [False] * (len(sends) - 1) + [True]
-
-
-def test_a_program(win: WinrmConnector, server: WinrmServer) -> None:
-    done, output = run(win, '"printf" "%s|" "a b" $HOME %PATH% "&"', form=Form.PROGRAM)
-    assert (done.rc, output.stdout) == (0, b"a b|$HOME|%PATH%|&|")
-    (command,) = events(server, "Command")
-    assert command["options"]["WINRS_SKIP_CMD_SHELL"] == "TRUE"
-
-
-def test_a_program_that_is_not_there(win: WinrmConnector, server: WinrmServer) -> None:
-    with pytest.raises(HostError, match="there is no program nosuch") as caught:
-        run(win, "nosuch --help", form=Form.PROGRAM)
-    assert caught.value.status == "failed"
-    assert run(win, "hostname", form=Form.PROGRAM)[0].rc == 0
-    assert len(server.shells) == 1
 
 
 def test_verbatim_changes_nothing(win: WinrmConnector) -> None:

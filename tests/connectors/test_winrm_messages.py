@@ -62,11 +62,8 @@ def test_requests_are_those_of_pywinrm() -> None:
         messages.create({"A": "1 < 2", "B": 'say "x"'}, "C:\\a & b", 20),
         theirs("open_shell", codepage=65001, working_directory="C:\\a & b", env_vars={"A": "1 < 2", "B": 'say "x"'}),
     )
-    same(shell.command("dir /s", "", 20), theirs("run_command", NAME, "dir /s"))
-    same(
-        shell.command("prog", '"a b" c', 20, without_cmd=True, console=False),
-        theirs("run_command", NAME, "prog", ['"a b"', "c"], console_mode_stdin=False, skip_cmd_shell=True),
-    )
+    same(shell.command("dir /s", 20), theirs("run_command", NAME, "dir /s"))
+    same(shell.command('"a" | b', 20, console=False), theirs("run_command", NAME, '"a" | b', console_mode_stdin=False))
     same(shell.receive(COMMAND, 20), theirs("get_command_output_raw", NAME, COMMAND))
     same(shell.signal(COMMAND, "terminate", 20), theirs("cleanup_command", NAME, COMMAND))
     same(shell.delete(20), theirs("close_shell", NAME))
@@ -102,9 +99,8 @@ XML_TEXT = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characte
 
 @given(XML_TEXT, XML_TEXT.filter(bool), XML_TEXT)
 def test_texts_arrive_as_they_are(line: str, name: str, value: str) -> None:
-    root = ET.fromstring(ShellMessages(name).command(line, value, 20).body)
+    root = ET.fromstring(ShellMessages(name).command(line, 20).body)
     assert (root.findtext(f".//{{{SHELL}}}Command") or "") == line
-    assert (root.findtext(f".//{{{SHELL}}}Arguments") or "") == value
     root = ET.fromstring(messages.create({name: value}, line, 20).body)
     variable = root.find(f".//{{{SHELL}}}Variable")
     assert variable is not None
@@ -114,13 +110,12 @@ def test_texts_arrive_as_they_are(line: str, name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("char", ["\x00", "\x1b", "\x0b", "\ufffe", "\ud800"])
-@pytest.mark.parametrize("where", ["line", "arguments", "name", "value", "directory"])
+@pytest.mark.parametrize("where", ["line", "name", "value", "directory"])
 def test_what_xml_cannot_carry_is_told(char: str, where: str) -> None:
     text = f"a{char}b"
     shell = ShellMessages(NAME)
     tries = {
-        "line": lambda: shell.command(text, "", 20),
-        "arguments": lambda: shell.command("x", text, 20),
+        "line": lambda: shell.command(text, 20),
         "name": lambda: messages.create({text: "secret"}, None, 20),
         "value": lambda: messages.create({"NAME": text}, None, 20),
         "directory": lambda: messages.create({"NAME": "secret"}, text, 20),

@@ -160,6 +160,16 @@ def test_a_connection_that_drops_while_a_command_runs(
     server.misbehave("cut", op=op)
     assert run(win, counted)[1].stdout == b"ran\r\n"
     assert server.operations.count("Command") == 1
+    # What the host answered while nobody listened is not known.
+    assert [notice["notice"] for notice in win.notices] == (["output_gap"] if op == "Receive" else [])
+
+
+@pytest.mark.parametrize("kind", ["cut", "truncated"])
+def test_output_that_was_lost_on_its_way_is_told(win: WinrmConnector, server: WinrmServer, kind: str) -> None:
+    server.misbehave(kind, op="Receive", acted=True)
+    done, _ = run(win, "echo lost; sleep 1; echo there")
+    assert done.rc == 0
+    assert [notice["notice"] for notice in win.notices] == ["output_gap"]
 
 
 @pytest.mark.parametrize("acted", [False, True])

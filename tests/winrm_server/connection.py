@@ -163,18 +163,21 @@ class Connection:
         self._message(message, sealed, extra)
 
     def _message(self, message: bytes, sealed: bool, extra: dict[str, str]) -> None:
-        request: Request | None = None
+        relates_to = ""
         wrong: Misbehaviour | None = None
         status = 200
         started = time.monotonic()
         try:
             request = messages.read(message)
+            relates_to = request.message_id
             self.server.note(request, self.number)
             wrong = self._wrong_with(request)
             action, body = self.server.service.answer(request, self._user)
         except Fault as fault:
             status, action, body = 500, messages.FAULT_ACTION, fault.body
-        relates_to = request.message_id if request is not None else ""
+            if fault.wmi:
+                # As pywinrm's record has it.
+                relates_to = ""
         if wrong is not None and wrong.kind == "relates_to":
             relates_to = wrong.detail.get("value", f"uuid:{messages.new_id()}")
         answer = messages.answer(action, relates_to, body)

@@ -113,7 +113,7 @@ _KNOWN = {
         True,
     ),
     MAX_OPERATIONS: (
-        "w:QuotaLimit",
+        "w:InternalError",
         "The WS-Management service cannot process the request. The maximum number of concurrent operations for this "
         "user has been exceeded. Close existing operations for this user, or raise the quota for this user. ",
         "s:Receiver",

@@ -31,7 +31,7 @@ _ENVELOPE = (
     'xmlns:p="http://schemas.microsoft.com/wbem/wsman/1/wsman.xsd"><s:Header><a:Action>%s</a:Action>'
     "<a:MessageID>uuid:%s</a:MessageID>"
     "<a:To>http://schemas.xmlsoap.org/ws/2004/08/addressing/role/anonymous</a:To>"
-    "<a:RelatesTo>%s</a:RelatesTo></s:Header><s:Body>%s</s:Body></s:Envelope>"
+    "%s</s:Header><s:Body>%s</s:Body></s:Envelope>"
 )
 
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?")
@@ -167,9 +167,10 @@ def new_id() -> str:
 
 
 def answer(action: str, relates_to: str, body: str) -> bytes:
-    """Return an envelope."""
+    """Return an envelope; without a RelatesTo where that is ""."""
     message_id = f"00000000-0000-0000-0000-{next(_NUMBERS):012X}"
-    return (_ENVELOPE % (action, message_id, escape(relates_to), body)).encode()
+    related = f"<a:RelatesTo>{escape(relates_to)}</a:RelatesTo>" if relates_to else ""
+    return (_ENVELOPE % (action, message_id, related, body)).encode()
 
 
 def created(shell: str, url: str) -> str:
