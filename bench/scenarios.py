@@ -109,7 +109,7 @@ class Case:
         if self.scenario == "dead":
             return 2 * self.hosts
         if self.scenario == "winrm-slow":
-            return 2 * (self.hosts - 1) + 1
+            return 3 * (self.hosts - 1) + 1
         return (2 if self.rtt else 1) * self.hosts * self.repeat
 
     @property

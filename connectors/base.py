@@ -257,9 +257,9 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
     def execute(self, command: Command, output: Output, deadline: Deadline) -> Completed:
         """Run a command, writing what it prints to ``output`` as it comes.
 
-        When the deadline passes or `cancel` is called, the remote process group gets TERM, then KILL, and the
-        exception says whether its death was confirmed; on Windows ctrl_c, then its end. Background children that keep the pipes open after the command
-        has ended are not waited for.
+        When the deadline passes or `cancel` is called, the remote process group gets TERM, then KILL (on Windows
+        ctrl_c, then terminate), and the exception says whether its death was confirmed. Background children that keep
+        the pipes open after the command has ended are not waited for.
 
         Raises:
             CommandTimeoutError: the deadline or the idle limit passed.

@@ -182,7 +182,7 @@ def beside_slow(
     fresh: Callable[[str, str], None],
     spread: Callable[[Callable[[str], str], list[str]], Iterable[str]],
 ) -> None:
-    """Run a command on all hosts but the first, then once more beside the first, whose command takes seconds.
+    """Run a command on all hosts but the first, then beside the first, whose command takes seconds, then without again.
 
     Args:
         job: the job.
@@ -204,6 +204,7 @@ def beside_slow(
                 last = time.perf_counter() - begun
         return last
 
-    alone = timed(others)
+    before = timed(others)
     beside = timed([slow, *others])
+    alone = (before + timed(others)) / 2
     tally.figures = {"live_s": alone, "live_with_slow_s": beside, "slowdown": beside / alone}

@@ -141,6 +141,7 @@ class Approach:
         line = self.line = Line(sock)
         keep_from_children(sock)
         try:
+            self._guard()  # now `wake` sees the line
             left = limit.remaining()
             sock.settimeout(None if left is None else max(left, 0.001))
             sock.connect(address.target)

@@ -428,10 +428,13 @@ class _Running:
     def _hear_out(self, limit: Deadline, *, heard: bool) -> None:
         """Take what the command still says until it ends, for a moment."""
         grace = limit.sooner(_GRACE)
-        with contextlib.suppress(Fault):  # it does not say anything, or the service knows it no more
+        # A Receive that was broken off may go on over there, and have this one wait for its turn.
+        late = grace.later(LEAST)
+        # Or the command does not say anything, or the service knows it no more.
+        with contextlib.suppress(Fault, NoAnswer):
             while not grace.expired:
                 wait = max(LEAST, grace.remaining() or 0.0)
-                received = self._shell.receive(self._name, wait, limit, Manner.SHIELDED)
+                received = self._shell.receive(self._name, wait, late, Manner.SHIELDED)
                 if heard:
                     self._execution.hand_on(received)
                 if received.done:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sshexec.connectors.base import Timeouts
 from sshexec.connectors.options import Explained, settable, setting_variable
 from sshexec.connectors.winrm.options import SEALING, WinrmOptions
 from sshexec.secret import HIDDEN
 
-_DERIVED = {
-    "scheme": "follows the port",
-    "operation_timeout": "",
-    "read_timeout": "",
-}
+_KERBEROS = frozenset({"service", "realm", "keytab", "kerberos_host", "delegation"})
+_TLS = frozenset({"validation", "ca_trust_path", "send_cbt"})
+_DEFAULTS = {"ca_trust_path": "the system's", "connect_timeout": Timeouts().connect}
+"""What holds where a field says nothing."""
 
 
 def explain(options: WinrmOptions, variables: Mapping[str, Any]) -> list[Explained]:
@@ -39,10 +39,21 @@ def explain(options: WinrmOptions, variables: Mapping[str, Any]) -> list[Explain
             rows.append(Explained(name, _proxy(options), variable))
         elif name == "message_encryption":
             rows.append(Explained(name, value, variable, note=_encryption(options)))
-        elif value not in (None, "", ()) or variable:
-            rows.append(Explained(name, value, variable))
+        elif variable or (_concerns(options, name) and (value or name in _DEFAULTS or value is False)):
+            rows.append(Explained(name, value or _DEFAULTS.get(name, value), variable))
     rows += [Explained(name, HIDDEN, name, note="not used: unknown") for name in options.unknown]
     return rows
+
+
+def _concerns(options: WinrmOptions, name: str) -> bool:
+    """Return whether a setting has a meaning for this connection."""
+    if name in _KERBEROS or name.startswith("kinit_"):
+        return options.transport == "kerberos"
+    if name.startswith("credssp_"):
+        return options.transport == "credssp"
+    if name == "send_cbt" and options.transport not in ("ntlm", "kerberos"):
+        return False
+    return name not in _TLS or options.scheme == "https"
 
 
 def _transport(options: WinrmOptions, variable: str) -> Explained:

@@ -236,6 +236,7 @@ class Wire:
                 raise Expired from None
             raise
         try:
+            self._guard()  # now `abort` sees the line: one that came before does not
             self._log_in(deadline)
         except BaseException:
             # Never a connection that is there and not logged in.

@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -306,6 +308,60 @@ def test_no_way_out_leaves_a_shell(
         assert not runs(pid_of(server))
     win.close()
     assert server.shells == {}
+
+
+GREENLETS = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import sys
+import gevent
+from sshexec.connectors.base import Command, Deadline, Form, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.winrm.connector import WinrmConnector
+from sshexec.errors import CancelledError
+from sshexec.secret import Secret
+
+variables = {
+    "ansible_host": "127.0.0.1", "ansible_port": int(sys.argv[1]), "ansible_user": "vagrant",
+    "ansible_password": Secret("secret"), "ansible_winrm_scheme": "http", "ansible_winrm_transport": "ntlm",
+}
+options = WinrmConnector.Options.from_vars(variables, "win1")
+connectors = [WinrmConnector("win1", options, WinrmConnector.Context(), Timeouts()) for _ in range(20)]
+begun = []
+
+def run(connector):
+    output = Output(tee=lambda stream, data: begun.append(data))
+    try:
+        connector.open(Deadline.after(30))
+        connector.execute(Command("echo begun; sleep 60", form=Form.CMD), output, Deadline.after(30))
+    except CancelledError:
+        return "cancelled"
+    finally:
+        connector.close()
+
+greenlets = [gevent.spawn(run, connector) for connector in connectors]
+with gevent.Timeout(30):
+    while len(begun) < len(connectors):
+        gevent.sleep(0.01)
+    if sys.argv[2] == "kill":
+        gevent.killall(greenlets)
+    else:
+        for connector in connectors:
+            connector.cancel()
+        gevent.joinall(greenlets)
+print([type(each.value).__name__ for each in greenlets].count("GreenletExit" if sys.argv[2] == "kill" else "str"))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "cancel"])
+def test_greenlets_that_end_leave_no_shell(server: WinrmServer, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS, str(server.port), how], capture_output=True, text=True, timeout=SOON * 2
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["20"]
+    assert server.shells == {}
+    assert server.operations.count("Create") == server.operations.count("Delete") == 20
 
 
 def test_closing_in_mid_air_leaves_no_shell(server: WinrmServer) -> None:

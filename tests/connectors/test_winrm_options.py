@@ -245,6 +245,14 @@ def test_explain_says_where_each_setting_is_from(tmp_path: Path) -> None:
     assert rows["proxy"].value == "http://********@proxy:3128"
     assert rows["ansible_winrm_zeal"].note == "not used: unknown"
     assert "canary" not in repr(list(rows.values()))
+    assert {"service", "kinit_cmd", "validation", "credssp_minimum_version"}.isdisjoint(rows)
+
+
+def test_explain_has_what_concerns_the_connection() -> None:
+    rows = {row.name: row.value for row in WinrmOptions.explain(NTLM | {"ansible_winrm_service": "WSMAN"}, "win1")}
+    assert (rows["validation"], rows["ca_trust_path"], rows["send_cbt"]) == ("validate", "the system's", True)
+    assert (rows["service"], rows["connect_timeout"]) == ("WSMAN", 10.0)
+    assert {"kinit_cmd", "realm", "delegation"}.isdisjoint(rows)
 
 
 def test_every_variable_has_help() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 
+from sshexec.modules.wording import quoted
+
 _NAMES = {
     "unicode": "utf-16-le",
     "utf-16": "utf-16-le",
@@ -40,7 +42,7 @@ def codec(name: str) -> str:
         found = codecs.lookup(short)
         b"x".decode(found.name, "replace")  # a LookupError where it makes no text of bytes, such as base64
     except (LookupError, ValueError):
-        raise LookupError(f"{name!r} is no encoding") from None
+        raise LookupError(f"{quoted(name)} is no encoding") from None
     if found.name.replace("_", "-") in _NO_CODE_PAGE:
-        raise LookupError(f"{name!r} is no encoding")
+        raise LookupError(f"{quoted(name)} is no encoding")
     return found.name
