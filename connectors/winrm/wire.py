@@ -30,6 +30,9 @@ from sshexec.errors import (
 
 _MAX_ENVELOPE = 153600
 """Bytes of a message that every Windows takes: MaxEnvelopeSizekb of 2008 R2 (later ones have 500)."""
+_SEAL_ADDS = 512
+_CREDSSP_ADDS = 4096
+"""Bytes that an encrypted message is larger by, which count too: of CredSSP for each 16 KB (MS-WSMV 2.2.9.1)."""
 
 
 class NoAnswer(Exception):
@@ -99,8 +102,10 @@ class Wire:
 
     @property
     def max_envelope(self) -> int:
-        """Bytes that a message may have."""
-        return _MAX_ENVELOPE
+        """Bytes that a message may have, what encryption adds to it left out."""
+        if not self._options.encrypted:
+            return _MAX_ENVELOPE
+        return _MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.
