@@ -287,17 +287,23 @@ def test_ipv6():
         assert Session(server).run("echo x")[0] == b"x\r\n"
 
 
-def test_an_own_process():
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_an_own_process(how):
     words = [sys.executable, "-m", "tests.winrm_server", "--users", "me:pass", "--transports", "ntlm"]
     root = Path(__file__).parent.parent.parent
     with subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = f"http://127.0.0.1:{int(process.stdout.readline())}/wsman"
             protocol = Protocol(url, "ntlm", "me", "pass", proxy=None, ca_trust_path=None)
-            shell = protocol.open_shell()
-            protocol.close_shell(shell)
-            process.stdin.close()
+            command = protocol.run_command(shell := protocol.open_shell(), "echo $$; exec sleep 100")
+            group = int(protocol.get_command_output_raw(shell, command)[0])
+            assert running(group)
+            if how == "SIGTERM":
+                process.terminate()
+            else:
+                process.stdin.close()
             assert process.wait(10) == 0
+            assert not running(group)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
