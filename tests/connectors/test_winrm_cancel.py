@@ -6,6 +6,8 @@ import contextlib
 import io
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -114,9 +116,11 @@ def test_last_words_are_heard(win: WinrmConnector, server: WinrmServer) -> None:
 
 
 def test_a_deadline_that_has_passed_starts_nothing(win: WinrmConnector, server: WinrmServer) -> None:
-    with pytest.raises(CommandTimeoutError):
+    with pytest.raises(CommandTimeoutError, match="nothing was run") as caught:
         run(win, "echo hi", seconds=0.0)
-    assert [event.op for event in server.log if event.op == "Command"] == [] or server.shells == {}
+    assert caught.value.killed is None
+    assert server.operations == []
+    assert run(win, "echo hi")[0].rc == 0
 
 
 def test_silence_is_not_that_of_a_command_that_prints_or_reads(server: WinrmServer) -> None:
@@ -306,6 +310,60 @@ def test_no_way_out_leaves_a_shell(
         assert not runs(pid_of(server))
     win.close()
     assert server.shells == {}
+
+
+GREENLETS = """
+import gevent.monkey
+gevent.monkey.patch_all()
+import sys
+import gevent
+from sshexec.connectors.base import Command, Deadline, Form, Timeouts
+from sshexec.connectors.output import Output
+from sshexec.connectors.winrm.connector import WinrmConnector
+from sshexec.errors import CancelledError
+from sshexec.secret import Secret
+
+variables = {
+    "ansible_host": "127.0.0.1", "ansible_port": int(sys.argv[1]), "ansible_user": "vagrant",
+    "ansible_password": Secret("secret"), "ansible_winrm_scheme": "http", "ansible_winrm_transport": "ntlm",
+}
+options = WinrmConnector.Options.from_vars(variables, "win1")
+connectors = [WinrmConnector("win1", options, WinrmConnector.Context(), Timeouts()) for _ in range(20)]
+begun = []
+
+def run(connector):
+    output = Output(tee=lambda stream, data: begun.append(data))
+    try:
+        connector.open(Deadline.after(30))
+        connector.execute(Command("echo begun; sleep 60", form=Form.CMD), output, Deadline.after(30))
+    except CancelledError:
+        return "cancelled"
+    finally:
+        connector.close()
+
+greenlets = [gevent.spawn(run, connector) for connector in connectors]
+with gevent.Timeout(30):
+    while len(begun) < len(connectors):
+        gevent.sleep(0.01)
+    if sys.argv[2] == "kill":
+        gevent.killall(greenlets)
+    else:
+        for connector in connectors:
+            connector.cancel()
+        gevent.joinall(greenlets)
+print([type(each.value).__name__ for each in greenlets].count("GreenletExit" if sys.argv[2] == "kill" else "str"))
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "cancel"])
+def test_greenlets_that_end_leave_no_shell(server: WinrmServer, how: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", GREENLETS, str(server.port), how], capture_output=True, text=True, timeout=SOON * 2
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["20"]
+    assert server.shells == {}
+    assert server.operations.count("Create") == server.operations.count("Delete") == 20
 
 
 def test_closing_in_mid_air_leaves_no_shell(server: WinrmServer) -> None:
