@@ -88,7 +88,8 @@ class Script:
 
         Args:
             arguments: what the script finds in ``$a``; anything that JSON holds.
-            stdin: text in lines, which a script gets by ``process {}``.
+            stdin: text in lines, which a script gets by ``process {}``; powershell.exe reads them only where the text
+                of the script names ``$input``, outside of functions and script blocks.
             environment: variables for it.
             directory: where it runs.
         """

@@ -179,6 +179,8 @@ class Execution:
                     raise self._late(None) from None
                 raise ConnectionLostError("the host made no shell, and does not answer", started=False) from None
             self._guard()
+            if self._deadline.expired:
+                raise self._late(None)
             try:
                 return shell, shell.command(self._line, self._deadline, console=not self.fed)
             except Fault as fault:
@@ -351,10 +353,9 @@ class _Running:
 
     def _tell_end(self) -> None:
         """Tell a command that was given nothing to read that there is nothing."""
-        try:
-            self._shell.send(self._name, b"", self._execution.pace, self._patience(_LOOK), end=True)
-        except (Fault, NoAnswer):
-            return  # it goes on without knowing
+        # Where that fails, it goes on without knowing; that the connection is lost, its output tells.
+        with contextlib.suppress(Fault, NoAnswer, ConnectionLostError):
+            self._shell.send(self._name, b"", _LOOK, self._patience(_LOOK), end=True)
 
     def _receive(self, wait: float) -> Received | None:
         """Take output; None where there was none within ``wait`` seconds."""
