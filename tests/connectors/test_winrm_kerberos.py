@@ -309,7 +309,7 @@ def test_a_login_is_bound_to_the_channel(
         if cbt == "right":
             ask(variables, context)
         else:
-            with pytest.raises(AuthenticationError):
+            with pytest.raises(AuthenticationError, match="does not take the Kerberos ticket of alice"):
                 ask(variables, context)
         assert server.logins == 1
 

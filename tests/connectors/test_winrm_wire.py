@@ -155,6 +155,14 @@ def test_a_login_that_is_over_is_made_again(server: WinrmServer) -> None:
         assert (server.connections, server.logins, server.failed_logins) == (2, 2, 0)
 
 
+def test_a_deadline_that_has_passed_sends_nothing(server: WinrmServer) -> None:
+    with wire_to(server.variables()) as wire:
+        with pytest.raises(NoAnswer):
+            wire.send(envelopes.create(), Deadline.after(0), once=True)
+        wire.send(envelopes.create(), soon(), once=True)
+        assert (server.operations, server.connections) == (["Create"], 1)
+
+
 def test_a_host_that_is_gone_for_good(server: WinrmServer) -> None:
     with wire_to(server.variables()) as wire:
         shell, command = started(wire, "sleep 60")
