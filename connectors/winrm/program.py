@@ -1,7 +1,7 @@
 """A program that is started without a shell: by PowerShell and .NET, which start it as CreateProcess does.
 
-WinRS has an option for that, WINRS_SKIP_CMD_SHELL. It looks for no program in PATH, and from Windows Server 2012 R2 on it
-is ignored: the line goes through cmd.exe all the same, with all that cmd.exe reads into it (pypsrp, ``shell.py``).
+WinRS has an option for that, WINRS_SKIP_CMD_SHELL. It looks for no program in PATH, and from Windows Server 2012 R2 on
+it is ignored: the line goes through cmd.exe all the same, with all that cmd.exe reads into it (pypsrp, ``shell.py``).
 """
 
 from __future__ import annotations
