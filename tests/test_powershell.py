@@ -58,6 +58,7 @@ STATIC = {
     "Convert": "FromBase64String ToBase64String ToInt32",
     "DateTime": "Now UtcNow ParseExact",
     "DateTimeKind": "Utc",
+    "Diagnostics.Process": "Start",
     "Environment": "ExpandEnvironmentVariables GetEnvironmentVariables GetEnvironmentVariable GetFolderPath "
     "Is64BitOperatingSystem MachineName OSVersion ProcessorCount TickCount NewLine UserName UserDomainName",
     "Globalization.CultureInfo": "InvariantCulture",

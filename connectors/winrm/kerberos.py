@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sshexec.connectors.winrm.transport import Adapter
 
 _TOKEN = re.compile(r"(?:^|,)\s*(?:Negotiate|Kerberos)\s+([A-Za-z0-9+/=]+)", re.IGNORECASE)
+_NO_KDC = ("Cannot contact any KDC", "Cannot find KDC")
 _NO_TICKET = ("no kerberos credentials", "no credentials", "not found", "find client principal")
 
 
@@ -126,10 +127,15 @@ class Kerberos(HTTPKerberosAuth, Login):
 
     @contextlib.contextmanager
     def _explained(self, name: str) -> Iterator[None]:
+        self._tickets.check_down()
         try:
             yield
         except kerberos.GSSError as error:
-            raise AuthenticationError(self._sentence(name, _words(error))) from None
+            words = _words(error)
+            sentence = self._sentence(name, words)
+            if any(part in words for part in _NO_KDC):
+                self._tickets.note_down(sentence)
+            raise AuthenticationError(sentence) from None
 
     def _sentence(self, name: str, words: str) -> str:
         options = self._options
@@ -144,7 +150,7 @@ class Kerberos(HTTPKerberosAuth, Login):
             return f"the Kerberos ticket of {user} has expired; run kinit, or set ansible_password"
         if any(word in words.lower() for word in _NO_TICKET):
             return f"there is no Kerberos ticket of {user}; run kinit, or set ansible_password"
-        if "Cannot contact any KDC" in words or "Cannot find KDC" in words:
+        if any(part in words for part in _NO_KDC):
             return f"no KDC can be reached for {service}: {words}"
         if "skew" in words:
             return f"the clocks of this machine and the KDC differ by too much: {words}"

@@ -86,12 +86,23 @@ def wrong_login(where: str, options: WinrmOptions) -> UnreachableError:
         return AuthenticationError(
             f"{where} maps the client's certificate to no user (HTTP 401; is Certificate enabled in its WinRM service?)"
         )
-    hint = ""
+    if options.transport == "kerberos":
+        return AuthenticationError(
+            f"{where} does not take the Kerberos ticket of {options.user or 'this user'}: it may not log in there,"
+            f" or its service goes by another name{_unbound(options)}"
+        )
+    hint = _unbound(options)
     if options.transport in ("basic", "plaintext", "ssl"):
         hint = " (or Basic is not enabled in its WinRM service; ansible_winrm_transport=ntlm works without)"
     return AuthenticationError(
         f"{where} refused user {options.user} by {options.transport}: wrong user or password{hint}"
     )
+
+
+def _unbound(options: WinrmOptions) -> str:
+    if options.scheme == "https" and options.transport in ("ntlm", "kerberos") and not options.send_cbt:
+        return ", or it wants the login bound to TLS (ansible_winrm_send_cbt)"
+    return ""
 
 
 def unsealed(where: str) -> UnreachableError:

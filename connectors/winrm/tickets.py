@@ -25,6 +25,8 @@ _LONGEST = 60.0
 """Seconds that ``kinit`` gets."""
 _REFUSED_FOR = 300.0
 """Seconds for which a password that the KDC refused is not offered again: accounts are locked after a few."""
+_DOWN_FOR = 20.0
+"""Seconds for which a KDC that was not reached is not asked again."""
 _LARGEST = 256 * 1024
 """Bytes of a cache, which every host's service ticket is added to, before it is begun anew: it is searched from its
 beginning."""
@@ -113,6 +115,7 @@ class Tickets:
         self._folder: str | None = None
         self._remove: Callable[[], object] | None = None
         self._serial = 0
+        self._down = (0.0, "")
 
     def get(
         self,
@@ -149,6 +152,23 @@ class Tickets:
         if ticket.error is not None:
             raise type(ticket.error)(str(ticket.error))
         return ticket
+
+    def note_down(self, words: str) -> None:
+        """Take note that no KDC was reached for a host's ticket.
+
+        libkrb5 waits for it in C, during which no greenlet of the process runs: once is enough for a while.
+        """
+        self._down = (time.monotonic() + _DOWN_FOR, words)
+
+    def check_down(self) -> None:
+        """Raise where no KDC was reached a moment ago.
+
+        Raises:
+            AuthenticationError: with the words of then.
+        """
+        until, words = self._down
+        if time.monotonic() < until:
+            raise AuthenticationError(words)
 
     def close(self) -> None:
         """Remove the tickets."""

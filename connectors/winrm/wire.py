@@ -13,9 +13,10 @@ from sshexec.connectors.prompts import Answer as PromptAnswer
 from sshexec.connectors.winrm import refusals, tls
 from sshexec.connectors.winrm.approach import Approach
 from sshexec.connectors.winrm.context import WinrmContext
+from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
 from sshexec.connectors.winrm.logins import Stale, login_of
-from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.connectors.winrm.options import SEALING, WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
 from sshexec.connectors.winrm.transport import Adapter, Transport, UnreadableError, UnsealableError, UnsealedError
@@ -30,6 +31,9 @@ from sshexec.errors import (
 
 _MAX_ENVELOPE = 153600
 """Bytes of a message that every Windows takes: MaxEnvelopeSizekb of 2008 R2 (later ones have 500)."""
+_SEAL_ADDS = 512
+_CREDSSP_ADDS = 4096
+"""Bytes that an encrypted message is larger by, which count too: of CredSSP for each 16 KB (MS-WSMV 2.2.9.1)."""
 
 
 class NoAnswer(Exception):
@@ -99,8 +103,10 @@ class Wire:
 
     @property
     def max_envelope(self) -> int:
-        """Bytes that a message may have."""
-        return _MAX_ENVELOPE
+        """Bytes that a message may have, what encryption adds to it left out."""
+        if not self._options.encrypted:
+            return _MAX_ENVELOPE
+        return _MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.
@@ -149,6 +155,8 @@ class Wire:
             ConnectionLostError: the connection broke; ``started`` tells whether the host may have acted.
             UnreachableError: by its leaf, the cause.
         """
+        if deadline.expired:
+            raise NoAnswer
         try:
             return self._send(message, deadline, once)
         except Expired:
@@ -195,6 +203,8 @@ class Wire:
                 self._drop()
                 self._guard()
                 if first is not None or (once and not failure.unheard):
+                    if isinstance(failure.error, ConnectionLostError) and first is not None and not first.unheard:
+                        failure.error.started = True
                     raise failure.error from None
                 first = failure
                 if not failure.unheard:
@@ -228,6 +238,7 @@ class Wire:
                 raise AuthenticationError(f"the Kerberos tickets of {self._options.user} expire at once") from None
 
     def _begin_once(self, deadline: Deadline) -> None:
+        self._drop()
         self._deadline = limit = deadline.sooner(self._connect_limit)
         try:
             self._line = self._approach.arrive(limit)
@@ -312,7 +323,7 @@ class Wire:
 
     def _check_login(self, status: int) -> None:
         if status == 401:
-            if not self._proven:
+            if not self._proven and self._options.transport != "kerberos":
                 self._judge(False)
             raise refusals.wrong_login(self._where, self._options)
         if status != 200:
@@ -360,8 +371,10 @@ class Wire:
         except NotSoap:
             self._drop()
             raise refusals.not_soap(self._where, self._options, status, body) from None
-        finally:
+        except Fault:
             self._prove()
+            raise
+        self._prove()
         if status == 500:
             raise refusals.status(self._where, self._options, status, body)
         return root
@@ -378,7 +391,7 @@ class Wire:
             if not proven:
                 self._judge(False)
             # The connection's login is over. Where the message itself has the password, once is enough.
-            return _Failed(wrong, unheard=True) if proven and transport.encryption is not None else wrong
+            return _Failed(wrong, unheard=True) if proven and self._options.transport in SEALING else wrong
         return refusals.status(self._where, self._options, status, body)
 
     def _broken(self, error: Broken) -> Exception:

@@ -242,7 +242,9 @@ def test_a_keytab(kdc: Kdc, server: WinrmServer, context: WinrmContext, tmp_path
     assert [(right, who.partition("@")[0]) for right, _, who in server.login_log] == [(True, "alice")]
 
 
-def test_the_kdc_is_down(tmp_path: Path, context: WinrmContext) -> None:
+def test_the_kdc_is_down(tmp_path: Path, context: WinrmContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sshexec.connectors.winrm.kerberos import Kerberos
+
     with (
         realm(tmp_path / "realm", {"alice": PASSWORD}) as kdc,
         environment(kdc.environment(tmp_path / "cc")),
@@ -252,8 +254,13 @@ def test_the_kdc_is_down(tmp_path: Path, context: WinrmContext) -> None:
         kdc.stop()
         with pytest.raises(AuthenticationError, match=f"no KDC can be reached for {USER}"):
             ask(ours(server), context)
-        with pytest.raises(AuthenticationError, match="no KDC can be reached for HTTP/localhost"):
-            ask(own(server), context)
+        begun: list[str] = []
+        begin = Kerberos._begin
+        monkeypatch.setattr(Kerberos, "_begin", lambda *given: begun.append(given[1]) or begin(*given))
+        for _ in range(3):
+            with pytest.raises(AuthenticationError, match="no KDC can be reached for HTTP/localhost"):
+                ask(own(server), context)
+        assert begun == ["localhost"]  # libkrb5 holds up the process while it waits
 
 
 def test_a_kinit_that_does_not_end(server: WinrmServer, context: WinrmContext, tmp_path: Path) -> None:
@@ -302,7 +309,7 @@ def test_a_login_is_bound_to_the_channel(
         if cbt == "right":
             ask(variables, context)
         else:
-            with pytest.raises(AuthenticationError):
+            with pytest.raises(AuthenticationError, match="does not take the Kerberos ticket of alice"):
                 ask(variables, context)
         assert server.logins == 1
 

@@ -161,7 +161,8 @@ def test_ntlm_is_bound_to_the_channel(
         if cbt == "right":
             ask(variables)
         else:
-            with pytest.raises(AuthenticationError):
+            words = "ansible_winrm_send_cbt" if cbt == "missing" else "wrong user or password"
+            with pytest.raises(AuthenticationError, match=words):
                 ask(variables)
         assert (server.logins, server.failed_logins) == (1, int(cbt != "right"))
 

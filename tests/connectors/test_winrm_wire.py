@@ -39,6 +39,7 @@ from sshexec.errors import (
 )
 from tests.connectors import winrm_envelopes as envelopes
 from tests.winrm_server import WinrmServer
+from tests.winrm_server.conftest import no_realm  # noqa: F401 - a fixture
 
 USERS = {"vagrant": "s€cret:canary"}
 SECONDS = 20
@@ -152,6 +153,14 @@ def test_a_login_that_is_over_is_made_again(server: WinrmServer) -> None:
         server.misbehave("denied", "Command")
         wire.send(envelopes.command(shell, "echo 2"), soon(), once=True)
         assert (server.connections, server.logins, server.failed_logins) == (2, 2, 0)
+
+
+def test_a_deadline_that_has_passed_sends_nothing(server: WinrmServer) -> None:
+    with wire_to(server.variables()) as wire:
+        with pytest.raises(NoAnswer):
+            wire.send(envelopes.create(), Deadline.after(0), once=True)
+        wire.send(envelopes.create(), soon(), once=True)
+        assert (server.operations, server.connections) == (["Create"], 1)
 
 
 def test_a_host_that_is_gone_for_good(server: WinrmServer) -> None:
@@ -345,6 +354,22 @@ def test_a_host_that_takes_encrypted_messages_only() -> None:
         pytest.raises(ProtocolError, match="AllowUnencrypted=false"),
     ):
         wire.send(envelopes.create(), soon(), once=True)
+
+
+@pytest.mark.usefixtures("no_realm")
+@pytest.mark.parametrize("transport", ["ntlm", "basic", "credssp"])
+def test_the_largest_message(transport: str) -> None:
+    with (
+        WinrmServer(USERS, (transport,), allow_unencrypted=True) as server,
+        wire_to(server.variables()) as wire,
+    ):
+        shell, command = started(wire, "cat")
+        empty = len(envelopes.send(shell, command, b""))
+        room = (wire.max_envelope - empty) // 4 * 3
+        wire.send(envelopes.send(shell, command, bytes(room)), soon(), once=True)
+        assert [event.detail["size"] for event in server.log if event.op == "Send"] == [room]
+        with pytest.raises((ProtocolError, Fault)):
+            wire.send(envelopes.send(shell, command, bytes(room + 3100)), soon(), once=True)
 
 
 def test_another_path() -> None:

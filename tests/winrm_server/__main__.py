@@ -1,8 +1,10 @@
-"""The endpoint as an own process: prints its port, and ends when its standard input does."""
+"""The endpoint as an own process: prints its port, and ends when its standard input does, or by SIGTERM."""
 
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from pathlib import Path
 
 from tests.winrm_server.server import WinrmServer, serve
@@ -36,6 +38,8 @@ def main() -> None:
         host=given.host,
         port=given.port,
     )
+    # So that what it started ends with it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     serve(server)
 
 

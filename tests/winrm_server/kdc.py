@@ -190,7 +190,7 @@ def realm(folder: Path, users: Mapping[str, str]) -> Iterator[Kdc]:
         users: passwords by user.
     """
     if absent := missing():
-        lacking(", ".join(absent))
+        lacking(", ".join(absent) + " (make kerberos)")
     kdc = Kdc(folder, users)
     try:
         yield kdc.start()

@@ -110,7 +110,7 @@ class Call:
         self._unread = 0
         self._end = False
         self.rc: int | None = None
-        self.stdin = self._lines()
+        self.stdin: Iterator[str] = self._lines()
         """Lines of standard input, without their ends; waits for them."""
 
     @property
@@ -315,15 +315,19 @@ def start(call: Call, answers: Answers, about: dict[str, object]) -> int:
     """
     if call.script == bootstrap():
         about["bootstrap"] = True
-        line = next(call.stdin, "")
-        call.script = base64.b64decode(line, validate=True).decode("utf-8")
+        # As the bootstrap does: nothing runs before the end of its input.
+        lines = list(call.stdin)
+        if not lines:
+            raise PowershellError("Cannot index into a null array.")
+        call.script = base64.b64decode(lines.pop(0), validate=True).decode("utf-8")
+        call.stdin = iter(lines)
         about["powershell"] = call.script
     own = ours(call.script)
     if own is not None:
         name, call.arguments = own
         about.update(script=name, arguments=call.arguments)
         if not _READS.search(call.script):
-            call.stdin = _nothing()
+            call.stdin = iter(())
         double = importlib.import_module(f"tests.winrm_server.scripts.{name.replace('-', '_')}")
         run: Callable[[Call], int] = double.run
         return run(call)
@@ -332,10 +336,6 @@ def start(call: Call, answers: Answers, about: dict[str, object]) -> int:
     if found is None:
         raise PowershellError(f"this endpoint has no answer to the script {call.script[:200]!r}")
     return (found.run or _scripted(found))(call)
-
-
-def _nothing() -> Iterator[str]:
-    yield from ()
 
 
 def _scripted(answer: Answer) -> Callable[[Call], int]:

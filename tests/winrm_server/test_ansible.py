@@ -8,6 +8,8 @@ import json
 import os
 import re
 import selectors
+import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from tests.winrm_server.certificates import Certificates
 from tests.winrm_server.conftest import USERS
 from tests.winrm_server.kdc import REALM, Kdc
 from tests.winrm_server.powershell import Answer, Call
+from tests.winrm_server.scripts.script import started
 from tests.winrm_server.server import WinrmServer
 from tests.winrm_server.tls import Tls
 
@@ -33,6 +36,7 @@ ANSWER_WITHIN = 60.0
 """Seconds for Ansible to answer one request."""
 BOOTSTRAP = re.compile(r"ConvertFrom-Json -InputObject \$codeJson")
 """Found in what ansible-core 2.19 runs for every script of its own; the script's name and arguments come on stdin."""
+REMOVAL = re.compile(r"\ARemove-Item|\nRemove-Item '[^']+' -Force -Recurse")
 ENVELOPE = 500 << 10
 """MaxEnvelopeSizekb of Windows since 2012: a piece of Ansible's put has 250,000 bytes, twice in base64."""
 
@@ -121,16 +125,26 @@ def ansible(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ansible]:
         lacking("ansible-core and pywinrm beside it (make oracle)")
     home = tmp_path_factory.mktemp("ansible")
     (home / "krb5.conf").write_text("[libdefaults]\n  dns_lookup_kdc = false\n")
-    started = Ansible(home, {"KRB5_CONFIG": str(home / "krb5.conf")})
-    yield started
-    started.close()
+    made = Ansible(home, {"KRB5_CONFIG": str(home / "krb5.conf")})
+    yield made
+    made.close()
 
 
 def bootstrap(call: Call) -> int:
     """Stand for ansible-core's own PowerShell: do what the script that standard input names does."""
     lines = iter(call.stdin)
     _document(lines)
-    action = _document(lines)["actions"][0]
+    manifest = _document(lines)
+    action = manifest["actions"][0]
+    if action["name"] == "powershell_mkdtemp.ps1":
+        path = f"{call.environment['TEMP']}\\{action['params']['Name']}"
+        call.drive.resolve(path).mkdir()
+        call.out(f"{path}\r\n")
+        return 0
+    if action["name"] == "module_wrapper.ps1":
+        text = base64.b64decode(manifest["scripts"][action["params"]["Script"]]["script"]).decode()
+        path, arguments = re.fullmatch(r"&\s+('[^']+'|\S+)(.*); exit \$LASTEXITCODE", text).groups()  # type: ignore[union-attr]
+        return started(call, call.drive.resolve(path.strip("'")), "", shlex.split(arguments))
     place = call.drive.resolve(action["params"]["Path"])
     if action["name"] == "winrm_put_file.ps1":
         data = b"".join(base64.b64decode(line) for line in lines)
@@ -146,6 +160,14 @@ def bootstrap(call: Call) -> int:
     else:
         offset = action["params"]["Offset"]
         call.out(base64.b64encode(place.read_bytes()[offset : offset + action["params"]["BufferSize"]]) + b"\r\n")
+    return 0
+
+
+def remove(call: Call) -> int:
+    """Stand for the removal of a temporary directory."""
+    path = re.search(r"Remove-Item '([^']+)\\\.'", call.script)
+    assert path is not None
+    shutil.rmtree(call.drive.resolve(path[1]))
     return 0
 
 
@@ -167,10 +189,11 @@ def server(drive: Path) -> Iterator[WinrmServer]:
         allow_unencrypted=True,
         max_envelope=ENVELOPE,
         drive=drive,
-    ) as started:
-        started.powershell.update(ANSWERS)
-        started.powershell[BOOTSTRAP] = Answer(run=bootstrap)
-        yield started
+    ) as serving:
+        serving.powershell.update(ANSWERS)
+        serving.powershell[BOOTSTRAP] = Answer(run=bootstrap)
+        serving.powershell[REMOVAL] = Answer(run=remove)
+        yield serving
 
 
 ANSWERS = {
@@ -309,9 +332,34 @@ def test_raw_as_ansible_has_it(ansible: Ansible, server: WinrmServer, script: st
     their_status, theirs = ansible.task(server, "raw", script)
     our_status, mine = ours(server, "raw", script)
     assert our_status == their_status
+    compare(mine, theirs)
+    assert not server.shells
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("it works.ps1", "Write-Output $args\n[Console]::Error.WriteLine('schön')\nexit 3\n"),
+        ("silent.ps1", "# nothing\n"),
+        ("lines.ps1", "Write-Output 'one'\nWrite-Output ''\nWrite-Output '日本'\n"),
+        ("old.bat", "@echo off\necho %*\necho bad 1>&2\nexit /b 2\n"),
+    ],
+)
+def test_script_as_ansible_has_it(ansible: Ansible, server: WinrmServer, name: str, text: str) -> None:
+    """The script's own output and exit code make the same result; neither leaves anything on the host."""
+    (ansible.home / name).write_text(text)
+    path = shlex.quote(str(ansible.home / name))
+    their_status, theirs = ansible.task(server, "script", f"{path} a 'b c'")
+    our_status, mine = ours(server, "script", f"{path} a 'b c'")
+    assert our_status == their_status
+    compare(mine, theirs)
+    assert list(server.disk("vagrant").resolve(r"C:\Users\vagrant\AppData\Local\Temp").iterdir()) == []
+
+
+def compare(mine: dict[str, Any], theirs: dict[str, Any]) -> None:
+    """See that both results say the same."""
     # Ansible tells the DWORD as it came; here an exit code is what the program said, and what Ansible's own win_command
     # makes of it.
     assert mine["rc"] == (theirs["rc"] ^ 0x80000000) - 0x80000000
     pairs = [normalised("raw", {**each, "rc": None, "failed": None}) for each in (mine, theirs)]
     assert differences(*pairs) == {}
-    assert not server.shells

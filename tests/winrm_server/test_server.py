@@ -1,89 +1,28 @@
-"""The endpoint, asked by plain pywinrm: what tests of the connector rely on."""
+"""The endpoint, asked by plain pywinrm: logins, commands, and what it leaves behind."""
 
 from __future__ import annotations
 
-import base64
 import gc
-import re
 import signal
 import subprocess
 import sys
 import threading
-import time
-import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from winrm.exceptions import (
     InvalidCredentialsError,
-    WinRMOperationTimeoutError,
     WinRMTransportError,
     WSManFaultError,
 )
 from winrm.protocol import Protocol
 
-from tests.winrm_server import Answer, Call, PowershellError, WinrmServer
+from tests.winrm_server import Answer, WinrmServer
 from tests.winrm_server.interpreter import split
 from tests.winrm_server.process import running
-
-STRANGE = (WinRMTransportError, requests.RequestException, ET.ParseError, KeyError, AssertionError, StopIteration)
-"""What pywinrm raises for answers that are none."""
-USERS = {"vagrant": "se:crét"}
-
-
-def client(server: WinrmServer, transport: str = "ntlm", **more) -> Protocol:
-    user, password = next(iter(server.users.items()))
-    more = {"username": user, "password": password, "proxy": None, "ca_trust_path": None, **more}
-    return Protocol(server.url, transport=transport, **more)
-
-
-class Session:
-    """One shell by plain pywinrm."""
-
-    def __init__(self, server: WinrmServer, **more) -> None:
-        self.server = server
-        self.protocol = client(server, operation_timeout_sec=2, read_timeout_sec=9)
-        self.shell = self.protocol.open_shell(codepage=65001, **more)
-
-    def start(self, line: str, arguments=(), **more) -> str:
-        return self.protocol.run_command(self.shell, line, arguments, **more)
-
-    def run(self, line: str, arguments=(), stdin: bytes | None = None, **more) -> tuple[bytes, bytes, int]:
-        command = self.start(line, arguments, **more)
-        if stdin is not None:
-            self.protocol.send_command_input(self.shell, command, stdin, end=True)
-        done = self.protocol.get_command_output(self.shell, command)
-        self.protocol.cleanup_command(self.shell, command)
-        return done
-
-    def pid(self) -> int:
-        return next(iter(self.server.shells[self.shell].commands.values())).pid
-
-    def signal(self, command: str, code: str) -> None:
-        protocol = self.protocol
-        header = protocol.build_wsman_header(
-            "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/Signal",
-            "http://schemas.microsoft.com/wbem/wsman/1/windows/shell/cmd",
-            self.shell,
-        )
-        import xmltodict
-
-        code = f"http://schemas.microsoft.com/wbem/wsman/1/windows/shell/signal/{code}"
-        header["env:Body"] = {"rsp:Signal": {"@CommandId": command, "rsp:Code": code}}
-        protocol.send_message(xmltodict.unparse({"env:Envelope": header}))
-
-
-def powershell(script: str) -> str:
-    return "powershell -NoProfile -EncodedCommand " + base64.b64encode(script.encode("utf-16-le")).decode()
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    until = time.monotonic() + 5
-    while not true():
-        assert time.monotonic() < until
-        time.sleep(0.01)
+from tests.winrm_server.session import USERS, Session, client, powershell
 
 
 @pytest.fixture
@@ -271,227 +210,6 @@ class TestCommands:
         assert split(line) == words
 
 
-class TestTime:
-    def test_silence_is_a_fault_and_output_is_kept(self, session):
-        command = session.start("sleep 3; echo done")
-        with pytest.raises(WinRMOperationTimeoutError):
-            session.protocol.get_command_output_raw(session.shell, command)
-        assert session.protocol.get_command_output(session.shell, command) == (b"done\r\n", b"", 0)
-
-    def test_input_that_nobody_reads(self, session):
-        session.protocol.operation_timeout_sec = 1
-        command = session.start("sleep 2; wc -c")
-        for _ in range(6):
-            try:
-                session.protocol.send_command_input(session.shell, command, b"x" * 100_000)
-            except WinRMOperationTimeoutError:
-                break
-        else:
-            pytest.fail("it was all taken")
-        sent = sum(event.detail["size"] for event in session.server.log if event.op == "Send")
-        while True:
-            # What timed out is taken all the same.
-            try:
-                session.protocol.send_command_input(session.shell, command, b"", end=True)
-                break
-            except WinRMOperationTimeoutError:
-                pass
-        assert session.protocol.get_command_output(session.shell, command)[0].strip() == b"%d" % sent
-
-    def test_ctrl_c(self, session):
-        command = session.start("sleep 100 | sleep 100")
-        pid = session.pid()
-        session.signal(command, "ctrl_c")
-        assert session.protocol.get_command_output(session.shell, command)[2] == 0xC000013A
-        wait_until(lambda: not running(pid))
-
-    @pytest.mark.parametrize("how", ["terminate", "delete", "forget", "stop"])
-    def test_what_ends_a_command_ends_its_children(self, server, session, how):
-        command = session.start("trap '' INT; echo ready; sh -c 'sleep 100 & sleep 100'; sleep 100")
-        pid = session.pid()
-        assert session.protocol.get_command_output_raw(session.shell, command)[0] == b"ready\r\n"
-        session.signal(command, "ctrl_c")
-        assert running(pid)
-        if how == "terminate":
-            session.protocol.cleanup_command(session.shell, command)
-        elif how == "delete":
-            session.protocol.close_shell(session.shell)
-        elif how == "forget":
-            server.service.forget()
-        else:
-            server.stop()
-        wait_until(lambda: not running(pid))
-
-    def test_a_receive_in_progress_ends_with_its_command(self, server, session):
-        command = session.start("sleep 100")
-        caught: list[BaseException] = []
-
-        def receive() -> None:
-            try:
-                session.protocol.get_command_output_raw(session.shell, command)
-            except Exception as error:
-                caught.append(error)
-
-        waiting = threading.Thread(target=receive)
-        waiting.start()
-        wait_until(lambda: "Receive" in server.operations)
-        server.service.forget()
-        waiting.join(5)
-        assert [getattr(each, "wsman_fault_code", each) for each in caught] == [995]
-
-
-class TestFaults:
-    def test_no_such_shell_or_command(self, session):
-        command = session.start("echo x")
-        for shell, each in ((session.shell, "NOPE"), ("NOPE", command)):
-            with pytest.raises(WSManFaultError) as caught:
-                session.protocol.get_command_output(shell, each)
-            assert caught.value.wsman_fault_code == 2150858843
-            assert caught.value.fault_subcode == "w:InvalidSelectors"
-
-    def test_quotas(self):
-        with WinrmServer(USERS, ("ntlm",), max_shells=2, max_operations=3) as server:
-            first = Session(server)
-            Session(server)
-            with pytest.raises(WSManFaultError) as caught:
-                Session(server)
-            assert (caught.value.wsman_fault_code, caught.value.wmierror_code) == (None, 2150859173)
-            for _ in range(3):
-                first.run("echo x")
-            with pytest.raises(WSManFaultError) as caught:
-                first.run("echo x")
-            assert (caught.value.wsman_fault_code, caught.value.wmierror_code) == (None, 2150859174)
-
-    def test_an_idle_time_out_that_is_no_duration(self, server):
-        with pytest.raises(WSManFaultError) as caught:
-            Session(server, idle_timeout=3600)
-        assert caught.value.wsman_fault_code == 2150858817
-
-
-class TestPowershell:
-    def test_scripted_answers(self, server, session):
-        server.powershell["Get-Date"] = Answer("heute\r\n", "bad\r\n", 5)
-        server.powershell[re.compile("^Get-Service")] = Answer(b"\xff", b"plain", 0)
-        out, err, rc = session.run(powershell("Get-Date"))
-        assert (out, rc) == (b"heute\r\n", 5)
-        assert err.startswith(b"#< CLIXML\r\n<Objs ")
-        assert b'<S S="Error">bad_x000D__x000A_</S>' in err
-        assert session.run(powershell("Get-Service -Name x")) == (b"\xff", b"plain", 0)
-        out, err, rc = session.run(powershell("Get-Nothing"))
-        assert rc == 1
-        assert b"no answer" in err
-
-    def test_a_double_reads_lines_and_fails_as_a_script_does(self, server, session):
-        def run(call: Call) -> int:
-            for line in call.stdin:
-                call.out(f"<{line}>")
-            call.answer({"where": call.directory})
-            raise PowershellError("Boom ä")
-
-        server.powershell["x"] = Answer(run=run)
-        out, err, rc = session.run(powershell("x"), stdin="eins\r\nzwei\nä".encode())
-        assert out.startswith("<eins><zwei><ä>sshexec:".encode())
-        assert "Boom ä_x000D__x000A_" in err.decode()
-        assert rc == 1
-
-    def test_a_long_answer_is_held_back_and_a_stop_is_heard(self, server, session):
-        stopped = threading.Event()
-
-        def run(call: Call) -> int:
-            try:
-                while True:
-                    call.out(b"x" * 100_000)
-            finally:
-                stopped.set()
-
-        server.powershell["x"] = Answer(run=run)
-        command = session.start(powershell("x"))
-        session.protocol.get_command_output_raw(session.shell, command)
-        assert not stopped.is_set()
-        session.protocol.cleanup_command(session.shell, command)
-        assert stopped.wait(5)
-
-    def test_a_delay_ends_by_ctrl_c(self, server, session):
-        server.powershell["x"] = Answer("never", delay=100)
-        command = session.start(powershell("x"))
-        session.signal(command, "ctrl_c")
-        out, _, rc = session.protocol.get_command_output(session.shell, command)
-        assert (out, rc) == (b"", 0xC000013A)
-
-    def test_a_double_that_breaks_is_told(self):
-        def run(call: Call) -> int:
-            raise ZeroDivisionError
-
-        server = WinrmServer(USERS, ("ntlm",))
-        server.powershell["x"] = Answer(run=run)
-        with pytest.raises(AssertionError, match="ZeroDivisionError"), server:
-            Session(server).run(powershell("x"))
-
-
-class TestMisbehaviour:
-    def test_a_dropped_connection_and_the_same_shell(self, server):
-        server.misbehave("drop", "Create", times=2)
-        protocol = client(server, "basic")
-        shell = protocol.open_shell()
-        wait_until(lambda: server.connected == 0)
-        assert protocol.run_command(shell, "echo x")
-        assert server.connections == 2
-        protocol.transport.close_session()
-        # pywinrm seals what it sends on a new connection with the keys of the old one.
-        protocol = client(server, "ntlm")
-        shell = protocol.open_shell()
-        wait_until(lambda: server.connected == 0)
-        with pytest.raises(WinRMTransportError, match="Code 400"):
-            protocol.run_command(shell, "echo x")
-        assert len(server.shells) == 2
-
-    @pytest.mark.parametrize("acted", [False, True])
-    def test_a_cut(self, server, session, acted):
-        server.misbehave("cut", "Command", acted=acted)
-        with pytest.raises(requests.ConnectionError):
-            session.start("echo x")
-        assert len(server.shells[session.shell].commands) == acted
-
-    @pytest.mark.parametrize("kind", ["html", "empty200", "empty500", "503", "truncated", "garbage", "relates_to"])
-    def test_answers_that_are_none(self, server, session, kind):
-        server.misbehave(kind, "Signal")
-        command = session.start("echo x")
-        with pytest.raises(STRANGE):
-            session.protocol.cleanup_command(session.shell, command)
-        protocol = client(server)
-        shell = protocol.open_shell()
-        protocol.close_shell(shell)
-
-    @pytest.mark.parametrize("kind", ["chunked", "gzip", "unsealed", "close", "slow"])
-    def test_answers_that_are_strange(self, server, session, kind):
-        server.misbehave(kind, "Command", seconds=0.2)
-        assert session.start("echo x")
-
-    def test_an_answer_without_its_type(self, server, session):
-        server.misbehave("no_content_type", "Command")
-        with pytest.raises(KeyError):
-            session.start("echo x")
-
-    def test_faults_on_demand_and_a_restart(self, server, session):
-        server.misbehave("fault", "Command", code=170)
-        with pytest.raises(WSManFaultError) as caught:
-            session.start("echo x")
-        assert caught.value.wsman_fault_code == 170
-        server.misbehave("forget", "Command")
-        with pytest.raises(WSManFaultError) as caught:
-            session.start("echo x")
-        assert caught.value.wsman_fault_code == 2150858843
-
-    def test_before_any_login(self, server):
-        server.misbehave("html", "Login")
-        with pytest.raises(STRANGE):
-            client(server, "basic").open_shell()
-
-    def test_a_kind_that_is_none(self, server):
-        with pytest.raises(ValueError, match="no such"):
-            server.misbehave("nope")
-
-
 def test_nothing_is_left():
     """Threads, descriptors and processes of many clients at once, half of which go without a word."""
 
@@ -569,17 +287,23 @@ def test_ipv6():
         assert Session(server).run("echo x")[0] == b"x\r\n"
 
 
-def test_an_own_process():
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM"])
+def test_an_own_process(how):
     words = [sys.executable, "-m", "tests.winrm_server", "--users", "me:pass", "--transports", "ntlm"]
     root = Path(__file__).parent.parent.parent
     with subprocess.Popen(words, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             url = f"http://127.0.0.1:{int(process.stdout.readline())}/wsman"
             protocol = Protocol(url, "ntlm", "me", "pass", proxy=None, ca_trust_path=None)
-            shell = protocol.open_shell()
-            protocol.close_shell(shell)
-            process.stdin.close()
+            command = protocol.run_command(shell := protocol.open_shell(), "echo $$; exec sleep 100")
+            group = int(protocol.get_command_output_raw(shell, command)[0])
+            assert running(group)
+            if how == "SIGTERM":
+                process.terminate()
+            else:
+                process.stdin.close()
             assert process.wait(10) == 0
+            assert not running(group)
         finally:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -104,6 +104,9 @@ def test_executable(run: Run, folder: Path, home: Path) -> None:
     write(folder, "import sys\nprint(sys.argv[1:])\nsys.exit(4)\n", "go.py")
     result = run("script", {"cmd": "go.py a 'b c'", "executable": "python -u"})
     assert (result["rc"], result["stdout"]) == (4, "['a', 'b c']\r\n")
+    result = run("script", {"cmd": "go.py", "executable": "nosuch"})
+    assert (result["failed"], result["rc"]) == (True, 1)
+    assert "'nosuch' is not recognized" in result["stderr"]
     assert leftovers(home) == []
 
 

@@ -47,9 +47,8 @@ def started(call: Call, place: Path, before: str, words: list[str]) -> int:
     if before:
         program = before.split()
         if program[0] != "python":
-            # What PowerShell says of a name that it does not know; the rest of the line is done.
             call.err(f"{program[0]} : The term '{program[0]}' is not recognized as the name of a cmdlet\r\n")
-            return 0
+            return 1
         done = subprocess.run([sys.executable, *program[1:], str(place), *words], capture_output=True, check=False)
         call.out(done.stdout.replace(b"\n", b"\r\n"))
         call.err(done.stderr)

@@ -37,7 +37,9 @@ end {
         if ($a.chdir) { Set-Location -LiteralPath $a.chdir }
         # Each of PowerShell's quotation marks ends a text in single ones.
         $quoted = "'" + ($path -replace '[\u0027\u2018-\u201B]', '$0$0') + "'"
-        $text = '& ' + $a.before + ' ' + $quoted + ' ' + $a.behind + "`n" + 'exit $LASTEXITCODE'
+        $text = '& ' + $a.before + ' ' + $quoted + ' ' + $a.behind + "`n"
+        # What could not be called at all has no exit status; no status is 0.
+        $text += 'if ($? -or $LASTEXITCODE) { exit $LASTEXITCODE } else { exit 1 }'
         $data = [Convert]::ToBase64String([Text.Encoding]::Unicode.GetBytes($text))
         $shell = [IO.Path]::Combine($PSHOME, 'powershell.exe')
         $ErrorActionPreference = 'Continue'
