@@ -26,6 +26,9 @@ _REVOKED = 23
 _PLAIN_HTTP = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
 
 
+_OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"})
+
+
 @dataclass(frozen=True)
 class Settings:
     """What a TLS context is made of.
@@ -156,6 +159,8 @@ def reason(error: ssl.SSLError, address: str) -> str:
         error: as `ssl` raised it.
         address: what the host was called by.
     """
+    if error.reason in _OLD:
+        return "no version of TLS that both know; this side knows 1.2 and later (2008 R2 has it, but not enabled)"
     code = getattr(error, "verify_code", None)
     if not isinstance(error, ssl.SSLCertVerificationError) or code is None:
         return (error.reason or str(error)).replace("_", " ").lower()

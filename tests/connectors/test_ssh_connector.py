@@ -206,7 +206,7 @@ def test_a_name_is_resolved_once_for_many(monkeypatch: pytest.MonkeyPatch) -> No
 def test_names_that_are_old_are_forgotten_and_not_looked_for_with_each_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", 0))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: answer)
-    monkeypatch.setattr("sshexec.connectors.ssh.context._MOST_NAMES", 10)
+    monkeypatch.setattr("sshexec.connectors.resolver._MOST_NAMES", 10)
     resolver = SshContext().resolver
     resolver._most = 10
     for n in range(25):

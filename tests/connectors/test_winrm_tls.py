@@ -262,6 +262,15 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
         ask({"ansible_user": "u", "ansible_password": "p", "ansible_winrm_ca_trust_path": str(nonsense)})
 
 
+def test_no_common_version(certificates: Certificates) -> None:
+    more = {"ca": certificates.authority.certificate, "minimum": ssl.TLSVersion.TLSv1_3}
+    with https(certificates.right, **more) as server:
+        context = WinrmContext()
+        context.tls.get(WinrmOptions.from_vars(server.variables(), "h")).maximum_version = ssl.TLSVersion.TLSv1_2
+        with pytest.raises(ProtocolError, match="no version of TLS that both know"):
+            ask(server.variables(), context)
+
+
 def test_http_on_an_https_port_and_the_reverse(certificates: Certificates) -> None:
     with https(certificates.right) as server, pytest.raises(BannerError, match="ansible_winrm_scheme=https"):
         ask(server.variables(ansible_winrm_scheme="http"))
