@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import ipaddress
 import os
 import shlex
 from collections.abc import Mapping
@@ -24,8 +25,11 @@ SEALING = ("ntlm", "kerberos", "credssp")
 """Transports whose messages can be encrypted without TLS."""
 TRANSPORTS = (*BASIC, "certificate", *SEALING)
 
-_PACKAGES = {"kerberos": ("kerberos", "sshexec[kerberos]"), "credssp": ("requests_credssp", "sshexec[credssp]")}
-"""What a transport needs beside pywinrm: a module, and what brings it."""
+_PACKAGES = {
+    "kerberos": ("kerberos", "pip install 'sshexec[kerberos]' (built with gcc and libkrb5-dev)"),
+    "credssp": ("requests_credssp", "pip install 'sshexec[credssp]'"),
+}
+"""What a transport needs beside pywinrm: a module, and how it is got."""
 
 _READ = 30
 _OPERATION = 20
@@ -265,9 +269,7 @@ class WinrmOptions(ConnectorOptions):
         missing = [name for name in wanted if not _present(name)]
         usable = [name for name in wanted if name not in missing]
         if not usable:
-            raise OptionError(
-                f"ansible_winrm_transport: {missing[0]}{why} needs pip install '{_PACKAGES[missing[0]][1]}'"
-            )
+            raise OptionError(f"ansible_winrm_transport: {missing[0]}{why} needs {_PACKAGES[missing[0]][1]}")
         return usable[0]
 
     def _checked(self, variables: Mapping[str, Any]) -> WinrmOptions:
@@ -299,6 +301,11 @@ class WinrmOptions(ConnectorOptions):
         if any(character in self.address for character in "/@?# \t"):
             variable = setting_variable(type(self), "address", variables) or "the host's name"
             raise OptionError(f"{variable}: expected a name or an address, got {self.address!r}")
+        if ":" in self.address and not _is_ipv6(self.address):
+            variable = setting_variable(type(self), "address", variables) or "the host's name"
+            raise OptionError(
+                f"{variable}: expected a name or an address, got {self.address!r}; a port stands in ansible_port"
+            )
         if any(not "!" <= character <= "~" for character in self.path):
             raise OptionError(f"ansible_winrm_path: expected a path as it stands in a URL, got {self.path!r}")
         if self.scheme == "https" and self.validation == "validate" and self.ca_trust_path:
@@ -339,6 +346,14 @@ class WinrmOptions(ConnectorOptions):
             shlex.split(self.kinit_args)
         except ValueError as error:
             raise OptionError(f"ansible_winrm_kinit_args: {error}") from None
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _ascii(name: str) -> str:

@@ -307,7 +307,7 @@ class Wire:
         if self._password is None:
             if self._refused_with is not None:
                 raise self._refused_with
-            raise AuthenticationError(f"there is no password of {options.user} for {self._where}: {reason}")
+            raise AuthenticationError(f"there is no password for {self._where} ({reason})")
 
     def _judge(self, right: bool | None) -> None:
         """Say of a password that was asked for whether it is right; None to say that nothing is known of it."""
