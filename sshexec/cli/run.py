@@ -69,7 +69,7 @@ once."""
     default="command",
     show_default=True,
     help="Module to run: command, shell, copy, file, setup ...; on Windows win_command, win_shell, win_copy ...; with"
-    " ansible-core beside, any of Ansible's that needs Python.",
+    " ansible-core beside, any other of Ansible's, but for those of Windows.",
 )
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
