@@ -15,7 +15,7 @@ import weakref
 
 _kept: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _dead: list[int] = []
-"""Descriptor of a socket without a peer; made with the first connection, since a child may find no descriptor left for one."""
+"""The descriptor of a socket without a peer; made with the first connection: a child may find none left for one."""
 
 
 def keep_from_children(sock: socket.socket) -> None:
