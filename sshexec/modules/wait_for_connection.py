@@ -55,7 +55,8 @@ class WaitForConnection(Module):
             error = self._attempt(attempt, invocation, until)
             if attempt is not connector:
                 attempt.close()
-                connector.notices += attempt.notices
+                # What each attempt has to say is said once.
+                connector.notices += [notice for notice in attempt.notices if notice not in connector.notices]
             if error is None:
                 return {"changed": False, "elapsed": int(_elapsed(invocation))}
             if until.expired:

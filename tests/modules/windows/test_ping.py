@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Connector, Deadline, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
@@ -77,3 +78,13 @@ def test_wait_for_connection_gives_up(endpoint: WinrmServer) -> None:
     result = wait(endpoint, "sleep=0 timeout=0")
     assert result["failed"] is True
     assert result["msg"].startswith("timed out waiting for ping module test: ")
+
+
+def test_what_attempts_have_to_say_is_said_once(endpoint: WinrmServer) -> None:
+    endpoint.misbehave("503", times=3)
+    variables = {**endpoint.variables(), "ansible_winrm_nosuch": 1}
+    with Engine(Inventory.from_hosts([Host("win1", variables)])) as engine:
+        result = engine.run("win1", "wait_for_connection", "sleep=0 timeout=20")["win1"]
+    assert result.status == "ok"
+    assert endpoint.connections >= 4
+    assert [notice["notice"] for notice in result.notices] == ["unknown_variables"]
