@@ -44,7 +44,7 @@ _PART = 32 * 1024
 """Bytes of input in one message for a command that prints while it reads: so much is taken while its output waits."""
 
 _FIRST_LOOK = 3.0
-"""Seconds without output after which a command that was given no input is told that there is none.
+"""Seconds without output, at any time, after which a command that was given no input is told that there is none.
 
 A command that reads its input would wait for ever; to tell each would cost each a round trip.
 """
@@ -125,7 +125,7 @@ class Execution:
         self._guard = guard
         self._on_gap = on_gap
         self._line = line_of(command)
-        self._decoder = Decoder() if command.form is Form.SHELL else None
+        self._decoder = None if command.form is Form.CMD else Decoder()
         self._own = _pieces(command.stdin) if stdin is None else iter(stdin)
         reads = command.form is Form.SHELL and _INPUT.search(command.script) is not None
         self.fed = reads or stdin is not None or command.stdin is not None or self._line.ahead is not None
@@ -182,7 +182,7 @@ class Execution:
             if self._deadline.expired:
                 raise self._late(None)
             try:
-                return shell, shell.command(self._line, self._deadline, console=not self.fed)
+                return shell, shell.command(self._line, self._deadline)
             except Fault as fault:
                 gone = fault.code == faults.NO_SHELL and shell is kept
                 if gone:
@@ -300,15 +300,14 @@ class _Running:
         """
         execution = self._execution
         execution.stir()
-        if execution.fed:
-            received = self._feed()
-        else:
-            received = self._receive(min(execution.pace, _FIRST_LOOK))
-            if received is None:
-                self._tell_end()
+        received = self._feed() if execution.fed else None
+        ended = execution.fed
         while received is None or not received.done:
             execution.check()
-            received = self._receive(execution.pace)
+            received = self._receive(execution.pace if ended else min(execution.pace, _FIRST_LOOK))
+            if received is None and not ended:
+                self._tell_end()
+                ended = True
         if received.rc is None:
             raise ConnectionLostError("the host says that the command has ended, and not how")
         return received.rc

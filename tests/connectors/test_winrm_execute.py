@@ -226,7 +226,13 @@ def test_no_input_is_an_end_for_those_who_wait_for_it(win: WinrmConnector, serve
     assert (done.rc, output.stdout) == (0, b"end\r\n")
     assert operations(server) == ["Command", "Receive", "Send", "Receive", "Signal"]
     (command,) = events(server, "Command")
-    assert command["options"]["WINRS_CONSOLEMODE_STDIN"] == "TRUE"
+    assert command["options"]["WINRS_CONSOLEMODE_STDIN"] == "FALSE", "a console never ends"
+
+
+def test_no_input_is_an_end_for_one_that_has_printed_before(win: WinrmConnector, server: WinrmServer) -> None:
+    done, output = run(win, "echo begin; cat; echo end")
+    assert (done.rc, output.stdout) == (0, b"begin\r\nend\r\n")
+    assert [(detail["size"], detail["end"]) for detail in events(server, "Send")] == [(0, True)]
 
 
 def test_large_streams_in_all_directions_do_not_deadlock(server: WinrmServer) -> None:
