@@ -295,6 +295,17 @@ def test_a_script_that_reads_lines_says_so(path):
         assert re.search(r"^\$null\s*=\s*\$input$", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize(
+    "path", [each for each in FILES if "::Replace(" in each.read_text("utf-8")], ids=lambda p: p.stem
+)
+def test_no_file_is_lost_that_could_not_be_replaced(path):
+    """ReplaceFile without a backup may end with the old file gone and the new one under its own name
+    (ERROR_UNABLE_TO_MOVE_REPLACEMENT)."""
+    (behind,) = re.findall(r"::Replace\(.*", sent(path), re.DOTALL)
+    caught = re.search(r"catch \{\s*if \(\[IO\.File\]::Exists\((\$\w+)\)\) \{ throw \}\s*\[IO\.File\]::Move\(", behind)
+    assert caught is not None
+
+
 def test_the_bootstrap_calls_no_command():
     """The first command of a session may have PowerShell print that it prepares its modules."""
     assert {name for name, _ in commands(parsed(bootstrap()))} == BLOCKS
