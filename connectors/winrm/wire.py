@@ -92,6 +92,8 @@ class Wire:
         """The password that was asked for, on trial."""
         self._verdict: bool | None = None
         self._refused_with: AuthenticationError | None = None
+        self._denied: AuthenticationError | None = None
+        """Why the host takes this login no more; it is not tried again, which might lock the account."""
         self._aborted = False
         self._proven = False
         """Whether the host has taken the login once."""
@@ -122,6 +124,7 @@ class Wire:
         """
         self._connect_limit = self._options.connect_timeout or connect
         self._auth_limit = auth
+        self._denied = None
         self._opening = True
         try:
             if self._options.needs_password and self._password is None:
@@ -155,6 +158,8 @@ class Wire:
         """
         if deadline.expired:
             raise NoAnswer
+        if self._denied is not None:
+            raise AuthenticationError(self._denied.message, host=self._denied.host, phase=self._denied.phase)
         try:
             return self._send(message, deadline, once)
         except Expired:
@@ -165,6 +170,8 @@ class Wire:
                 self._drop()
                 raise Aborted from None
             self._place(error)
+            if isinstance(error, AuthenticationError) and error.counted:
+                self._denied = error
             raise
         except Aborted:
             self._drop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -17,9 +18,9 @@ from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.connectors.winrm.messages import ShellMessages
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.wire import Wire
-from sshexec.errors import CommandTimeoutError, ConnectionLostError
+from sshexec.errors import AuthenticationError, CommandTimeoutError, ConnectionLostError, UnreachableError
 from tests.connectors.winrm_host import opened, run, until
-from tests.winrm_server import WinrmServer
+from tests.winrm_server import WinrmServer, authentication
 from tests.winrm_server.certificates import Certificates
 from tests.winrm_server.process import running
 
@@ -105,3 +106,26 @@ def test_a_huge_answer_is_not_read(server: WinrmServer) -> None:
         with pytest.raises(ConnectionLostError, match="60000000 bytes; the command was running"):
             run(win, "echo")
         assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("transport", ["ntlm", "basic"])
+@pytest.mark.parametrize("op", [None, "Command", "Receive", "Send", "Signal"])
+def test_a_password_that_was_changed_meanwhile_is_tried_once(transport: str, op: str | None, tmp_path: Path) -> None:
+    # Whatever else was to be done: signals, Delete, the next command. A few attempts lock an account.
+    users = tmp_path / "users"
+    authentication.write_users(users, {"vagrant": "secret"})
+    given = {"NTLM_USER_FILE": str(users)}
+    with WinrmServer({"vagrant": "secret"}, (transport,), allow_unencrypted=True, surroundings=given) as server:
+        with opened(server, left=1) as win:
+            assert run(win, "exit 0")[0].rc == 0
+            server.users["vagrant"] = "another"
+            authentication.write_users(users, server.users)
+            if op is None:
+                server.cut_connections()
+            else:
+                server.misbehave("cut", op)
+            with contextlib.suppress(UnreachableError):
+                run(win, "cat", stdin=b"text")
+            with pytest.raises(AuthenticationError):
+                run(win, "exit 0")
+        assert (server.failed_logins, server.logins) == (1, 2)
