@@ -22,6 +22,9 @@ from sshexec.connectors.deadline import Deadline
 _LONGEST_HEAD = 64 * 1024
 _LONGEST_BODY = 8 * 1024 * 1024
 """Bytes of an answer: a service keeps to the MaxEnvelopeSize of the request; as a tree it takes ten times as much."""
+_MOST_PIECES = 16 * 1024
+_MOST_INTERIM = 16
+"""What else comes without end keeps this side busy, under gevent all other hosts, too, as it need not wait for any."""
 NOT_KEPT = "it was not kept open"
 """Why a connection is broken whose host has said that it would be."""
 _LAST_WORDS = 0.2
@@ -265,10 +268,12 @@ class Line:
             raise Expired
 
     def _answer(self, deadline: Deadline, silence: float | None, tunnel: bool) -> Answer:
-        while True:
+        for _ in range(_MOST_INTERIM):
             status, headers = self._head(deadline, silence)
             if status >= 200:
                 break
+        else:
+            raise NotHttp("its answer does not begin")
         if tunnel and status // 100 == 2:
             return Answer(status, headers, b"")
         if "chunked" in headers.get("transfer-encoding", "").lower():
@@ -319,20 +324,22 @@ class Line:
 
     def _chunks(self, deadline: Deadline, silence: float | None) -> bytes:
         body = bytearray()
-        while True:
+        for _ in range(_MOST_PIECES):
             line = self._text(deadline, silence)
             match = _CHUNK.fullmatch(line)
             if match is None:
                 raise NotHttp("its answer is in pieces without their length", line[:_QUOTE])
             length = int(match[1], 16)
             if length == 0:
-                while self._text(deadline, silence):
-                    pass
-                return bytes(body)
+                for _ in range(_MOST_PIECES):
+                    if not self._text(deadline, silence):
+                        return bytes(body)
+                break
             if len(body) + length > _LONGEST_BODY:
                 raise NotHttp(f"its answer has more than {_LONGEST_BODY} bytes")
             body += self._take(length, deadline, silence)
             self._text(deadline, silence)
+        raise NotHttp("its answer is in too many pieces")
 
     def _text(self, deadline: Deadline, silence: float | None) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:

@@ -99,6 +99,22 @@ def test_a_message_leaves_room_for_its_encryption(transport: str) -> None:
     assert ShellMessages(name).room(name, wire.max_envelope) >= files.PIECE
 
 
+@pytest.mark.parametrize(
+    ("begin", "more", "words"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", "does not begin"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", "too many pieces"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n", "too many pieces"),
+    ],
+)
+def test_an_answer_without_end_is_given_up_on(server: WinrmServer, begin: bytes, more: bytes, words: str) -> None:
+    # Long before a deadline: one that comes as fast as it is read leaves a process that gevent has patched no turn.
+    with opened(server) as win:
+        server.misbehave("garbage", "Receive", data=begin + more * 100_000)
+        with pytest.raises(ConnectionLostError, match=words):
+            run(win, "echo")
+
+
 def test_a_huge_answer_is_not_read(server: WinrmServer) -> None:
     with opened(server) as win:
         server.misbehave("garbage", "Receive", data=b"HTTP/1.1 200 OK\r\nContent-Length: 60000000\r\n\r\n")
