@@ -7,6 +7,8 @@ thread, and a request through requests and urllib3 takes 0.6 ms of CPU, one thro
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
 import select
 import socket
@@ -229,7 +231,10 @@ class Line:
                 event = select.POLLOUT  # so says gevent's `send` that it must wait
             left = deadline.remaining(silence)
             poll = select.poll()
-            poll.register(self.socket, event)
+            try:
+                poll.register(self.socket, event)
+            except ValueError:  # closed, by another thread
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
             if not poll.poll(None if left is None else left * 1000) or deadline.expired:
                 raise TimeoutError
 
