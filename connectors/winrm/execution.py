@@ -64,6 +64,10 @@ _GRACE = 2.0
 _STOP = 8.0
 """Seconds for all of that, and for deleting the shell."""
 
+_SOON = 0.05
+"""Seconds after which an answer without output is no surprise; one that comes sooner is slept over, lest a host that
+gives nothing else keeps this side busy."""
+
 _RELEASE = 5.0
 """Seconds for letting go of a command that has ended."""
 
@@ -157,9 +161,11 @@ class Execution:
         except AuthenticationError:
             self.shells.forget()  # another attempt might lock the account
             raise
-        except BaseException:
+        except BaseException as error:
             # The connection broke, or what the command reads or its output goes to has failed here.
             running.stop(heard=False)
+            if isinstance(error, UnreachableError) and not isinstance(error, ConnectionLostError):
+                raise ConnectionLostError(f"{error.message}; the command was running") from None
             raise
         running.release()
         return Completed(rc)
@@ -358,7 +364,7 @@ class _Running:
 
     def _receive(self, wait: float) -> Received | None:
         """Take output; None where there was none within ``wait`` seconds."""
-        repeated = self._shell.repeated
+        repeated, begun = self._shell.repeated, time.monotonic()
         try:
             received = self._shell.receive(self._name, wait, self._patience(wait))
         except NoAnswer:
@@ -366,12 +372,15 @@ class _Running:
             raise ConnectionLostError("the host does not answer any more") from None
         except Fault as fault:
             if fault.code == faults.OPERATION_TIMEOUT:
+                _rest(begun)
                 return None
             raise self._lost(fault) from None
         finally:
             if self._shell.repeated != repeated:
                 self._execution.missed()
         self._execution.hand_on(received)
+        if not received.pieces and not received.done:
+            _rest(begun)
         return received
 
     def _lost(self, fault: Fault) -> HostError:
@@ -412,10 +421,13 @@ class _Running:
             self._signal("ctrl_c", limit.sooner(_ANSWER))
             self._hear_out(limit, heard=heard)
             self._signal("terminate", limit)
-        except (NoAnswer, HostError):
+        except (NoAnswer, AuthenticationError):
             # A host that does not answer this has nothing to say to the rest either.
             shells.forget()
             return False
+        except HostError:
+            # It answers, and not as it should: the shell is there, for all that is known.
+            return shells.drop(limit.sooner(_ANSWER))
         except BaseException:
             shells.drop(Deadline.after(_ANSWER))
             raise
@@ -441,6 +453,12 @@ class _Running:
                     return
         if heard:
             self._execution.finish()
+
+
+def _rest(begun: float) -> None:
+    """Wait a moment where an answer that says nothing came at once."""
+    if time.monotonic() - begun < _SOON:
+        time.sleep(_SOON)
 
 
 def _pieces(stdin: bytes | BinaryIO | None) -> Iterator[bytes]:
