@@ -100,9 +100,11 @@ def wrong_login(where: str, options: WinrmOptions) -> UnreachableError:
     hint = _unbound(options)
     if options.transport in ("basic", "plaintext", "ssl"):
         hint = " (or Basic is not enabled in its WinRM service; ansible_winrm_transport=ntlm works without)"
-    return AuthenticationError(
+    error = AuthenticationError(
         f"{where} refused user {options.user} by {options.transport}: wrong user or password{hint}"
     )
+    error.counted = True
+    return error
 
 
 def _unbound(options: WinrmOptions) -> str:

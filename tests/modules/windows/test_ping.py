@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Connector, Deadline, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
+from sshexec.errors import AuthenticationError
 from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_on
 from sshexec.modules.windows import ping
+from sshexec.secret import Secret
 from tests.modules.windows.conftest import Run
 from tests.winrm_server.server import WinrmServer
 
@@ -88,3 +91,13 @@ def test_what_attempts_have_to_say_is_said_once(endpoint: WinrmServer) -> None:
     assert result.status == "ok"
     assert endpoint.connections >= 4
     assert [notice["notice"] for notice in result.notices] == ["unknown_variables"]
+
+
+@pytest.mark.parametrize("transport", ["basic", "ntlm"])
+def test_wait_for_connection_tries_a_wrong_password_once(tmp_path: Path, transport: str) -> None:
+    # A few more attempts would lock the account.
+    with WinrmServer({"vagrant": "secret"}, (transport,), allow_unencrypted=True, drive=tmp_path / "C") as host:
+        with pytest.raises(AuthenticationError, match="not tried again") as caught:
+            wait(host, "sleep=0 timeout=20", ansible_password=Secret("wrong"))
+        assert host.failed_logins == 1
+    assert caught.value.host == "win1"
