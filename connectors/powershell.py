@@ -107,9 +107,9 @@ def answer_of(output: Output) -> Any:
     if not lines:
         raise ValueError("it gave no answer")
     try:
-        data = base64.b64decode(lines[-1][len(MARK) :], validate=True)
-        answer = json.loads(data)
-        if rb"\ud" in data.lower():
+        text = base64.b64decode(lines[-1][len(MARK) :], validate=True).decode("utf-8", "replace")
+        answer = json.loads(text)
+        if "\\ud" in text.lower():
             # Half a surrogate pair is no text: nothing here could write it down.
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:

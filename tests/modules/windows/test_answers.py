@@ -84,6 +84,7 @@ GARBAGE = [
     b"",
     b"\xff\xfe",
     b"<html>",
+    b"sshexec:%s" % base64.b64encode("{}".encode("utf-16")),
     b"sshexec:\n",
     b"sshexec:!!\n",
     b"sshexec:\xc3\xa4\n",
