@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -26,19 +28,25 @@ def opened(source: Source) -> Iterator[BinaryIO]:
     """Open what is to be sent.
 
     Raises:
-        TransferError: the local file can't be read.
+        TransferError: the local file can't be read, or is none: a pipe may keep its reader waiting for ever.
     """
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, Path):
         try:
-            file = source.open("rb")
+            file = open(source, "rb", opener=_at_once)  # noqa: SIM115 - closed below
         except OSError as error:
             raise TransferError(f"can't read {source}: {error.strerror}", path=str(source)) from None
         with file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise TransferError(f"can't read {source}: not a regular file", path=str(source))
             yield file
     else:
         yield source
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def is_small(source: Source) -> bool:

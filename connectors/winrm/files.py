@@ -117,10 +117,11 @@ class Files:
         """Write a file (see `Connector.put`).
 
         Windows has access lists where POSIX has modes: a file that is replaced keeps its own, another one has what its
-        directory hands down, and ``mode`` changes nothing. An upload that broke off begins anew; ``sha1`` is not used.
+        directory hands down, and ``mode`` changes nothing. An upload that broke off begins anew. Content that is not
+        of the ``sha1`` that is given does not take its place: the source has changed since that was known.
         """
         with opened(upload.source) as file:
-            self.put_all([Upload(file, upload.path)], deadline, progress=progress)
+            self.put_all([Upload(file, upload.path, sha1=upload.sha1)], deadline, progress=progress)
 
     def put_all(
         self, uploads: Sequence[Upload], deadline: Deadline, *, progress: Callable[[int], None] | None = None
@@ -262,6 +263,9 @@ class _Outgoing:
                     self._size += len(data)
                     yield base64.b64encode(data) + b"\r\n", len(data)
             self.sum = digest.hexdigest()
+            if upload.sha1 not in (None, self.sum):
+                # Without the line that ends it the host removes what has arrived.
+                raise TransferError(f"{upload.path}: what is sent has changed meanwhile", path=upload.path)
             yield b"=%s\r\n" % self.sum.encode(), 0
 
 

@@ -101,6 +101,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
     templated = has_template(job.task.args)
     environment_templated = has_template(job.task.environment)
     _check_environment(job.task.environment)
+    constant = _texts(job.task.environment)
     plans = {}
     for target in job.targets:
         connector, options = connection(target.host, target.variables, contexts)
@@ -112,15 +113,20 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
             raise ArgumentError(
                 f"host {target.host}: module {kind.name} does not work over a {connector.name} connection"
             )
-        environment = job.task.environment
+        environment = constant
         with _discreet(job, kind):
             if environment_templated:
-                environment = render(environment, target.variables, target.host)
+                environment = _texts(render(job.task.environment, target.variables, target.host))
             module = modules[kind].of(target)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
         settings = _settings(kind, target) if kind.reads else {}
         plans[target.host] = Plan(target.host, connector, options, module, environment, become, secrets, settings)
     return plans
+
+
+def _texts(environment: Mapping[str, object]) -> Mapping[str, str]:
+    """Return what commands see: a number or a list, such as an expression gives, is a text there."""
+    return {name: str(value) for name, value in environment.items()}
 
 
 class _Modules:

@@ -11,9 +11,11 @@ from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
 from sshexec.modules.local_file import Facts
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import NOT_UNDERSTOOD, Shape, ask
 
 _DESTINATION = Script(__package__, "destination")
+_REFUSED: Shape = {"reason": str, "said": str, "at": str}
+_TOLD: Shape = {"path": str, "within": bool, "parent": str, "folders": str, "files": str, "backup": str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,10 @@ class Question:
         Raises:
             HostError: it can't be asked, or can't tell.
         """
-        answer = ask(_DESTINATION, self.arguments(), connector, invocation)
+        answer = ask(_DESTINATION, self.arguments(), connector, invocation, _REFUSED, _TOLD)
         if "reason" in answer:
             raise HostError(f"cannot copy to dest '{answer['at']}': {answer['said']}")
         folders, files = (tuple(answer[name].split()) for name in ("folders", "files"))
         if len(folders) != len(self.folders) or len(files) != len(self.files):
-            raise HostError("the host's answer is not understood")
+            raise HostError(NOT_UNDERSTOOD)
         return Answer(answer["path"], answer["within"], answer["parent"], folders, files, answer["backup"])

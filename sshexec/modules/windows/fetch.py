@@ -7,13 +7,15 @@ from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.powershell import Script
+from sshexec.errors import HostError
 from sshexec.modules import fetch
 from sshexec.modules.base import Invocation
 from sshexec.modules.reading import Readable
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import NOT_UNDERSTOOD, Shape, ask
 from sshexec.modules.windows.names import check_paths
 
 _LOOK = Script(__package__, "look")
+_TOLD: Shape = {"path": str, "kind": str, "reason": str, "said": str, "size": int | None, "sha1": str}
 _ERRNO = {"": 0, "absent": errno.ENOENT, "denied": errno.EACCES, "locked": errno.EACCES, "long": errno.ENAMETOOLONG}
 
 
@@ -28,7 +30,9 @@ class Fetch(fetch.Fetch):
         check_paths(self.name, self.arguments, "src")
 
     def _look(self, connector: Connector[Any, Any], invocation: Invocation, src: str) -> Readable:
-        answer = ask(_LOOK, {"path": src}, connector, invocation)
+        answer = ask(_LOOK, {"path": src}, connector, invocation, _TOLD)
+        if "\0" in answer["path"]:
+            raise HostError(NOT_UNDERSTOOD)
         kind, reason = answer["kind"], answer["reason"]
         number = _ERRNO.get(reason or (kind if kind == "absent" else ""), errno.EIO)
         return Readable(answer["path"], kind, number, answer["size"], answer["sha1"], answer["said"])

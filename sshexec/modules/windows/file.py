@@ -8,10 +8,12 @@ from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.powershell import Script
 from sshexec.modules.arguments import Parameter, readable
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 from sshexec.modules.windows.names import check_paths
 
 _FILE = Script(__package__, "file")
+_PROBLEM: Shape = {"problem": str, "said": str, "at": str}
+_DONE: Shape = {"changed": bool}
 _TIME = "`now`, `preserve`, or a time"
 _FORMAT = "yyyy-MM-dd HH:mm:ss"
 _WRITTEN = "how that time is written (format of .NET's `DateTime`)"
@@ -49,7 +51,7 @@ class WinFile(Module):
             "check": invocation.check,
             "times": [] if state == "absent" else [self._time(name, state) for name in _TIMES],
         }
-        answer = ask(_FILE, asked, connector, invocation)
+        answer = ask(_FILE, asked, connector, invocation, _PROBLEM, _DONE)
         if "problem" in answer:
             return self._failed(self._message(answer, state))
         return self._result(changed=answer["changed"])
@@ -61,7 +63,7 @@ class WinFile(Module):
     def _message(self, answer: dict[str, Any], state: str) -> str:
         path, problem, said = self.arguments["path"], answer["problem"], answer["said"]
         if problem == "time":
-            name = next(name for name, what in _TIMES.items() if what == answer["at"])
+            name = next((name for name, what in _TIMES.items() if what == answer["at"]), "modification")
             value, form = self.arguments[f"{name}_time"], self.arguments[f"{name}_time_format"]
             about = f"time {readable(value)} using format {readable(form)}"
             return f"Error while obtaining timestamp for {about}: {said}"
@@ -72,5 +74,5 @@ class WinFile(Module):
                 "file": f"path {path} is not a directory",
                 "directory": f"path {path} is not a file",
                 "absent": f"path {path} will not be created",
-            }[problem]
+            }.get(problem, f"the host does not say why {path} is wrong")
         return f"Failed to delete {answer['at']}: {said}" if state == "absent" else said

@@ -11,9 +11,11 @@ from sshexec.connectors.base import Connector, Phase
 from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules.base import Invocation
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 
 _GUARDS = Script(__package__, "guards")
+_FAILED: Shape = {"error": str, "path": str}
+_FOUND: Shape = {"path": str, "exists": bool}
 _ABSOLUTE = re.compile(r"[A-Za-z]:[\\/][^%]*|\\\\[^%]*")
 """A directory that the host need not be asked about: no drive, variable or login's directory is left to it."""
 
@@ -55,12 +57,12 @@ def guards(arguments: Mapping[str, Any], connector: Connector[Any, Any], invocat
         asked["chdir"] = chdir
     if not asked:
         return Guards(chdir or None)
-    told = ask(_GUARDS, asked, connector, invocation)
-    if told.get("error"):
+    told = ask(_GUARDS, asked, connector, invocation, _FAILED, dict.fromkeys(asked, _FOUND))
+    if "error" in told:
         raise HostError(f"{told['path']}: {told['error']}", phase=Phase.RUNNING)
     for name, unless in (("creates", True), ("removes", False)):
-        if name in told and told[name]["exists"] is unless:
+        if name in asked and told[name]["exists"] is unless:
             return Guards(unless=name, path=told[name]["path"])
-    if "chdir" in told:
+    if "chdir" in asked:
         return Guards(told["chdir"]["path"], not told["chdir"]["exists"])
     return Guards(chdir or None)

@@ -9,9 +9,21 @@ from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules.arguments import Arguments
 from sshexec.modules.base import Invocation, Result
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 
 _REMOTE_COPY = Script(__package__, "remote_copy")
+_PROBLEM: Shape = {"problem": str, "said": str, "from": str, "to": str}
+_DONE: Shape = {
+    "changed": bool,
+    "operation": str,
+    "dest": str,
+    "base": str,
+    "checksum": str,
+    "size": int,
+    "backup": str,
+    "diff": str,
+    "links": str,
+}
 _FROM = "cannot copy file from '{from}' to '{to}': "
 _MESSAGES = {
     "no_source": "Cannot copy src file: '{from}' as it does not exist",
@@ -36,7 +48,7 @@ def remote_copy(arguments: Arguments, connector: Connector[Any, Any], invocation
         HostError: it does not work.
     """
     asked = {name: arguments[name] for name in ("src", "dest", "force", "backup")}
-    answer = ask(_REMOTE_COPY, {**asked, "check": invocation.check}, connector, invocation)
+    answer = ask(_REMOTE_COPY, {**asked, "check": invocation.check}, connector, invocation, _PROBLEM, _DONE)
     if "problem" in answer:
         raise HostError(_MESSAGES.get(answer["problem"], _FROM + "{said}").format(**answer))
     told: Result = {

@@ -14,11 +14,12 @@ from sshexec.errors import HostError
 from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Result
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 from sshexec.modules.windows.names import check_paths
 from sshexec.modules.wording import readable
 
 _SETUP = Script(__package__, "setup")
+_TOLD: Shape = {"facts": dict, "warnings": list}
 
 _GROUPS = {
     "min": ("date_time", "distribution", "dns", "env", "local", "platform", "powershell_version", "user"),
@@ -51,7 +52,7 @@ class Setup(setup.Setup):
         chosen, unknown = selected(subset)
         asked = {"collectors": sorted(chosen), "fact_path": self.arguments["fact_path"] or ""}
         try:
-            told = ask(_SETUP, asked, connector, invocation)
+            told = ask(_SETUP, asked, connector, invocation, _TOLD)
         except HostError as error:
             if type(error) is not HostError:
                 raise

@@ -12,10 +12,11 @@ from sshexec.connectors.powershell import MARK, Script
 from sshexec.errors import HostError
 from sshexec.modules import slurp
 from sshexec.modules.base import Invocation, Result
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 from sshexec.modules.windows.names import check_paths
 
 _SLURP = Script(__package__, "slurp")
+_TOLD: Shape = {"path": str, "kind": str, "reason": str, "said": str, "size": int}
 _ENCODED = 2 * slurp.LIMIT
 """Bytes in which a host writes a content of that size at most: a third more in base64, and line ends."""
 
@@ -33,7 +34,7 @@ class Slurp(slurp.Slurp):
         """Read the file, in check mode too: nothing is changed."""
         output = Output(_ENCODED)
         asked = {"path": self.arguments["src"], "limit": slurp.LIMIT}
-        answer = ask(_SLURP, asked, connector, invocation, output)
+        answer = ask(_SLURP, asked, connector, invocation, _TOLD, output=output)
         path, kind = answer["path"], answer["kind"]
         if kind == "directory":
             return self._failed_at(path, f"Path {path} is a directory")

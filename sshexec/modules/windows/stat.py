@@ -8,10 +8,12 @@ from sshexec.connectors.base import Capability, Connector
 from sshexec.connectors.powershell import Script
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
-from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.asking import Shape, ask
 from sshexec.modules.windows.names import check_paths
 
 _STAT = Script(__package__, "stat")
+_TOLD: Shape = {"stat": {"exists": bool}, "warnings": list}
+_FAILED: Shape = {"failed": str, "reason": str, "said": str, "warnings": list}
 _UNHASHED = "Failed to get hash of file, set get_checksum to False to ignore this error"
 
 
@@ -46,12 +48,13 @@ class WinStat(Module):
             "checksum": arguments["checksum_algorithm"].upper() if arguments["get_checksum"] else "",
             "size": arguments["get_size"],
         }
-        answer = ask(_STAT, asked, connector, invocation)
-        warnings = list(answer.get("warnings") or ())
+        answer = ask(_STAT, asked, connector, invocation, _TOLD, _FAILED)
+        warnings = answer["warnings"]
         if "stat" in answer:
             stat = answer["stat"]
             if stat["exists"]:
-                stat["hlnk_targets"] = [target for target in stat["hlnk_targets"].split("|") if target]
+                targets = str(stat.get("hlnk_targets") or "")
+                stat["hlnk_targets"] = [target for target in targets.split("|") if target]
             result = self._result(changed=False, stat=stat)
         elif answer["reason"] == "absent" and answer["failed"] == "path":
             result = self._result(changed=False, stat={"exists": False})

@@ -16,6 +16,8 @@ from sshexec.modules.registry import module_class
 from sshexec.modules.windows import tree_copy
 from sshexec.modules.windows.names import folded, is_possible
 from tests.winrm_server import WinrmServer
+from tests.winrm_server.powershell import Call
+from tests.winrm_server.scripts import destination
 
 Run = Callable[..., dict[str, Any]]
 HOSTILE = ["with space", "a'b$(1)`x;&{}[1]", "‘’‚‛“”", "日本 ä€😀", "-x", "100%", "#PROLOGUE", "sshexec"]
@@ -201,6 +203,31 @@ def test_local_files_that_can_not_be_had(run: Run, folder: Path) -> None:
     (folder / "vault").write_text("$ANSIBLE_VAULT;1.1;AES256\n00\n")
     assert "vault password" in run("win_copy", "src=vault dest=C:/f")["msg"]
     assert run("win_copy", "src=vault dest=C:/f decrypt=no")["changed"] is True
+
+
+@pytest.mark.parametrize("meanwhile", [b"other and longer", b"", b"onE"])
+def test_a_source_that_changes_meanwhile(
+    run: Run, disk: Path, folder: Path, meanwhile: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = destination.run
+
+    def slow(call: Call) -> int:
+        rc = original(call)
+        for each in (folder / "f", folder / "tree" / "f"):
+            each.write_bytes(meanwhile)
+        return rc
+
+    (folder / "tree").mkdir()
+    monkeypatch.setattr(destination, "run", slow)
+    for src, source in (("f", "f"), ("tree/", "tree/f")):
+        for each in (folder / "f", folder / "tree" / "f"):
+            each.write_bytes(b"one")
+        (disk / "f").write_bytes(b"there")
+        result = run("win_copy", {"src": src, "dest": "C:\\"})
+        assert result["failed"] is True
+        assert result["msg"] == f"failed to copy file {folder}/{source}: C:\\f: what is sent has changed meanwhile"
+        assert (disk / "f").read_bytes() == b"there"
+        assert not list(disk.rglob(".sshexec-*"))
 
 
 @pytest.mark.parametrize("name", HOSTILE)

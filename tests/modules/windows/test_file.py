@@ -123,13 +123,15 @@ def test_what_is_in_use_stays(run: Run, disk: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["C:\\", "C:/", "C:\\x\\..", "C:\\x\\..\\"])
+@pytest.mark.parametrize("path", ["C:\\", "C:/", "C:\\x\\..", "C:\\x\\..\\", "C:", "c: ", "%DRIVE%"])
 def test_a_whole_drive_is_not_removed(run: Run, disk: Path, path: str) -> None:
     (disk / "f").write_bytes(b"x")
     for check in (True, False):
-        refused = outcome(run("win_file", {"path": path, "state": "absent"}, check=check))
+        asked = {"path": path, "state": "absent"}
+        refused = outcome(run("win_file", asked, check=check, environment={"DRIVE": "C:"}))
         assert refused == f"path {path} is a whole drive or share, which is not removed"
     assert (disk / "f").exists()
+    assert (disk / "Users" / "vagrant").exists()
 
 
 @pytest.mark.parametrize("name", ["with space", "a'b$(1)`x;&{}[1]", "‘’‚‛“”", "日本 ä€😀", "-x", "%", "#", "$a"])

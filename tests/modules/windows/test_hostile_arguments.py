@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +26,11 @@ BASE: dict[str, dict[str, Any]] = {
     "win_command": {"cmd": "x"},
     "win_shell": {"cmd": "x"},
     "script": {"cmd": "x.ps1"},
+    "win_copy": {"src": "x", "dest": "C:\\x"},
+    "win_file": {"path": "C:\\x"},
+    "win_stat": {"path": "C:\\x"},
+    "fetch": {"src": "C:\\x", "dest": "x"},
+    "slurp": {"src": "C:\\x"},
     "setup": {},
     "wait_for_connection": {},
 }
@@ -42,6 +48,12 @@ class Writing:
         line_of(command)
         output.write("stdout", f"{MARK}{'e30='}\n".encode())
         return Completed(0)
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_send(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A current directory and a home with nothing in them."""
+    monkeypatch.setenv("HOME", str(folder))
 
 
 @pytest.mark.parametrize("module", BASE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sshexec.modules.windows.instead import Instead
 from sshexec.runtime.job import Job
 from sshexec.runtime.plan import Contexts, plan
 from sshexec.task import Target, Task
-from tests.winrm_server.powershell import Answer
+from tests.winrm_server.powershell import Answer, Call
 from tests.winrm_server.server import WinrmServer
 
 POSIX = Capability.POSIX | Capability.FILES | Capability.BECOME
@@ -85,6 +86,24 @@ def test_both_kinds_in_one_run(mixed: Inventory, endpoint: WinrmServer) -> None:
         }
         assert endpoint.shells  # it stays open for the next task
     assert endpoint.shells == {}
+
+
+def test_values_of_the_environment_are_texts(mixed: Inventory, endpoint: WinrmServer) -> None:
+    seen = []
+
+    def show(call: Call) -> int:
+        seen.append({name: call.environment[name] for name in ("A", "B", "C")})
+        return 0
+
+    endpoint.powershell[re.compile("show$")] = Answer(run=show)
+    given: dict[str, Any] = {"A": "{{ [1, word] }}", "B": 5, "C": True}
+    with Engine(mixed) as engine:
+        assert engine.run("win1", "win_shell", "show", environment=given)["win1"].good
+        assert (
+            engine.run("here", "shell", "echo $A $B $C", environment=given)["here"].to_ansible()["stdout"]
+            == "[1, 'posix'] 5 True"
+        )
+    assert seen == [{"A": "[1, 'windows']", "B": "5", "C": "True"}]
 
 
 def test_a_kept_connection_stays_for_the_next_task(mixed: Inventory, endpoint: WinrmServer) -> None:

@@ -52,7 +52,8 @@ def _done(call: Call, path: str, times: list[tuple[str, float]]) -> bool:
     if state == "absent":
         if kind == "absent":
             return False
-        if path.rstrip("\\/").endswith(":"):
+        given = _paths.expand(call.arguments["path"], call.environment).rstrip(" .")
+        if given.endswith(":") or path.rstrip("\\/").endswith(":"):
             raise _FinishedError("root", "")
         if not check:
             _remove(call, path.rstrip("\\/"))

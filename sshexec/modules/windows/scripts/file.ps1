@@ -49,6 +49,8 @@ try {
     $kind = kind $p
     if ($a.state -eq 'absent') {
         if ($kind -ne 'absent') {
+            # Of C: alone, which %SystemDrive% is too, the full path is the current directory there, the login's own.
+            if ([Environment]::ExpandEnvironmentVariables($a.path).TrimEnd(' ', '.').EndsWith(':')) { finish 'root' '' }
             if ([IO.Path]::GetPathRoot($p).TrimEnd('\', '/') -eq $p.TrimEnd('\', '/')) { finish 'root' '' }
             if (-not $a.check) { remove $p.TrimEnd('\', '/') }
             $changed = $true
