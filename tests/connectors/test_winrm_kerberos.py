@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -173,6 +175,13 @@ def test_an_expired_ticket_of_our_own_is_got_again(
     assert len(runs) == 2
 
 
+def test_a_ticket_that_was_tidied_away_is_got_again(server: WinrmServer, context: WinrmContext) -> None:
+    ask(ours(server), context)
+    shutil.rmtree(context.tickets._folder or "")
+    ask(ours(server), context)
+    assert server.failed_logins == 0
+
+
 def test_no_secret_and_no_variables_reach_kinit(
     server: WinrmServer, context: WinrmContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -294,6 +303,19 @@ def test_the_password_is_asked_for(server: WinrmServer, context: WinrmContext) -
     for _ in range(2):
         ask(own(server, ansible_winrm_kinit_mode="managed"), context)
     assert [question.text for question in questions] == [f"WinRM password of {USER}"] * 2
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong-canary"])
+def test_no_secret_in_any_log(
+    server: WinrmServer, context: WinrmContext, caplog: pytest.LogCaptureFixture, password: str
+) -> None:
+    caplog.set_level(1)
+    said = ""
+    try:
+        ask(ours(server, ansible_password=password), context)
+    except AuthenticationError as error:
+        said = "".join(traceback.format_exception(error))
+    assert "canary" not in said + "".join(f"{record.getMessage()} {record.args!r}" for record in caplog.records)
 
 
 @pytest.mark.parametrize("cbt", ["right", "wrong"])  # MIT's acceptor lets none pass
