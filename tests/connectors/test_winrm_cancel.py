@@ -140,7 +140,7 @@ def test_a_deadline_that_has_passed_starts_nothing(win: WinrmConnector, server: 
 
 def test_silence_is_not_that_of_a_command_that_prints_or_reads(server: WinrmServer) -> None:
     with opened(server, Timeouts(idle=1.0)) as win:
-        done, _ = run(win, "for i in 1 2 3; do echo $i; sleep 0.4; done")
+        done, _ = run(win, "for i in 1 2 3 4; do echo $i; sleep 0.4; done")
         assert done.rc == 0
 
         class Slow(io.RawIOBase):

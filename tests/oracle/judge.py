@@ -18,7 +18,7 @@ from tests.oracle.oracle import Oracle
 
 EVERY = os.environ.get("SSHEXEC_ORACLE") == "full"
 """Whether every case is put to both."""
-SOME = 20
+SOME = 10
 """Answers of each test that are compared where not every one is."""
 
 
