@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.testbed import SSHD, Sshd
+
+LONGEST = (
+    "tests/test_package.py",
+    "tests/test_docs.py",
+    "tests/test_bench.py",
+)
+"""Files that take longest, though they hold few tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist hand out the files in the order in which they stand."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: at the end, one file would keep one process busy and the others waiting."""
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        file = item.nodeid.partition("::")[0]
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST), -sizes[file]
+
+    sizes = Counter(item.nodeid.partition("::")[0] for item in items)
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
