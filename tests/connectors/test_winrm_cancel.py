@@ -47,14 +47,8 @@ def win(server: WinrmServer) -> Iterator[WinrmConnector]:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What does not obey does not do so any sooner if it is waited for longer."""
-    monkeypatch.setattr(execution, "_GRACE", 0.3)
-
-
-@pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, hasty: None) -> None:
-    """Nor does a host answer that does not answer."""
+    """Nor does a host answer that does not."""
     monkeypatch.setattr(execution, "_OVERTIME", 0.5)
     monkeypatch.setattr(execution, "_ANSWER", 1.0)
     monkeypatch.setattr(exchange, "_PATIENCE", 0.3)

@@ -280,10 +280,7 @@ class Broken(io.RawIOBase):
         raise self.error
 
 
-def test_a_source_that_breaks_ends_the_command(
-    win: WinrmConnector, server: WinrmServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(execution, "_GRACE", 0.3)
+def test_a_source_that_breaks_ends_the_command(win: WinrmConnector, server: WinrmServer, hasty: None) -> None:
     with pytest.raises(OSError, match="no more"):
         run(win, "cat; echo done", Broken(OSError("no more")))
     assert server.shells == {}
