@@ -12,6 +12,9 @@ import pytest
 
 from tests.testbed import SSHD, Sshd
 
+# Else each of the tests' thousand processes compiles this project anew, and each of pytest-xdist's all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 LONGEST = (
     "tests/test_package.py",
     "tests/test_docs.py",
