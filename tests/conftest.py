@@ -16,11 +16,30 @@ from tests.testbed import SSHD, Sshd
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST = (
+    "tests/test_bench.py",
+    "tests/demo/test_demo.py",
+    "tests/connectors/test_become_hosts.py",
     "tests/test_package.py",
     "tests/test_docs.py",
-    "tests/test_bench.py",
+    "tests/connectors/test_ssh_execute.py",
+    "tests/oracle/test_callbacks.py",
+    "tests/oracle/test_ansible_api.py",
+    "tests/oracle/test_inventories.py",
+    "tests/oracle/test_copy_tree.py",
+    "tests/oracle/test_foreign.py",
+    "tests/runtime/test_everywhere.py",
+    "tests/runtime/test_run.py",
+    "tests/runtime/test_slots.py",
+    "tests/runtime/test_workers.py",
+    "tests/runtime/test_progress.py",
+    "tests/connectors/test_ssh_vanishing.py",
+    "tests/connectors/test_winrm_cancel.py",
+    "tests/cli/test_run.py",
+    "tests/cli/test_scan.py",
+    "tests/winrm_server/test_wine.py",
+    "tests/winrm_server/test_ansible.py",
 )
-"""Files that take longest, though they hold few tests."""
+"""Files that take long, though most hold few tests."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
