@@ -31,9 +31,9 @@ from sshexec.errors import (
 
 _MAX_ENVELOPE = 153600
 """Bytes of a message that every Windows takes: MaxEnvelopeSizekb of 2008 R2 (later ones have 500)."""
-_SEAL_ADDS = 512
-_CREDSSP_ADDS = 4096
-"""Bytes that an encrypted message is larger by, which count too: of CredSSP for each 16 KB (MS-WSMV 2.2.9.1)."""
+_SEAL_ADDS = 4096
+"""Bytes that an encrypted message is larger by at most, should they count: CredSSP adds some for each 16 KB
+(MS-WSMV 2.2.9.1), NTLM and Kerberos some 300 in all."""
 
 
 class NoAnswer(Exception):
@@ -92,6 +92,8 @@ class Wire:
         """The password that was asked for, on trial."""
         self._verdict: bool | None = None
         self._refused_with: AuthenticationError | None = None
+        self._denied: AuthenticationError | None = None
+        """Why the host takes this login no more; it is not tried again, which might lock the account."""
         self._aborted = False
         self._proven = False
         """Whether the host has taken the login once."""
@@ -104,9 +106,7 @@ class Wire:
     @property
     def max_envelope(self) -> int:
         """Bytes that a message may have, what encryption adds to it left out."""
-        if not self._options.encrypted:
-            return _MAX_ENVELOPE
-        return _MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
+        return _MAX_ENVELOPE - _SEAL_ADDS if self._options.encrypted else _MAX_ENVELOPE
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.
@@ -124,6 +124,7 @@ class Wire:
         """
         self._connect_limit = self._options.connect_timeout or connect
         self._auth_limit = auth
+        self._denied = None
         self._opening = True
         try:
             if self._options.needs_password and self._password is None:
@@ -157,6 +158,8 @@ class Wire:
         """
         if deadline.expired:
             raise NoAnswer
+        if self._denied is not None:
+            raise AuthenticationError(self._denied.message, host=self._denied.host, phase=self._denied.phase)
         try:
             return self._send(message, deadline, once)
         except Expired:
@@ -167,6 +170,8 @@ class Wire:
                 self._drop()
                 raise Aborted from None
             self._place(error)
+            if isinstance(error, AuthenticationError) and error.counted:
+                self._denied = error
             raise
         except Aborted:
             self._drop()
@@ -272,7 +277,9 @@ class Wire:
             raise ConnectTimeoutError(f"{self._where} did not answer the login in time") from None
         except WrongPassword as error:
             self._judge(False)
-            raise AuthenticationError(str(error)) from None
+            wrong = AuthenticationError(str(error))
+            wrong.counted = True
+            raise wrong from None
         except Exception as error:  # noqa: BLE001 - what parses untrusted bytes: SpnegoError, struct.error, KeyError
             self._guard()
             raise refusals.login(self._where, options, error) from None
@@ -307,7 +314,7 @@ class Wire:
         if self._password is None:
             if self._refused_with is not None:
                 raise self._refused_with
-            raise AuthenticationError(f"there is no password of {options.user} for {self._where}: {reason}")
+            raise AuthenticationError(f"there is no password for {self._where} ({reason})")
 
     def _judge(self, right: bool | None) -> None:
         """Say of a password that was asked for whether it is right; None to say that nothing is known of it."""
