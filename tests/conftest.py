@@ -4,12 +4,58 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.testbed import SSHD, Sshd
+
+# Else each of the tests' thousand processes compiles this project anew, and each of pytest-xdist's all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+LONGEST = (
+    "tests/test_bench.py",
+    "tests/demo/test_demo.py",
+    "tests/connectors/test_become_hosts.py",
+    "tests/test_package.py",
+    "tests/test_docs.py",
+    "tests/connectors/test_ssh_execute.py",
+    "tests/oracle/test_callbacks.py",
+    "tests/oracle/test_ansible_api.py",
+    "tests/oracle/test_inventories.py",
+    "tests/oracle/test_copy_tree.py",
+    "tests/oracle/test_foreign.py",
+    "tests/runtime/test_everywhere.py",
+    "tests/runtime/test_run.py",
+    "tests/runtime/test_slots.py",
+    "tests/runtime/test_workers.py",
+    "tests/runtime/test_progress.py",
+    "tests/connectors/test_ssh_vanishing.py",
+    "tests/connectors/test_winrm_cancel.py",
+    "tests/cli/test_run.py",
+    "tests/cli/test_scan.py",
+    "tests/winrm_server/test_wine.py",
+    "tests/winrm_server/test_ansible.py",
+)
+"""Files that take long, though most hold few tests."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have pytest-xdist hand out the files in the order in which they stand."""
+    config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest: at the end, one file would keep one process busy and the others waiting."""
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        file = item.nodeid.partition("::")[0]
+        return LONGEST.index(file) if file in LONGEST else len(LONGEST), -sizes[file]
+
+    sizes = Counter(item.nodeid.partition("::")[0] for item in items)
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")

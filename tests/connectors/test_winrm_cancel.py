@@ -18,6 +18,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Form, Timeouts
 from sshexec.connectors.output import Output
+from sshexec.connectors.winrm import exchange, execution
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError
 from tests.connectors.winrm_host import SOON, connector, opened, run, until
@@ -45,6 +46,14 @@ def win(server: WinrmServer) -> Iterator[WinrmConnector]:
         yield connection
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, hasty: None) -> None:
+    """Nor does a host answer that does not."""
+    monkeypatch.setattr(execution, "_OVERTIME", 0.5)
+    monkeypatch.setattr(execution, "_ANSWER", 1.0)
+    monkeypatch.setattr(exchange, "_PATIENCE", 0.3)
+
+
 def runs(pid: int) -> bool:
     try:
         return Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
@@ -70,7 +79,7 @@ STUBBORN = "trap '' INT; echo begun; sleep 60; sleep 60; sleep 60"
 
 @pytest.mark.parametrize("how", ["deadline", "idle", "cancel"])
 @pytest.mark.parametrize("stubborn", [False, True])
-def test_the_end_of_a_command(server: WinrmServer, how: str, stubborn: bool) -> None:
+def test_the_end_of_a_command(server: WinrmServer, hasty: None, how: str, stubborn: bool) -> None:
     with opened(server, Timeouts(idle=1.0) if how == "idle" else None) as win:
         server.log.clear()
         script = STUBBORN if stubborn else "echo begun; sleep 60"
@@ -125,11 +134,11 @@ def test_a_deadline_that_has_passed_starts_nothing(win: WinrmConnector, server: 
 
 def test_silence_is_not_that_of_a_command_that_prints_or_reads(server: WinrmServer) -> None:
     with opened(server, Timeouts(idle=1.0)) as win:
-        done, _ = run(win, "for i in 1 2 3 4 5; do echo $i; sleep 0.4; done")
+        done, _ = run(win, "for i in 1 2 3 4; do echo $i; sleep 0.4; done")
         assert done.rc == 0
 
         class Slow(io.RawIOBase):
-            left = 5
+            left = 4
 
             def read(self, size: int = -1, /) -> bytes:
                 time.sleep(0.4)
@@ -140,10 +149,10 @@ def test_silence_is_not_that_of_a_command_that_prints_or_reads(server: WinrmServ
 
 
 def test_a_command_that_does_not_read_is_silent(server: WinrmServer) -> None:
-    with opened(server, Timeouts(idle=1.5)) as win:
+    with opened(server, Timeouts(idle=0.5)) as win:
         with pytest.raises(CommandTimeoutError) as caught:
             run(win, "sleep 60", b"x" * 3_000_000)
-        assert caught.value.silence == 1.5
+        assert caught.value.silence == 0.5
 
 
 def test_a_deadline_while_input_is_sent(win: WinrmConnector, server: WinrmServer) -> None:
@@ -175,7 +184,7 @@ def test_cancelling_before_a_command(win: WinrmConnector, server: WinrmServer) -
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_cancelling_a_silent_command(win: WinrmConnector, server: WinrmServer, times: int) -> None:
+def test_cancelling_a_silent_command(win: WinrmConnector, server: WinrmServer, hasty: None, times: int) -> None:
     def cancel() -> None:
         until(lambda: "Receive" in server.operations)
         for _ in range(times):
@@ -193,7 +202,7 @@ def test_cancelling_a_silent_command(win: WinrmConnector, server: WinrmServer, t
 
 
 @pytest.mark.parametrize("op", ["Create", "Command"])
-def test_cancelling_while_the_host_thinks(win: WinrmConnector, server: WinrmServer, op: str) -> None:
+def test_cancelling_while_the_host_thinks(win: WinrmConnector, server: WinrmServer, hasty: None, op: str) -> None:
     """What is under way has no id yet: the answer is waited for, so that what it names can be ended."""
     server.misbehave("slow", op=op, seconds=1.0)
     thread = threading.Timer(0.3, win.cancel)
@@ -204,7 +213,7 @@ def test_cancelling_while_the_host_thinks(win: WinrmConnector, server: WinrmServ
     assert server.shells == {}
 
 
-def test_cancelling_a_host_that_does_not_answer(win: WinrmConnector, server: WinrmServer) -> None:
+def test_cancelling_a_host_that_does_not_answer(win: WinrmConnector, server: WinrmServer, impatient: None) -> None:
     server.misbehave("slow", op="Command", seconds=20.0)
     thread = threading.Timer(0.2, win.cancel)
     thread.start()
@@ -269,7 +278,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Killed])
 @pytest.mark.parametrize("op", ["Command", "Send", "Receive", "Signal", "output", "input"])
 def test_no_way_out_leaves_a_shell(
-    server: WinrmServer, monkeypatch: pytest.MonkeyPatch, op: str, error: type[BaseException]
+    server: WinrmServer, monkeypatch: pytest.MonkeyPatch, hasty: None, op: str, error: type[BaseException]
 ) -> None:
     win = connector(server)
     win.open(Deadline.after(SOON))
@@ -376,7 +385,7 @@ def test_closing_in_mid_air_leaves_no_shell(server: WinrmServer) -> None:
     win.close()
 
 
-def test_a_host_that_freezes_holds_nobody(server: WinrmServer) -> None:
+def test_a_host_that_freezes_holds_nobody(server: WinrmServer, impatient: None) -> None:
     """Its kernel still takes what is sent; nothing comes back."""
     with _Freezer(server.port) as freezer:
         win = connector(server, ansible_port=freezer.port)
@@ -393,7 +402,7 @@ def test_a_host_that_freezes_holds_nobody(server: WinrmServer) -> None:
     server.forget()
 
 
-def test_a_host_that_freezes_while_a_command_runs(server: WinrmServer) -> None:
+def test_a_host_that_freezes_while_a_command_runs(server: WinrmServer, impatient: None) -> None:
     with _Freezer(server.port) as freezer:
         win = connector(server, ansible_port=freezer.port)
         win.open(Deadline.after(SOON))

@@ -170,7 +170,7 @@ def test_the_tests_that_are_named_exist():
     assert {int(number) for number in re.findall(r"^ ?(\d+)  ", __doc__ or "", re.MULTILINE)} == set(range(1, 28))
 
 
-def test_02_deadline(server):
+def test_02_deadline(server, hasty):
     with opened(server) as connection:
         with pytest.raises(CommandTimeoutError) as caught:
             connection.execute(Command("echo begun; sleep 77 & sleep 88", form=Form.CMD), Output(), Deadline.after(1.0))

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from sshexec.connectors.base import Capability, Deadline, Phase, Timeouts
+from sshexec.connectors.base import Capability, Deadline, Form, Phase, Timeouts
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.errors import AuthenticationError, ConnectionLostError, HostError, RefusedError, UnreachableError
 from sshexec.secret import Secret
 from tests.connectors.winrm_host import SOON, connector, open_and_run, opened, run
-from tests.winrm_server import WinrmServer
+from tests.winrm_server import Answer, WinrmServer
 
 
 @pytest.fixture(scope="module")
@@ -197,12 +197,16 @@ def test_one_slow_host_holds_up_nobody(server: WinrmServer) -> None:
     connections = [connector(server, Timeouts()) for _ in range(8)]
     for each in connections:
         each.open(Deadline.after(SOON))
-    threads = [threading.Thread(target=run, args=(connections[0], "sleep 3"))]
-    threads[0].start()
+    others_are_done = threading.Event()
+    server.powershell["wait"] = Answer(run=lambda call: 0 if others_are_done.wait(SOON) else 1)
+    ended: list[int] = []
+    thread = threading.Thread(target=lambda: ended.append(run(connections[0], "wait", form=Form.SHELL)[0].rc))
+    thread.start()
     for each in connections[1:]:
-        assert run(each, "echo hi", seconds=2.5)[0].rc == 0
-    assert threads[0].is_alive()
-    threads[0].join(SOON)
+        assert run(each, "echo hi")[0].rc == 0
+    others_are_done.set()
+    thread.join(SOON)
+    assert ended == [0]
     for each in connections:
         each.close()
     assert server.shells == {}

@@ -15,6 +15,7 @@ import pytest
 
 from sshexec.connectors.base import Command, Deadline, Form, Timeouts
 from sshexec.connectors.output import Output, Stream
+from sshexec.connectors.winrm import execution
 from sshexec.connectors.winrm.connector import WinrmConnector
 from sshexec.connectors.winrm.messages import MAX_ENVELOPE
 from sshexec.errors import HostError
@@ -96,9 +97,9 @@ def test_output_comes_while_the_command_runs(win: WinrmConnector, server: WinrmS
 def test_an_operation_timeout_is_no_end(server: WinrmServer) -> None:
     with opened(server, ansible_winrm_operation_timeout_sec=1, ansible_winrm_read_timeout_sec=10) as win:
         server.log.clear()
-        done, output = run(win, "sleep 3.3; echo whole")
+        done, output = run(win, "sleep 2.2; echo whole")
     assert (done.rc, output.stdout) == (0, b"whole\r\n")
-    assert server.operations.count("Receive") >= 4
+    assert server.operations.count("Receive") >= 3
     assert {detail["timeout"] for detail in events(server, "Receive")} == {1}
 
 
@@ -124,7 +125,7 @@ def test_the_code_page_is_utf_8(server: WinrmServer) -> None:
 
 
 def test_large_output_takes_no_memory(win: WinrmConnector) -> None:
-    size = 50 * 2**20
+    size = 25 * 2**20
     output = Output(limit=2**20)
     tracemalloc.start()
     try:
@@ -221,7 +222,10 @@ def test_empty_input(win: WinrmConnector, server: WinrmServer, stdin: Any) -> No
     assert [(detail["size"], detail["end"]) for detail in events(server, "Send")] == [(0, True)]
 
 
-def test_no_input_is_an_end_for_those_who_wait_for_it(win: WinrmConnector, server: WinrmServer) -> None:
+def test_no_input_is_an_end_for_those_who_wait_for_it(
+    win: WinrmConnector, server: WinrmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_FIRST_LOOK", 0.5)
     done, output = run(win, "cat; echo end")
     assert (done.rc, output.stdout) == (0, b"end\r\n")
     assert operations(server) == ["Command", "Receive", "Send", "Receive", "Signal"]
@@ -237,7 +241,7 @@ def test_no_input_is_an_end_for_one_that_has_printed_before(win: WinrmConnector,
 
 def test_large_streams_in_all_directions_do_not_deadlock(server: WinrmServer) -> None:
     with opened(server, ansible_winrm_operation_timeout_sec=1, ansible_winrm_read_timeout_sec=10) as win:
-        data = b"0123456789abcde\n" * 150_000
+        data = b"0123456789abcde\n" * 75_000
         output = Output(limit=2**24)
         done = win.execute(Command("tee /dev/stderr", data, form=Form.CMD), output, Deadline.after(60))
     assert done.rc == 0
@@ -250,7 +254,10 @@ def test_a_command_that_does_not_read_its_input(win: WinrmConnector, server: Win
     assert (done.rc, output.stdout) == (0, b"hi\r\n")
 
 
-def test_a_busy_service_gets_the_piece_again(win: WinrmConnector, server: WinrmServer) -> None:
+def test_a_busy_service_gets_the_piece_again(
+    win: WinrmConnector, server: WinrmServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "_LOOK", 0.5)
     server.misbehave("fault", op="Send", times=2, code=170)
     data = os.urandom(200_000)
     done, output = run(win, "wc -c", data)
@@ -279,7 +286,7 @@ class Broken(io.RawIOBase):
         raise self.error
 
 
-def test_a_source_that_breaks_ends_the_command(win: WinrmConnector, server: WinrmServer) -> None:
+def test_a_source_that_breaks_ends_the_command(win: WinrmConnector, server: WinrmServer, hasty: None) -> None:
     with pytest.raises(OSError, match="no more"):
         run(win, "cat; echo done", Broken(OSError("no more")))
     assert server.shells == {}

@@ -107,7 +107,7 @@ def test_a_shell_that_is_lost_in_the_middle(win: WinrmConnector, server: WinrmSe
 
 
 @pytest.mark.parametrize("op", ["Create", "Command", "Receive"])
-def test_any_other_fault_is_told(server: WinrmServer, op: str) -> None:
+def test_any_other_fault_is_told(server: WinrmServer, op: str, hasty: None) -> None:
     server.misbehave("fault", op=op, code=2150858767, reason="It is\n raining. ")
     win = connector(server)
     with pytest.raises(HostError, match="It is raining") as caught:
@@ -131,7 +131,7 @@ def test_a_result_outlives_what_fails_behind_it(server: WinrmServer, op: str, ki
 
 
 @pytest.mark.parametrize("op", ["Create", "Command", "Receive", "Send"])
-def test_an_answer_to_another_request(server: WinrmServer, op: str) -> None:
+def test_an_answer_to_another_request(server: WinrmServer, op: str, hasty: None) -> None:
     server.misbehave("relates_to", op=op)
     win = connector(server)
     with pytest.raises(ConnectionLostError, match="another request"):

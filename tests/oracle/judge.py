@@ -18,20 +18,21 @@ from tests.oracle.oracle import Oracle
 
 EVERY = os.environ.get("SSHEXEC_ORACLE") == "full"
 """Whether every case is put to both."""
-SOME = 20
-"""Answers of each test that are compared where not every one is."""
+SOME = 10
+"""Answers of each test that are compared where not every one is, about."""
 
 
-def judged(module: str, cases: Sequence[Case]) -> Callable[..., None]:
+def judged(module: str, cases: Sequence[Case], some: int = SOME) -> Callable[..., None]:
     """Return a parametrized test that puts every case to both and holds the answers to each other.
 
     Args:
         module: the module of those cases that name none.
         cases: the cases.
+        some: how many answers are compared where not every one is, about.
     """
     every = [(case if case.module else replace(case, module=module), who) for case in cases for who in case.users]
     # An odd step meets both users of cases that have two.
-    given = every if EVERY else every[:: len(every) // SOME | 1]
+    given = every if EVERY else every[:: len(every) // some | 1]
 
     @pytest.mark.parametrize(("case", "who"), given, ids=[f"{case.name}-{who}" for case, who in given])
     def test(oracle: Oracle, case: Case, who: str, record_property: Any) -> None:

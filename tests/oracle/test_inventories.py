@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sshexec import Inventory
 from sshexec.errors import InventoryError, PatternError
 from tests.oracle.inventories import inventories, patterns, written
+from tests.oracle.judge import EVERY
 from tests.oracle.oracle import Ansible
 
 SEARCH = settings(deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -56,7 +57,7 @@ def theirs(listing: dict[str, Any]) -> dict[str, Any]:
     return listing
 
 
-@settings(SEARCH, max_examples=150)
+@settings(SEARCH, max_examples=150 if EVERY else 50)
 @given(files=inventories())
 def test_an_inventory_is_what_ansible_reads(ansible: Ansible, folders: Iterator[Path], files: dict[str, str]) -> None:
     sources = written(next(folders), files)
@@ -71,7 +72,7 @@ def test_an_inventory_is_what_ansible_reads(ansible: Ansible, folders: Iterator[
     assert listing == theirs(answer["list"])
 
 
-@settings(SEARCH, max_examples=60)
+@settings(SEARCH, max_examples=60 if EVERY else 20)
 @given(files=inventories(), drawn=st.lists(patterns(), min_size=5, max_size=10))
 def test_a_pattern_means_what_it_means_to_ansible(
     ansible: Ansible, folders: Iterator[Path], files: dict[str, str], drawn: list[tuple[str, list[str]]]

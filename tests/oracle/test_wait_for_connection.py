@@ -25,4 +25,4 @@ CASES = [
     Case("unknown argument in a text", "bogus=1", users=USER),
 ]
 
-test_wait_for_connection = judged("wait_for_connection", CASES)
+test_wait_for_connection = judged("wait_for_connection", CASES, some=5)  # they wait

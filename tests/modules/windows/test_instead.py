@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,19 @@ def mixed(endpoint: WinrmServer, folder: Path) -> Inventory:
     return Inventory.from_hosts([here, Host("win1", {**endpoint.variables(), "word": "windows"})])
 
 
+@pytest.fixture(scope="module")
+def standing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, WinrmServer]]:
+    """An engine with a host of each kind, and the Windows host, which is never to be contacted."""
+    folder = tmp_path_factory.mktemp("standing")
+    server = WinrmServer({"vagrant": "secret"}, ("basic",), allow_unencrypted=True, drive=folder / "C")
+    with pytest.MonkeyPatch.context() as patch, server:
+        patch.chdir(folder)
+        here = Host("here", {"ansible_connection": "local"})
+        with Engine(Inventory.from_hosts([here, Host("win1", server.variables())])) as engine:
+            yield engine, server
+    assert server.connections == 0
+
+
 @pytest.mark.parametrize(
     ("module", "args", "use"),
     [
@@ -41,9 +55,9 @@ def mixed(endpoint: WinrmServer, folder: Path) -> Inventory:
         ("ansible.legacy.stat", "path=/", "win_stat"),
     ],
 )
-def test_a_module_for_posix_hosts(module: str, args: str, use: str, mixed: Inventory, endpoint: WinrmServer) -> None:
-    with Engine(mixed) as engine:
-        result = engine.run("all", module, args)
+def test_a_module_for_posix_hosts(module: str, args: str, use: str, standing: tuple[Engine, WinrmServer]) -> None:
+    engine, endpoint = standing
+    result = engine.run("all", module, args)
     assert result["here"].good
     name = module.rpartition(".")[2]
     assert result["win1"].status == "failed"
@@ -63,9 +77,8 @@ def test_a_module_for_posix_hosts(module: str, args: str, use: str, mixed: Inven
         ("win_ping", "", "ping"),
     ],
 )
-def test_a_module_for_windows_hosts(module: str, args: Any, use: str, mixed: Inventory) -> None:
-    with Engine(mixed) as engine:
-        result = engine.run("here", module, args)["here"]
+def test_a_module_for_windows_hosts(module: str, args: Any, use: str, standing: tuple[Engine, WinrmServer]) -> None:
+    result = standing[0].run("here", module, args)["here"]
     assert result.status == "failed"
     assert result.msg == f"{module.rpartition('.')[2]} is for Windows hosts only: use {use}"
 
@@ -159,23 +172,23 @@ def test_arguments_are_parsed_once_for_each_kind(
     ],
 )
 def test_bad_input_is_bad_input_still(
-    module: str, args: Any, kind: type[Exception], words: str, mixed: Inventory, endpoint: WinrmServer
+    module: str, args: Any, kind: type[Exception], words: str, standing: tuple[Engine, WinrmServer]
 ) -> None:
-    with Engine(mixed) as engine, pytest.raises(kind, match=words):
+    engine, endpoint = standing
+    with pytest.raises(kind, match=words):
         engine.run("all", module, args)
     assert endpoint.connections == 0
 
 
-def test_no_log_says_nothing_of_wrong_arguments(mixed: Inventory) -> None:
-    with Engine(mixed) as engine, pytest.raises(errors.ArgumentError) as caught:
-        engine.run("win1", "win_command", {"cmd": "x", "canary": 1}, no_log=True)
+def test_no_log_says_nothing_of_wrong_arguments(standing: tuple[Engine, WinrmServer]) -> None:
+    with pytest.raises(errors.ArgumentError) as caught:
+        standing[0].run("win1", "win_command", {"cmd": "x", "canary": 1}, no_log=True)
     assert str(caught.value) == "win_command: the arguments are wrong, and not shown, since no_log is set"
 
 
-def test_expressions_of_a_module_that_is_not_for_a_host(mixed: Inventory) -> None:
+def test_expressions_of_a_module_that_is_not_for_a_host(standing: tuple[Engine, WinrmServer]) -> None:
     # What only the other host has is not asked for.
-    with Engine(mixed) as engine:
-        result = engine.run("win1", "command", "echo {{ only_elsewhere }}")["win1"]
+    result = standing[0].run("win1", "command", "echo {{ only_elsewhere }}")["win1"]
     assert result.msg == "command is not for Windows hosts: use win_command"
 
 
