@@ -1,7 +1,7 @@
 """HTTP/1.1 as WinRM needs it: one POST, one answer, each on a connection that stays open.
 
-Not urllib3: an answer must end at a deadline however slowly it trickles, `abort` must reach the socket from another
-thread, and a request through urllib3 takes a millisecond of this machine (facts in bench/).
+Not urllib3: an answer must end at a deadline however slowly it trickles, `Line.shut` must reach the socket from another
+thread, and a request through requests and urllib3 takes 0.6 ms of CPU, one through here 0.1 ms.
 """
 
 from __future__ import annotations

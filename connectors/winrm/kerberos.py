@@ -89,13 +89,17 @@ class Kerberos(HTTPKerberosAuth, Login):
                 return self._begin(name, options.user or None)
         for last in (False, True):
             ticket = self._ticket = self._tickets.get(options, self._password, self._deadline, self._guard)
-            with self._explained(name), ticket.used():
+            with self._explained(name):
                 try:
-                    return self._begin(name, None)
+                    with ticket.used():
+                        return self._begin(name, None)
                 except kerberos.GSSError as error:
                     if last or "expired" not in _words(error):
                         raise
-                    ticket.expire()
+                except FileNotFoundError:  # tidied away: temporary files do not live for ever
+                    if last:
+                        raise AuthenticationError("the file of the Kerberos ticket vanishes") from None
+                ticket.expire()
         raise AssertionError("unreachable")
 
     def _begin(self, name: str, principal: str | None) -> str:

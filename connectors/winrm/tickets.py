@@ -180,7 +180,7 @@ class Tickets:
             remove()
 
     def _path(self) -> str:
-        if self._folder is None:
+        if self._folder is None or not os.path.isdir(self._folder):
             self._folder = tempfile.mkdtemp(prefix="sshexec-krb5-")  # 0700
             self._remove = weakref.finalize(self, _remove, self._folder, os.getpid())
         self._serial += 1

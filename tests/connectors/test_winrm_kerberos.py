@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -172,6 +173,13 @@ def test_an_expired_ticket_of_our_own_is_got_again(
         time.sleep(0.05)
     ask(variables, context)
     assert len(runs) == 2
+
+
+def test_a_ticket_that_was_tidied_away_is_got_again(server: WinrmServer, context: WinrmContext) -> None:
+    ask(ours(server), context)
+    shutil.rmtree(context.tickets._folder or "")
+    ask(ours(server), context)
+    assert server.failed_logins == 0
 
 
 def test_no_secret_and_no_variables_reach_kinit(
