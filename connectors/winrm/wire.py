@@ -16,6 +16,7 @@ from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
 from sshexec.connectors.winrm.logins import Stale, login_of
+from sshexec.connectors.winrm.messages import MAX_ENVELOPE
 from sshexec.connectors.winrm.options import SEALING, WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
@@ -29,8 +30,6 @@ from sshexec.errors import (
     UnreachableError,
 )
 
-_MAX_ENVELOPE = 153600
-"""Bytes of a message that every Windows takes: MaxEnvelopeSizekb of 2008 R2 (later ones have 500)."""
 _SEAL_ADDS = 512
 _CREDSSP_ADDS = 4096
 """Bytes that an encrypted message is larger by, which count too: of CredSSP for each 16 KB (MS-WSMV 2.2.9.1)."""
@@ -105,8 +104,8 @@ class Wire:
     def max_envelope(self) -> int:
         """Bytes that a message may have, what encryption adds to it left out."""
         if not self._options.encrypted:
-            return _MAX_ENVELOPE
-        return _MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
+            return MAX_ENVELOPE
+        return MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.

@@ -22,6 +22,7 @@ import pytest
 
 from sshexec.connectors import powershell
 from sshexec.connectors.base import Command, Completed, Deadline, Timeouts, Upload
+from sshexec.connectors.output import Take
 from sshexec.connectors.winrm import files
 from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
@@ -635,7 +636,7 @@ def saying(text: bytes) -> files.Run:
     """A host that says something, whatever it is asked."""
 
     def run(
-        command: Command, take: files.Taker, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
+        command: Command, take: Take, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
     ) -> Completed:
         for _piece in stdin or ():
             pass
