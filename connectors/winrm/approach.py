@@ -158,11 +158,11 @@ class Approach:
         """Have the proxy connect us with the host (RFC 9110, section 9.3.6)."""
         options = self._options
         target = urlsplit(options.url).netloc
-        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
+        fields = [("Host", target)]
         if login := self.proxy_login():
-            head += f"Proxy-Authorization: {login}\r\n"
+            fields.append(("Proxy-Authorization", login))
         try:
-            status = line.ask(f"{head}\r\n".encode("ascii"), limit, None, tunnel=True).status
+            status = line.ask("CONNECT", target, fields, b"", limit, None).status
         except (Expired, Silence):
             raise ConnectTimeoutError(f"the proxy did not connect us with {self.where} in time") from None
         except (Broken, NotHttp) as error:

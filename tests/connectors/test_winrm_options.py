@@ -162,6 +162,10 @@ def test_unknown_variables_are_kept_by_name() -> None:
         ({**NTLM, "ansible_winrm_transport": "ntlm2"}, "one or more of basic, plaintext"),
         ({**NTLM, "ansible_winrm_transport": "auto"}, "ntlm, kerberos, credssp"),
         ({**NTLM, "ansible_host": "http://w"}, "ansible_host: expected a name or an address"),
+        (
+            {**NTLM, "ansible_host": "w\x01x", "ansible_winrm_proxy": "http://p:3128"},
+            "ansible_host: expected a name or an address",
+        ),
         ({**NTLM, "ansible_winrm_path": "/a b"}, "ansible_winrm_path"),
         ({**NTLM, "ansible_winrm_path": "/a\r\nX: y"}, "ansible_winrm_path"),
         ({**NTLM, "ansible_winrm_read_timeout_sec": 20}, "must be more than"),
