@@ -14,8 +14,8 @@ import socket
 import weakref
 
 _kept: weakref.WeakSet[socket.socket] = weakref.WeakSet()
-_dead: list[_socket.socket] = []
-"""A socket without a peer; made with the first connection, since a child may find no descriptor left for one."""
+_dead: list[int] = []
+"""The descriptor of a socket without a peer; made with the first connection: a child may find none left for one."""
 
 
 def keep_from_children(sock: socket.socket) -> None:
@@ -24,7 +24,7 @@ def keep_from_children(sock: socket.socket) -> None:
         # The bare type: gevent's would talk to an event loop, which in a child is still the parent's.
         gone, dead = _socket.socketpair()
         gone.close()
-        _dead.append(dead)
+        _dead.append(dead.detach())
     _kept.add(sock)
 
 
@@ -33,7 +33,7 @@ def _sever() -> None:
         descriptor = sock.fileno()  # -1 once it is closed
         if descriptor >= 0:
             with contextlib.suppress(OSError):
-                os.dup2(_dead[0].fileno(), descriptor, inheritable=False)
+                os.dup2(_dead[0], descriptor, inheritable=False)
     _kept.clear()
 
 

@@ -101,7 +101,12 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
                 return self._run(command, output.write, deadline, on_gap=self._note_gap)
             program = Program(command)
             take = program.watched(output.write)
-            return program.finish(self._run(program.command, take, deadline, program.stdin, on_gap=self._note_gap))
+            try:
+                completed = self._run(program.command, take, deadline, program.stdin, on_gap=self._note_gap)
+            finally:
+                program.settle()
+            program.check()
+            return completed
 
     def _run(
         self,

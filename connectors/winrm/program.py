@@ -16,7 +16,7 @@ import secrets
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from sshexec.connectors.base import Command, Completed
+from sshexec.connectors.base import Command
 from sshexec.connectors.output import Stream, Take
 from sshexec.connectors.powershell import MARK, Script
 from sshexec.errors import HostError, NotStartedError
@@ -85,19 +85,21 @@ class Program:
 
         return watching
 
-    def finish(self, completed: Completed) -> Completed:
-        """Return how the program ended.
-
-        Raises:
-            NotStartedError: it did not begin.
-        """
+    def settle(self) -> None:
+        """Hand on what is held back, however the script ended."""
         if self._begin:
             rest, self._begin = self._begin, None
             if not self._reads(rest):
                 self._take("stdout", rest)
+
+    def check(self) -> None:
+        """Raise what the script said of a program that it could not start.
+
+        Raises:
+            NotStartedError: it did not begin.
+        """
         if self._problem is not None:
             raise self._problem
-        return completed
 
     def _reads(self, data: bytes) -> bool:
         """Return whether this is the script's own word; only that has the token."""

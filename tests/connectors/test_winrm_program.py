@@ -30,22 +30,26 @@ def server(tmp_path: Path) -> Iterator[WinrmServer]:
 
 
 @pytest.fixture
-def run(server: WinrmServer) -> Iterator[Run]:
+def connector(server: WinrmServer) -> Iterator[WinrmConnector]:
     context = WinrmContext()
     connector = WinrmConnector("win1", WinrmOptions.from_vars(server.variables(), "win1"), context, Timeouts())
+    try:
+        connector.open(Deadline.after(30))
+        yield connector
+    finally:
+        connector.close()
+        context.close()
+    assert not server.shells
 
+
+@pytest.fixture
+def run(connector: WinrmConnector) -> Run:
     def call(text: str, stdin: object = None, seconds: float = 30, **more: object) -> tuple[Completed, Output]:
         output = Output()
         command = Command(text, stdin, form=Form.PROGRAM, **more)
         return connector.execute(command, output, Deadline.after(seconds)), output
 
-    try:
-        connector.open(Deadline.after(30))
-        yield call
-    finally:
-        connector.close()
-        context.close()
-    assert not server.shells
+    return call
 
 
 def test_words_arrive_as_they_are_and_no_shell_reads_them(run: Run) -> None:
@@ -136,6 +140,13 @@ def test_a_deadline_ends_it(run: Run, server: WinrmServer, tmp_path: Path, stdin
     while running(pid) and time.monotonic() < until:
         time.sleep(0.02)
     assert not running(pid)
+
+
+def test_what_looked_like_the_word_of_the_script_is_not_lost_at_the_deadline(connector: WinrmConnector) -> None:
+    output = Output()
+    with pytest.raises(CommandTimeoutError):
+        connector.execute(Command('sh -c "printf sshexec; sleep 60"', form=Form.PROGRAM), output, Deadline.after(1))
+    assert output.stdout == b"sshexec"
 
 
 def test_directory_and_environment(run: Run) -> None:
