@@ -35,7 +35,6 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "requests_credssp": ("connectors/winrm/",),
     "spnego": ("connectors/winrm/",),
     "kerberos": ("connectors/winrm/",),
-    "h11": ("connectors/winrm/",),
     "sqlalchemy": ("inventory/", "sshexec/history/"),
     "click": ("sshexec/cli/", "sshexec/__main__.py"),
     "rich": ("sshexec/cli/", "sshexec/demo/"),

@@ -135,11 +135,11 @@ class Approach:
         """Have the proxy connect us with the host (RFC 9110, section 9.3.6)."""
         options = self._options
         target = urlsplit(options.url).netloc
-        fields = [("Host", target)]
+        head = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"
         if login := self.proxy_login():
-            fields.append(("Proxy-Authorization", login))
+            head += f"Proxy-Authorization: {login}\r\n"
         try:
-            status = line.ask("CONNECT", target, fields, b"", limit, None).status
+            status = line.ask(f"{head}\r\n".encode("ascii"), limit, None, tunnel=True).status
         except (Expired, Silence):
             raise ConnectTimeoutError(f"the proxy did not connect us with {self.where} in time") from None
         except (Broken, NotHttp) as error:

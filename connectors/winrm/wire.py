@@ -404,18 +404,19 @@ class Wire:
         """Send a request on the line."""
         if self._line is None:
             raise Broken("it was closed", sent=False)
-        given = [(name, value) for name, value in headers.items() if name != "Content-Length"]
-        target, fixed = self._head
-        return self._line.ask("POST", target, fixed + given, body, self._deadline, self._options.read_timeout)
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers.items() if name != "Content-Length"])
+        head = f"{self._head}{fields}Content-Length: {len(body)}\r\n\r\n".encode("latin-1")
+        return self._line.ask(head + body, self._deadline, self._options.read_timeout)
 
-    def _fixed_head(self) -> tuple[str, list[tuple[str, str]]]:
-        """Return what every request is for, and the fields that it begins with."""
+    def _fixed_head(self) -> str:
         parts = urlsplit(self._options.url)
         proxied = self._options.scheme == "http" and self._options.proxy is not None
-        fields = [("Host", parts.netloc), ("Accept-Encoding", "identity"), ("Connection", "Keep-Alive")]
-        if proxied and (login := self._approach.proxy_login()):
-            fields.append(("Proxy-Authorization", login))
-        return (self._options.url if proxied else self._options.path), fields
+        target = self._options.url if proxied else self._options.path
+        head = (
+            f"POST {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept-Encoding: identity\r\nConnection: Keep-Alive\r\n"
+        )
+        login = self._approach.proxy_login() if proxied else None
+        return f"{head}Proxy-Authorization: {login}\r\n" if login else head
 
     def _binding(self) -> bytes | None:
         certificate = self._line.certificate if self._line is not None and self._options.send_cbt else None
