@@ -206,7 +206,7 @@ def _texts(field: dataclasses.Field[Any], value: Any, wrong: Any) -> tuple[str, 
 
 def _number(field: dataclasses.Field[Any], kind: type, value: Any, wrong: Any) -> int | float:
     low, high = field.metadata["minimum"], field.metadata["maximum"]
-    bounds = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+    bounds = "" if low is None else f" from {low:g} on" if high is None else f" from {low:g} to {high:g}"
     expected = ("a whole number" if kind is int else "a number") + bounds
     try:
         if isinstance(value, bool):

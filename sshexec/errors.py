@@ -152,6 +152,8 @@ class AuthenticationError(UnreachableError):
     """The host refused every credential that was offered."""
 
     cause = "authentication"
+    counted = False
+    """Whether it may be counted against the account, which a few more attempts would lock."""
 
 
 class UnknownHostKeyError(UnreachableError):

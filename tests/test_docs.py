@@ -175,6 +175,12 @@ def test_links_lead_somewhere(document):
     assert not [link for link in links if not (document.parent / link).exists()]
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_chapter_stands_there_twice(document):
+    chapters = re.findall(r"^## .+", document.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(chapters) == sorted(set(chapters))
+
+
 def test_the_readme_names_the_two_commands_in_its_first_screen():
     first = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()[:24]
     assert [line.split()[:2] for line in first if line.startswith("make ")] == [["make", "demo"], ["make", "test"]]

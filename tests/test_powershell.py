@@ -95,6 +95,7 @@ STATIC = {
 TYPES = {*STATIC} | words(
     "bool byte char double int long string void hashtable array regex pscustomobject ordered ref switch "
     "ArgumentException NotSupportedException UnauthorizedAccessException InvalidOperationException "
+    "Collections.ArrayList "
     "IO.IOException IO.FileNotFoundException IO.DirectoryNotFoundException IO.DriveNotFoundException "
     "IO.PathTooLongException IO.FileInfo IO.DirectoryInfo Security.SecurityException "
     "Security.Principal.NTAccount Security.Principal.SecurityIdentifier Security.Principal.WindowsPrincipal"
@@ -292,6 +293,31 @@ def test_a_script_that_reads_lines_says_so(path):
     text = sent(path)
     if re.search(r"^process\s*\{", text, re.MULTILINE):
         assert re.search(r"^\$null\s*=\s*\$input$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "path", [each for each in FILES if "::Replace(" in each.read_text("utf-8")], ids=lambda p: p.stem
+)
+def test_no_file_is_lost_that_could_not_be_replaced(path):
+    """ReplaceFile without a backup may end with the old file gone and the new one under its own name
+    (ERROR_UNABLE_TO_MOVE_REPLACEMENT)."""
+    (behind,) = re.findall(r"::Replace\(.*", sent(path), re.DOTALL)
+    caught = re.search(r"catch \{\s*if \(\[IO\.File\]::Exists\((\$\w+)\)\) \{ throw \}\s*\[IO\.File\]::Move\(", behind)
+    assert caught is not None
+
+
+def test_the_bootstrap_calls_no_command():
+    """The first command of a session may have PowerShell print that it prepares its modules."""
+    assert {name for name, _ in commands(parsed(bootstrap()))} == BLOCKS
+
+
+@pytest.mark.parametrize("name", ["program", "feed"])
+def test_a_program_gets_a_pipe_that_ends(name):
+    """What the service made of the command's own input may have no end, and a console's encoding a byte order mark."""
+    text = sent(FOLDERS["sshexec.connectors.winrm"] / f"{name}.ps1")
+    assert "$info.RedirectStandardInput = $true" in text
+    assert "$process.StandardInput.Close()" in text
+    assert text.index("[Console]::InputEncoding = New-Object Text.UTF8Encoding $false") < text.index("::Start($info)")
 
 
 def test_the_prologue_is_powershell():

@@ -3,6 +3,10 @@
 powershell.exe writes ``#< CLIXML`` and a document of records for errors, warnings, progress and the like (MS-PSRP
 2.2.5). What is text passes as it is. Of a document the text of the error records is kept; where it can't be read, its
 bytes are.
+
+The line ``#< CLIXML`` is written with the first record, the document when it is large or at the end (ConsoleHost's
+WrappedSerializer). What programs print meanwhile stands in between, and so does another PowerShell with a document of
+its own, whose line may follow at once. So each such line is owed a document, which may come later without one.
 """
 
 from __future__ import annotations
@@ -11,9 +15,12 @@ import re
 from collections.abc import Mapping
 from xml.parsers import expat
 
-_MARK = b"#< CLIXML"
-_STARTS = (_MARK + b"\r\n<Objs", _MARK + b"\n<Objs")
-_ROOT = len(b"<Objs")
+_LINE = rb"#< CLIXML\r?\n"
+_ROOT = b"<Objs"
+_RUN = re.compile(b"((?:%s)+)" % _LINE)
+_OWED = re.compile(b"((?:%s)*)<Objs Version=" % _LINE)
+_MOST = 16
+"""Such lines in a row that are held back until it is seen what follows."""
 _END = b"</Objs>"
 _ESCAPE = re.compile("(?:_x[0-9A-Fa-f]{4}_)+")
 
@@ -42,6 +49,8 @@ class Decoder:
         self._held = b""
         """Bytes that may be the beginning of a document, or of the tag that ends one."""
         self._document: _Document | None = None
+        self._owed = 0
+        """Documents that may come without a line before them."""
 
     def feed(self, data: bytes) -> bytes:
         """Take the next piece; return what is certain by now."""
@@ -65,14 +74,19 @@ class Decoder:
 
     def _text(self, data: bytes) -> tuple[bytes, bytes]:
         """Return what of the data is text, and what is to be looked at next."""
-        found = [(at, start) for start in _STARTS if (at := data.find(start)) >= 0]
-        if found:
-            at, start = min(found)
-            self._document = _Document(start[:-_ROOT])
-            return data[:at], data[at + len(start) - _ROOT :]
-        keep = max(_overlap(data, start) for start in _STARTS)
-        self._held = data[len(data) - keep :]
-        return data[: len(data) - keep], b""
+        cut = _begun(data, owed=self._owed > 0).start()
+        found = _OWED.search(data) if self._owed else _RUN.search(data, 0, cut)
+        if found is None:
+            self._owed += len(re.findall(_LINE, data[:cut]))
+            self._held = data[cut:]
+            return data[:cut], b""
+        lines = len(re.findall(_LINE, data[: found.end(1)]))
+        if not self._owed and not data.startswith(_ROOT, found.end()):
+            self._owed = lines
+            return data[: found.end()], data[found.end() :]
+        self._owed = max(0, self._owed + lines - 1)
+        self._document = _Document(found[1])
+        return data[: found.start()], data[found.end(1) :]
 
     def _xml(self, document: _Document, data: bytes) -> tuple[bytes, bytes]:
         """Return the text of the next part of the document, and what is to be looked at next."""
@@ -166,6 +180,25 @@ class _Document:
         end = self.raw.find(b">", at) + 1
         self.raw = self.raw[end:]
         self._start += end
+
+
+def _prefixes(whole: bytes) -> bytes:
+    """Return a pattern for the beginnings of a text, the whole of it left out."""
+    return b"|".join(re.escape(whole[:size]) for size in range(len(whole) - 1, 0, -1))
+
+
+_BEGUN = re.compile(b"(?:%s){0,%d}(?:%s|%s)?\\Z" % (_LINE, _MOST, _prefixes(b"#< CLIXML\r\n"), _prefixes(_ROOT)))
+_BEGUN_OWED = re.compile(
+    b"(?:%s){0,%d}(?:%s|%s)?\\Z" % (_LINE, _MOST, _prefixes(b"#< CLIXML\r\n"), _prefixes(b"<Objs Version="))
+)
+
+
+def _begun(data: bytes, *, owed: bool) -> re.Match[bytes]:
+    """Return what at the end of the data may be the beginning of a document, or of the line before it."""
+    longest = _MOST * len(b"#< CLIXML\r\n") + 16
+    found = (_BEGUN_OWED if owed else _BEGUN).search(data, max(0, len(data) - longest))
+    assert found is not None  # noqa: S101 - the end itself always is
+    return found
 
 
 def _overlap(data: bytes, mark: bytes) -> int:

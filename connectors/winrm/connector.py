@@ -57,12 +57,12 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
         with self._errors():
             self.close()
             self._owner = os.getpid()
+            self._tell()  # first: what is misspelt may be why the login fails
             try:
                 self._open(deadline)
             except BaseException:
                 self.close()
                 raise
-        self._tell()
 
     def _open(self, deadline: Deadline) -> None:
         wire = self._wire = Wire(self.host, self.options, self.context)
@@ -82,7 +82,12 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
         if self.options.unknown:
             names = ", ".join(self.options.unknown)
             self.notices.append(
-                {"notice": "unknown_variables", "message": f"unknown variables: {names}", "names": self.options.unknown}
+                {
+                    "notice": "unknown_variables",
+                    "message": f"unknown variables: {names}",
+                    "names": self.options.unknown,
+                    "problem": names,
+                }
             )
         if self.options.scheme == "https" and self.options.validation == "ignore":
             self.notices.append(
@@ -138,6 +143,7 @@ class WinrmConnector(Connector[WinrmOptions, WinrmContext]):
             {
                 "notice": "output_gap",
                 "message": "the connection broke while output was on its way, and was made again; some may be missing",
+                "problem": "the connection broke meanwhile, and was made again",
             }
         )
 

@@ -30,7 +30,10 @@ class WinrmContext(Context):
         if options.scheme == "https":
             self.tls.get(options)
         if options.needs_password and options.password is None and not self.asks(options):
-            raise OptionError(f"{options.address}: ansible_password is not set, and {options.transport} needs one")
+            raise OptionError(
+                f"ansible_password is not set, and {options.transport} needs one;"
+                " set it, or have it asked for (-k, Engine(ask=...))"
+            )
 
     def asks(self, options: WinrmOptions) -> bool:
         """Return whether somebody may be asked for a host's password."""

@@ -41,7 +41,7 @@ _PART = 32 * 1024
 """Bytes of input in one message for a command that prints while it reads: so much is taken while its output waits."""
 
 _FIRST_LOOK = 3.0
-"""Seconds without output after which a command that was given no input is told that there is none.
+"""Seconds without output, at any time, after which a command that was given no input is told that there is none.
 
 A command that reads its input would wait for ever; to tell each would cost each a round trip.
 """
@@ -60,6 +60,10 @@ _GRACE = 2.0
 
 _STOP = 8.0
 """Seconds for all of that, and for deleting the shell."""
+
+_SOON = 0.05
+"""Seconds after which an answer without output is no surprise; one that comes sooner is slept over, lest a host that
+gives nothing else keeps this side busy."""
 
 _RELEASE = 5.0
 """Seconds for letting go of a command that has ended."""
@@ -122,7 +126,7 @@ class Execution:
         self._guard = guard
         self._on_gap = on_gap
         self._line = line_of(command)
-        self._decoder = Decoder() if command.form is Form.SHELL else None
+        self._decoder = None if command.form is Form.CMD else Decoder()
         self._own = _pieces(command.stdin) if stdin is None else iter(stdin)
         reads = command.form is Form.SHELL and _INPUT.search(command.script) is not None
         self.fed = reads or stdin is not None or command.stdin is not None or self._line.ahead is not None
@@ -154,9 +158,11 @@ class Execution:
         except AuthenticationError:
             self.shells.forget()  # another attempt might lock the account
             raise
-        except BaseException:
+        except BaseException as error:
             # The connection broke, or what the command reads or its output goes to has failed here.
             running.stop(heard=False)
+            if isinstance(error, UnreachableError) and not isinstance(error, ConnectionLostError):
+                raise ConnectionLostError(f"{error.message}; the command was running") from None
             raise
         running.release()
         return Completed(rc)
@@ -179,7 +185,7 @@ class Execution:
             if self._deadline.expired:
                 raise self._late(None)
             try:
-                return shell, shell.command(self._line, self._deadline, console=not self.fed)
+                return shell, shell.command(self._line, self._deadline)
             except Fault as fault:
                 gone = fault.code == faults.NO_SHELL and shell is kept
                 if gone:
@@ -297,15 +303,14 @@ class _Running:
         """
         execution = self._execution
         execution.stir()
-        if execution.fed:
-            received = self._feed()
-        else:
-            received = self._receive(min(execution.pace, _FIRST_LOOK))
-            if received is None:
-                self._tell_end()
+        received = self._feed() if execution.fed else None
+        ended = execution.fed
         while received is None or not received.done:
             execution.check()
-            received = self._receive(execution.pace)
+            received = self._receive(execution.pace if ended else min(execution.pace, _FIRST_LOOK))
+            if received is None and not ended:
+                self._tell_end()
+                ended = True
         if received.rc is None:
             raise ConnectionLostError("the host says that the command has ended, and not how")
         return received.rc
@@ -356,7 +361,7 @@ class _Running:
 
     def _receive(self, wait: float) -> Received | None:
         """Take output; None where there was none within ``wait`` seconds."""
-        repeated = self._shell.repeated
+        repeated, begun = self._shell.repeated, time.monotonic()
         try:
             received = self._shell.receive(self._name, wait, self._patience(wait))
         except NoAnswer:
@@ -364,12 +369,15 @@ class _Running:
             raise ConnectionLostError("the host does not answer any more") from None
         except Fault as fault:
             if fault.code == faults.OPERATION_TIMEOUT:
+                _rest(begun)
                 return None
             raise self._lost(fault) from None
         finally:
             if self._shell.repeated != repeated:
                 self._execution.missed()
         self._execution.hand_on(received)
+        if not received.pieces and not received.done:
+            _rest(begun)
         return received
 
     def _lost(self, fault: Fault) -> HostError:
@@ -410,10 +418,13 @@ class _Running:
             self._signal("ctrl_c", limit.sooner(_ANSWER))
             self._hear_out(limit, heard=heard)
             self._signal("terminate", limit)
-        except (NoAnswer, HostError):
+        except (NoAnswer, AuthenticationError):
             # A host that does not answer this has nothing to say to the rest either.
             shells.forget()
             return False
+        except HostError:
+            # It answers, and not as it should: the shell is there, for all that is known.
+            return shells.drop(limit.sooner(_ANSWER))
         except BaseException:
             shells.drop(Deadline.after(_ANSWER))
             raise
@@ -439,6 +450,12 @@ class _Running:
                     return
         if heard:
             self._execution.finish()
+
+
+def _rest(begun: float) -> None:
+    """Wait a moment where an answer that says nothing came at once."""
+    if time.monotonic() - begun < _SOON:
+        time.sleep(_SOON)
 
 
 def _pieces(stdin: bytes | BinaryIO | None) -> Iterator[bytes]:

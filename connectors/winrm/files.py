@@ -22,10 +22,11 @@ from sshexec.connectors.powershell import Script, answer_of
 from sshexec.connectors.source import opened
 from sshexec.errors import HostError, TransferError, UnreachableError
 
-PIECE = 112_500
-"""Bytes of standard input in one message: in base64, with the envelope, less than the 153,600 that any host takes."""
+PIECE = 110_500
+"""Bytes of standard input in one message: in base64, with the envelope and what encryption adds, less than the 153,600
+that any host takes."""
 
-_LINE = 84_000
+_LINE = 82_500
 """Bytes of a file in one line: in base64 they fill a piece."""
 
 _TOGETHER = 500

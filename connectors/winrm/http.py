@@ -7,19 +7,26 @@ thread, and a request through requests and urllib3 takes 0.6 ms of CPU, one thro
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
+import select
 import socket
 import ssl
 import threading
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sshexec.connectors.deadline import Deadline
 
 _LONGEST_HEAD = 64 * 1024
-_LONGEST_BODY = 64 * 1024 * 1024
-"""Bytes of an answer: a service keeps to its MaxEnvelopeSizekb, 500 by default."""
+_LONGEST_BODY = 8 * 1024 * 1024
+"""Bytes of an answer: a service keeps to the MaxEnvelopeSize of the request; as a tree it takes ten times as much."""
+_MOST_PIECES = 16 * 1024
+_MOST_INTERIM = 16
+"""What else comes without end keeps this side busy, under gevent all other hosts, too, as it need not wait for any."""
 NOT_KEPT = "it was not kept open"
 """Why a connection is broken whose host has said that it would be."""
 _LAST_WORDS = 0.2
@@ -28,6 +35,8 @@ _PIECE = 64 * 1024
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: [^\r\n]*)?\r?\n")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?")
 _QUOTE = 60
+
+_T = TypeVar("_T")
 
 
 class Expired(Exception):
@@ -122,12 +131,11 @@ class Line:
             ssl.SSLError, OSError: the handshake failed.
             TimeoutError: it took too long.
         """
-        self.socket.settimeout(_timeout(limit.remaining()))
         # The handshake apart from the wrapping: meanwhile `shut` reaches the socket that it is made on.
         wrapped = context.wrap_socket(self.socket, server_hostname=name, do_handshake_on_connect=False)
         with self._lock:
             self.socket = wrapped
-        wrapped.do_handshake()
+        self._tls(wrapped.do_handshake, limit, None)
 
     @property
     def certificate(self) -> bytes | None:
@@ -186,21 +194,55 @@ class Line:
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
     def _send(self, request: bytes, deadline: Deadline, silence: float | None) -> None:
-        self.socket.settimeout(_timeout(deadline.remaining(silence)))
         try:
-            self.socket.sendall(request)
+            if isinstance(self.socket, ssl.SSLSocket):
+                rest = memoryview(request)
+                while rest:
+                    rest = rest[self._tls(lambda: self.socket.send(rest), deadline, silence) :]  # noqa: B023
+            else:
+                self.socket.settimeout(_timeout(deadline.remaining(silence)))
+                self.socket.sendall(request)
         except TimeoutError:
             raise (Expired() if deadline.expired else Silence()) from None
         except OSError as error:
             # What was not handed to the kernel whole did not arrive whole, and a part of a request does nothing.
             raise Broken(self._last_words() or error.strerror or str(error), sent=False) from None
 
+    def _tls(self, step: Callable[[], _T], deadline: Deadline, silence: float | None) -> _T:
+        """Do one step of TLS, for which the host may have to send and take several times.
+
+        Not with the socket's time-out: gevent's begins anew with each byte that comes, and a host that sends one a
+        second would be waited for without end.
+
+        Raises:
+            TimeoutError: it took too long.
+        """
+        self.socket.settimeout(0)
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                event = select.POLLIN
+            except ssl.SSLWantWriteError:
+                event = select.POLLOUT
+            else:
+                if done != 0:
+                    return done
+                event = select.POLLOUT  # so says gevent's `send` that it must wait
+            left = deadline.remaining(silence)
+            poll = select.poll()
+            try:
+                poll.register(self.socket, event)
+            except ValueError:  # closed, by another thread
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF)) from None
+            if not poll.poll(None if left is None else left * 1000) or deadline.expired:
+                raise TimeoutError
+
     def _last_words(self) -> str:
         """Return why TLS was ended by the other side, which writing does not tell; "" where it did not say."""
         if isinstance(self.socket, ssl.SSLSocket):
             try:
-                self.socket.settimeout(_LAST_WORDS)
-                self.socket.recv(1)
+                self._tls(lambda: self.socket.recv(1), Deadline.after(_LAST_WORDS), None)
             except ssl.SSLError as error:
                 return str(error)
             except OSError:
@@ -213,9 +255,12 @@ class Line:
         Raises:
             Expired, Silence, Broken: nothing more came; Broken at the end, too.
         """
-        self.socket.settimeout(_timeout(deadline.remaining(silence)))
         try:
-            data = self.socket.recv(_PIECE)
+            if isinstance(self.socket, ssl.SSLSocket):
+                data = self._tls(lambda: self.socket.recv(_PIECE), deadline, silence)
+            else:
+                self.socket.settimeout(_timeout(deadline.remaining(silence)))
+                data = self.socket.recv(_PIECE)
         except TimeoutError:
             raise (Expired() if deadline.expired else Silence()) from None
         except OSError as error:
@@ -228,10 +273,12 @@ class Line:
             raise Expired
 
     def _answer(self, deadline: Deadline, silence: float | None, tunnel: bool) -> Answer:
-        while True:
+        for _ in range(_MOST_INTERIM):
             status, headers = self._head(deadline, silence)
             if status >= 200:
                 break
+        else:
+            raise NotHttp("its answer does not begin")
         if tunnel and status // 100 == 2:
             return Answer(status, headers, b"")
         if "chunked" in headers.get("transfer-encoding", "").lower():
@@ -282,20 +329,22 @@ class Line:
 
     def _chunks(self, deadline: Deadline, silence: float | None) -> bytes:
         body = bytearray()
-        while True:
+        for _ in range(_MOST_PIECES):
             line = self._text(deadline, silence)
             match = _CHUNK.fullmatch(line)
             if match is None:
                 raise NotHttp("its answer is in pieces without their length", line[:_QUOTE])
             length = int(match[1], 16)
             if length == 0:
-                while self._text(deadline, silence):
-                    pass
-                return bytes(body)
+                for _ in range(_MOST_PIECES):
+                    if not self._text(deadline, silence):
+                        return bytes(body)
+                break
             if len(body) + length > _LONGEST_BODY:
                 raise NotHttp(f"its answer has more than {_LONGEST_BODY} bytes")
             body += self._take(length, deadline, silence)
             self._text(deadline, silence)
+        raise NotHttp("its answer is in too many pieces")
 
     def _text(self, deadline: Deadline, silence: float | None) -> bytes:
         while (end := self._buffer.find(b"\r\n")) < 0:

@@ -78,6 +78,9 @@ def escaped(text: str, what: str) -> str:
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", text)
 
 
+_NUMBER = re.compile("[+-]?[0-9]{1,10}")
+
+
 def duration(seconds: float) -> str:
     """Return seconds as ``xs:duration``."""
     return f"PT{seconds:.3f}".rstrip("0").rstrip(".") + "S"
@@ -276,17 +279,17 @@ def _texts(root: Element, tag: str) -> Iterable[str]:
 
 def _decoded(text: str) -> bytes:
     try:
-        return base64.b64decode(text)
+        # Without `validate`, what was damaged would be left out silently.
+        return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise _incomplete("Receive", "no base64 where output should be") from None
 
 
 def _signed(text: str) -> int:
     """Return an exit code, which Windows has as a DWORD, as a signed number: NTSTATUS codes are negative ones."""
-    try:
-        number = int(text)
-    except ValueError:
-        raise _incomplete("Receive", f"an exit code that is no number: {text[:20]!r}") from None
+    number = int(text) if _NUMBER.fullmatch(text) else 2**32
+    if not -(2**31) <= number < 2**32:
+        raise _incomplete("Receive", f"an exit code that is no number of 32 bits: {text[:20]!a}")
     return (number + 2**31) % 2**32 - 2**31
 
 

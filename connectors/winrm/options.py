@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib.util
+import ipaddress
 import os
 import shlex
 from collections.abc import Mapping
@@ -24,8 +25,11 @@ SEALING = ("ntlm", "kerberos", "credssp")
 """Transports whose messages can be encrypted without TLS."""
 TRANSPORTS = (*BASIC, "certificate", *SEALING)
 
-_PACKAGES = {"kerberos": ("kerberos", "sshexec[kerberos]"), "credssp": ("requests_credssp", "sshexec[credssp]")}
-"""What a transport needs beside pywinrm: a module, and what brings it."""
+_PACKAGES = {
+    "kerberos": ("kerberos", "pip install 'sshexec[kerberos]' (built with gcc and libkrb5-dev)"),
+    "credssp": ("requests_credssp", "pip install 'sshexec[credssp]'"),
+}
+"""What a transport needs beside pywinrm: a module, and how it is got."""
 
 _READ = 30
 _OPERATION = 20
@@ -53,14 +57,16 @@ class WinrmOptions(ConnectorOptions):
     """Settings of a WinRM connection."""
 
     address: str = option("", "ansible_winrm_host", "ansible_host", help="name or address to connect to")
-    port: int = option(5986, "ansible_winrm_port", "ansible_port", help="TCP port", minimum=1, maximum=65535)
+    port: int = option(
+        5986, "ansible_winrm_port", "ansible_port", help="TCP port; default: 5986", minimum=1, maximum=65535
+    )
     scheme: str = option(
         "",
         "ansible_winrm_scheme",
         help="http or https; default: http on port 5985, else https",
         choices=("http", "https"),
     )
-    path: str = option("/wsman", "ansible_winrm_path", help="path of the service")
+    path: str = option("/wsman", "ansible_winrm_path", help="path of the service; default: /wsman")
     user: str = option("", "ansible_winrm_user", "ansible_user", help="login name: user, DOMAIN\\user or user@DOMAIN")
     password: Secret | None = option(
         None, "ansible_winrm_password", "ansible_winrm_pass", "ansible_password", help="login password"
@@ -90,21 +96,21 @@ class WinrmOptions(ConnectorOptions):
     operation_timeout: int = option(
         _OPERATION,
         "ansible_winrm_operation_timeout_sec",
-        help="seconds after which the host says that a command still runs",
+        help="seconds after which the host says that a command still runs; default: 20",
         minimum=1,
         maximum=86400,
     )
     read_timeout: int = option(
         _READ,
         "ansible_winrm_read_timeout_sec",
-        help="seconds of silence after which the connection is given up; more than the operation's",
+        help="seconds of silence after which the connection is given up; more than the operation's; default: 30",
         minimum=2,
         maximum=86410,
     )
     validation: str = option(
         "validate",
         "ansible_winrm_server_cert_validation",
-        help="whether to check the host's certificate: validate or ignore",
+        help="whether to check the host's certificate: validate (the default) or ignore",
         choices=("validate", "ignore"),
     )
     ca_trust_path: str = option(
@@ -120,14 +126,14 @@ class WinrmOptions(ConnectorOptions):
     message_encryption: str = option(
         "auto",
         "ansible_winrm_message_encryption",
-        help="encrypt messages: auto (where there is no TLS), always or never",
+        help="encrypt messages: auto (the default; where there is no TLS), always or never",
         choices=("auto", "always", "never"),
     )
     send_cbt: bool = option(
-        True, "ansible_winrm_send_cbt", help="whether a login over TLS is bound to the host's certificate"
+        True, "ansible_winrm_send_cbt", help="whether a login over TLS is bound to the host's certificate; default: yes"
     )
     proxy: Secret | None = option(None, "ansible_winrm_proxy", help="URL of an HTTP proxy; default: none")
-    service: str = option("HTTP", "ansible_winrm_service", help="Kerberos service of the host")
+    service: str = option("HTTP", "ansible_winrm_service", help="Kerberos service of the host; default: HTTP")
     realm: str = option("", "ansible_winrm_realm", help="Kerberos realm of a user without @; default: krb5.conf's")
     keytab: str = option("", "ansible_winrm_keytab", help="file with the user's Kerberos key, instead of a password")
     kerberos_host: str = option(
@@ -136,7 +142,9 @@ class WinrmOptions(ConnectorOptions):
     delegation: bool = option(
         False, "ansible_winrm_kerberos_delegation", help="whether the host may act as the user on further hosts"
     )
-    kinit_cmd: str = option("kinit", "ansible_winrm_kinit_cmd", help="program that gets Kerberos tickets")
+    kinit_cmd: str = option(
+        "kinit", "ansible_winrm_kinit_cmd", help="program that gets Kerberos tickets; default: kinit"
+    )
     kinit_args: str = option("", "ansible_winrm_kinit_args", help="its arguments; default: -f with delegation")
     kinit_env_vars: tuple[str, ...] = option(
         (),
@@ -156,13 +164,13 @@ class WinrmOptions(ConnectorOptions):
     credssp_auth_mechanism: str = option(
         "auto",
         "ansible_winrm_credssp_auth_mechanism",
-        help="login inside CredSSP: auto, ntlm or kerberos",
+        help="login inside CredSSP: auto (the default), ntlm or kerberos",
         choices=("auto", "ntlm", "kerberos"),
     )
     credssp_minimum_version: int = option(
         2,
         "ansible_winrm_credssp_minimum_version",
-        help="oldest CredSSP to accept: 5 has CVE-2018-0886 mended",
+        help="oldest CredSSP to accept; default: 2; 5 has CVE-2018-0886 mended",
         minimum=2,
     )
     transport: str = ""
@@ -265,9 +273,7 @@ class WinrmOptions(ConnectorOptions):
         missing = [name for name in wanted if not _present(name)]
         usable = [name for name in wanted if name not in missing]
         if not usable:
-            raise OptionError(
-                f"ansible_winrm_transport: {missing[0]}{why} needs pip install '{_PACKAGES[missing[0]][1]}'"
-            )
+            raise OptionError(f"ansible_winrm_transport: {missing[0]}{why} needs {_PACKAGES[missing[0]][1]}")
         return usable[0]
 
     def _checked(self, variables: Mapping[str, Any]) -> WinrmOptions:
@@ -299,6 +305,11 @@ class WinrmOptions(ConnectorOptions):
         if any(character in "/@?#\x7f" or character <= " " for character in self.address):
             variable = setting_variable(type(self), "address", variables) or "the host's name"
             raise OptionError(f"{variable}: expected a name or an address, got {self.address!r}")
+        if ":" in self.address and not _is_ipv6(self.address):
+            variable = setting_variable(type(self), "address", variables) or "the host's name"
+            raise OptionError(
+                f"{variable}: expected a name or an address, got {self.address!r}; a port stands in ansible_port"
+            )
         if any(not "!" <= character <= "~" for character in self.path):
             raise OptionError(f"ansible_winrm_path: expected a path as it stands in a URL, got {self.path!r}")
         if self.scheme == "https" and self.validation == "validate" and self.ca_trust_path:
@@ -339,6 +350,14 @@ class WinrmOptions(ConnectorOptions):
             shlex.split(self.kinit_args)
         except ValueError as error:
             raise OptionError(f"ansible_winrm_kinit_args: {error}") from None
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True
 
 
 def _ascii(name: str) -> str:

@@ -56,7 +56,6 @@ class Program:
         arguments = {
             "program": self._name,
             "arguments": found[2],
-            "feeds": command.stdin is not None,
             "token": self._token,
         }
         script = (_PROGRAM if command.stdin is None else _FEED).command(arguments).script

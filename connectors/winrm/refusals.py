@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from sshexec.connectors.winrm.http import NOT_KEPT, Broken, NotHttp
 from sshexec.connectors.winrm.logins import Denied, NotAsked, NotOffered
-from sshexec.connectors.winrm.options import WinrmOptions
+from sshexec.connectors.winrm.options import SEALING, WinrmOptions
 from sshexec.errors import AuthenticationError, BannerError, ProtocolError, UnreachableError
 
 _CERTIFICATE_ALERTS = ("certificate", "unknown ca", "access denied")
 _QUOTE = 60
+_TRANSPORTS = {"negotiate": "ntlm, kerberos", "basic": "basic", "credssp": "credssp"}
+"""What logs in by a scheme that a host offers; over HTTP Windows names Kerberos only together with Negotiate."""
 
 
 def about_certificate(reason: str) -> bool:
@@ -61,14 +63,18 @@ def login(where: str, options: WinrmOptions, error: Exception) -> UnreachableErr
         return not_asked(where, options)
     if isinstance(error, Denied):
         return AuthenticationError(f"{where} refused user {options.user} by {options.transport}: {error}")
+    if isinstance(error, ImportError):
+        return ProtocolError(f"{options.transport} can't be used here, its library does not load: {error}")
     return ProtocolError(f"the login at {where} by {options.transport} failed: {type(error).__name__}")
 
 
 def not_offered(where: str, options: WinrmOptions, offered: str) -> UnreachableError:
     """Return what it means that the host knows no such login."""
-    schemes = ", ".join(dict.fromkeys(part.split()[0] for part in offered.split(",") if part.split()))
+    schemes = dict.fromkeys(part.split()[0] for part in offered.split(",") if part.split())
+    transports = ", ".join(_TRANSPORTS[scheme.lower()] for scheme in schemes if scheme.lower() in _TRANSPORTS)
     return AuthenticationError(
-        f"{where} does not log in by {options.transport}; it offers {schemes or 'nothing'} (ansible_winrm_transport)"
+        f"{where} does not log in by {options.transport}; it offers {', '.join(schemes) or 'nothing'}"
+        f" (ansible_winrm_transport{transports and f': {transports}'})"
     )
 
 
@@ -94,9 +100,11 @@ def wrong_login(where: str, options: WinrmOptions) -> UnreachableError:
     hint = _unbound(options)
     if options.transport in ("basic", "plaintext", "ssl"):
         hint = " (or Basic is not enabled in its WinRM service; ansible_winrm_transport=ntlm works without)"
-    return AuthenticationError(
+    error = AuthenticationError(
         f"{where} refused user {options.user} by {options.transport}: wrong user or password{hint}"
     )
+    error.counted = True
+    return error
 
 
 def _unbound(options: WinrmOptions) -> str:
@@ -137,7 +145,9 @@ def status(where: str, options: WinrmOptions, code: int, body: bytes) -> Unreach
     if code == 400:
         return ProtocolError(f"{where} could not read the message (HTTP 400)")
     if code == 500 and not body:
-        hint = "; it may take encrypted messages only (AllowUnencrypted=false): ansible_winrm_transport=ntlm, or https"
+        sealing = options.transport in SEALING
+        how = "ansible_winrm_message_encryption=auto" if sealing else "ansible_winrm_transport=ntlm"
+        hint = f"; it may take encrypted messages only (AllowUnencrypted=false): {how}, or https"
         hint = "" if options.encrypted or options.scheme == "https" else hint
         return ProtocolError(f"{where} failed without saying why (HTTP 500){hint}")
     if code == 200:

@@ -78,15 +78,17 @@ class Shell:
         answer = exchange.ask(request, limit, Manner.FIRM, once=True)
         return cls(exchange, messages.shell_of(answer), pace, environment, directory)
 
-    def command(self, line: Line, deadline: Deadline, *, console: bool) -> str:
+    def command(self, line: Line, deadline: Deadline) -> str:
         """Start a command; return its id.
+
+        Its standard input is a pipe, not a console (WINRS_CONSOLEMODE_STDIN): that has no end that `send` could tell.
 
         Raises:
             Fault: it was not started.
             NoAnswer, HostError: it may have been.
         """
         wait = self._pace.wait(deadline)
-        request = self._messages.command(line.text, wait, console=console)
+        request = self._messages.command(line.text, wait, console=False)
         answer = self._exchange.ask(request, deadline.sooner(wait + self._pace.margin), Manner.FIRM, once=True)
         return messages.command_of(answer)
 
@@ -205,5 +207,7 @@ def _refused(fault: Fault, directory: str | None) -> HostError:
         )
     if fault.code == faults.OPERATION_TIMEOUT:
         return UnreachableError(f"the host made no shell in time ({fault.reason}); it may be overloaded")
-    where = f" in {directory}" if directory is not None else ""
-    return UnreachableError(f"the host made no shell{where}: {fault.words}")
+    if directory is not None:
+        # There was one when the connection was opened, so it is the directory.
+        return HostError(f"the host made no shell in {directory}: {fault.words}")
+    return UnreachableError(f"the host made no shell: {fault.words}")

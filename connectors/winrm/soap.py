@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 
 from sshexec.connectors.winrm.faults import Fault
@@ -9,6 +10,10 @@ from sshexec.connectors.winrm.faults import Fault
 SOAP = "{http://www.w3.org/2003/05/soap-envelope}"
 _WSMAN_FAULT = "{http://schemas.microsoft.com/wbem/wsman/1/wsmanfault}"
 _WMI_ERROR = "{http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/MSFT_WmiError}"
+
+
+_DOCTYPE = re.compile(rb"<(?:\0?!\0?D\0?O\0?C\0?T\0?Y\0?P\0?E)")
+"""What an envelope never has (SOAP 1.2, part 1, section 5), in UTF-8 and UTF-16; entities that grow need it."""
 
 
 class NotSoap(Exception):
@@ -22,8 +27,10 @@ def root_of(body: bytes) -> ET.Element:
         NotSoap: it is no XML, or none of SOAP.
         Fault: it is a fault.
     """
+    if _DOCTYPE.search(body):
+        raise NotSoap
     try:
-        root = ET.fromstring(body)  # noqa: S314 - expat 2.4.1 and later bounds what entities grow to
+        root = ET.fromstring(body)  # noqa: S314 - without entities of its own
     except (ET.ParseError, ValueError, LookupError):
         raise NotSoap from None
     if root.tag != f"{SOAP}Envelope":

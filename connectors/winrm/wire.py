@@ -30,9 +30,9 @@ from sshexec.errors import (
     UnreachableError,
 )
 
-_SEAL_ADDS = 512
-_CREDSSP_ADDS = 4096
-"""Bytes that an encrypted message is larger by, which count too: of CredSSP for each 16 KB (MS-WSMV 2.2.9.1)."""
+_SEAL_ADDS = 4096
+"""Bytes that an encrypted message is larger by at most, should they count: CredSSP adds some for each 16 KB
+(MS-WSMV 2.2.9.1), NTLM and Kerberos some 300 in all."""
 
 
 class NoAnswer(Exception):
@@ -91,6 +91,8 @@ class Wire:
         """The password that was asked for, on trial."""
         self._verdict: bool | None = None
         self._refused_with: AuthenticationError | None = None
+        self._denied: AuthenticationError | None = None
+        """Why the host takes this login no more; it is not tried again, which might lock the account."""
         self._aborted = False
         self._proven = False
         """Whether the host has taken the login once."""
@@ -103,9 +105,7 @@ class Wire:
     @property
     def max_envelope(self) -> int:
         """Bytes that a message may have, what encryption adds to it left out."""
-        if not self._options.encrypted:
-            return MAX_ENVELOPE
-        return MAX_ENVELOPE - (_CREDSSP_ADDS if self._options.transport == "credssp" else _SEAL_ADDS)
+        return MAX_ENVELOPE - _SEAL_ADDS if self._options.encrypted else MAX_ENVELOPE
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.
@@ -123,6 +123,7 @@ class Wire:
         """
         self._connect_limit = self._options.connect_timeout or connect
         self._auth_limit = auth
+        self._denied = None
         self._opening = True
         try:
             if self._options.needs_password and self._password is None:
@@ -156,6 +157,8 @@ class Wire:
         """
         if deadline.expired:
             raise NoAnswer
+        if self._denied is not None:
+            raise AuthenticationError(self._denied.message, host=self._denied.host, phase=self._denied.phase)
         try:
             return self._send(message, deadline, once)
         except Expired:
@@ -166,6 +169,8 @@ class Wire:
                 self._drop()
                 raise Aborted from None
             self._place(error)
+            if isinstance(error, AuthenticationError) and error.counted:
+                self._denied = error
             raise
         except Aborted:
             self._drop()
@@ -271,7 +276,9 @@ class Wire:
             raise ConnectTimeoutError(f"{self._where} did not answer the login in time") from None
         except WrongPassword as error:
             self._judge(False)
-            raise AuthenticationError(str(error)) from None
+            wrong = AuthenticationError(str(error))
+            wrong.counted = True
+            raise wrong from None
         except Exception as error:  # noqa: BLE001 - what parses untrusted bytes: SpnegoError, struct.error, KeyError
             self._guard()
             raise refusals.login(self._where, options, error) from None
@@ -306,7 +313,7 @@ class Wire:
         if self._password is None:
             if self._refused_with is not None:
                 raise self._refused_with
-            raise AuthenticationError(f"there is no password of {options.user} for {self._where}: {reason}")
+            raise AuthenticationError(f"there is no password for {self._where} ({reason})")
 
     def _judge(self, right: bool | None) -> None:
         """Say of a password that was asked for whether it is right; None to say that nothing is known of it."""

@@ -76,11 +76,12 @@ class _Commands(click.Group):
 @click.version_option(sshexec.__version__, prog_name="sshexec")
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Run commands, scripts and file copies on many hosts at once.
+    """Run commands, scripts and file copies on many hosts at once, Linux over SSH and Windows over WinRM.
 
     \b
       sshexec run all -i web1,web2, -a uptime
       sshexec run web -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf mode=0644'
+      sshexec run windows -i hosts.yml -m win_shell -a '(Get-Service WinRM).Status'
       sshexec demo
     """
     if context.invoked_subcommand is None:

@@ -43,7 +43,12 @@ _OF_COMMANDS = {"changed", "rc", "msg", "failed", "skipped", "warnings", "except
 _OF_COMMANDS |= {"cmd", "start", "end", "delta"} | _STREAMS
 """What a result of `command`, `shell`, `raw` and `script` may hold."""
 
-_PROBLEMS = {"host_key_learned": "new host key not saved", "output_file": "output not in its file"}
+_PROBLEMS = {
+    "host_key_learned": "new host key not saved",
+    "output_file": "output not in its file",
+    "output_gap": "some output may be missing",
+    "unknown_variables": "variables that mean nothing",
+}
 """What a notice's problem means, by the notice's word."""
 
 

@@ -48,6 +48,7 @@ Examples:
   sshexec run all -i hosts.yml -m script -a './check.sh --fast' --fold
   sshexec run all -i hosts.yml -m copy -a 'src=app.conf dest=/etc/app.conf' -C -D
   sshexec run all -i hosts.yml -a 'systemctl restart app' --serial 1,20% --max-fail-percentage 10
+  sshexec run windows -i hosts.yml -m win_copy -a 'src=site/ dest=C:/inetpub/wwwroot' -C -D
   sshexec run all -i hosts.yml -m ping --retry-file failed.txt; sshexec run @failed.txt -i hosts.yml -m ping
   sshexec run all -i hosts.yml -a 'cat /etc/os-release' --json | jq '.hosts[].result.rc'
 
@@ -67,7 +68,8 @@ once."""
     "module",
     default="command",
     show_default=True,
-    help="Module to run: command, shell, copy, file, setup ...; with ansible-core beside, any of Ansible's.",
+    help="Module to run: command, shell, copy, file, setup ...; on Windows win_command, win_shell, win_copy ...; with"
+    " ansible-core beside, any other of Ansible's, but for those of Windows.",
 )
 @click.option("-a", "--args", "arguments", metavar="ARGS", help="Its arguments: free text, key=value, or JSON.")
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")

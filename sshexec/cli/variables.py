@@ -35,7 +35,9 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             ),
             click.option("-u", "--user", help="Log in as this user."),
             click.option("--private-key", metavar="FILE", help="Log in with this key."),
-            click.option("-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, winrm, local."),
+            click.option(
+                "-c", "--connection", metavar="NAME", help="How to reach the hosts: ssh, winrm (Windows), local."
+            ),
             click.option(
                 "--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'."
             ),

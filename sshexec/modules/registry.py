@@ -53,6 +53,8 @@ _COLLECTION = "ansible.windows."
 _IN_COLLECTION = frozenset({*(name for name in _WINDOWS if name.startswith("win_")), "setup", "slurp"})
 """What ansible.windows has; of Ansible's own modules it redirects ``ansible.builtin.win_copy`` and the like to it."""
 
+_NO_OTHERS = "of Ansible's modules for Windows no others can be used, win_shell and script run PowerShell"
+
 
 @functools.cache
 def module_class(name: str) -> type[Module]:
@@ -127,7 +129,8 @@ def _from_ansible(name: str, short: str) -> type[Module]:
     close = difflib.get_close_matches(short, names, 1)
     guess = f"; did you mean {close[0]}?" if close else ""
     if instead(name) is None and interpreter() is None:
-        raise UnknownModuleError(f"no module named {name!r} here (there are: {', '.join(names)}): {HOW_TO_GET}{guess}")
+        how = _NO_OTHERS if short.rpartition(".")[2].startswith("win_") else HOW_TO_GET
+        raise UnknownModuleError(f"no module named {name!r} here (there are: {', '.join(names)}): {how}{guess}")
     try:
         return foreign_class(name)
     except UnknownModuleError as error:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from sshexec.connectors.base import Connector
 from sshexec.connectors.deadline import Deadline
-from sshexec.errors import ArgumentError, CancelledError, CommandTimeoutError, HostError
+from sshexec.errors import ArgumentError, AuthenticationError, CancelledError, CommandTimeoutError, HostError
 from sshexec.modules.arguments import Parameter, readable, split
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.ping import Ping
@@ -55,7 +55,8 @@ class WaitForConnection(Module):
             error = self._attempt(attempt, invocation, until)
             if attempt is not connector:
                 attempt.close()
-                connector.notices += attempt.notices
+                # What each attempt has to say is said once.
+                connector.notices += [notice for notice in attempt.notices if notice not in connector.notices]
             if error is None:
                 return {"changed": False, "elapsed": int(_elapsed(invocation))}
             if until.expired:
@@ -80,6 +81,9 @@ class WaitForConnection(Module):
             connector.close()
             if isinstance(raised, CancelledError) or not isinstance(raised, HostError):
                 raise
+            if isinstance(raised, AuthenticationError) and raised.counted:
+                words = f"{raised.message}; not tried again: that might lock the account"
+                raise AuthenticationError(words, host=raised.host, phase=raised.phase) from None
             error = raised.message
         connector.close()
         if invocation.deadline.expired:

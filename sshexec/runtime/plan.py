@@ -261,5 +261,7 @@ def connection(
             contexts[connector].check(options)
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
-        raise type(error)(mask(error.message, variables), path=error.path, line=error.line) from None
+        where = f"host {host}: "
+        message = error.message if error.message.startswith(where) else where + error.message
+        raise type(error)(mask(message, variables), path=error.path, line=error.line) from None
     return connector, options

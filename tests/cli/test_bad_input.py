@@ -13,6 +13,7 @@ from tests.cli.command import sshexec
 from tests.testbed import keygen
 
 HOST = ("-i", "h1,", "-c", "local")
+WINDOWS = ("-i", "h1,", "-c", "winrm", "-u", "deploy", "-e", "ansible_winrm_transport=ntlm")
 
 
 def assert_one_line(done: Any, *parts: str) -> None:
@@ -53,6 +54,12 @@ def assert_one_line(done: Any, *parts: str) -> None:
         (("all", *HOST, "-a", "true", "-B", "10", "-P", "2"), ("-B/--background: not available; --task-timeout",)),
         (("all", *HOST, "-a", "true", "--retry-file", "/no/such/file"), ("--retry-file: /no/such/file can't be",)),
         (("all", *HOST, "-a", "true", "--spill", "/proc/nope"), ("--spill: /proc/nope: No such file",)),
+        (("all", *WINDOWS, "-m", "ping"), ("host h1: ansible_password is not set, and ntlm needs one; set it, ",)),
+        (("all", *WINDOWS, "-m", "win_service"), ("'win_service'", "win_shell and script run PowerShell")),
+        (
+            ("all", *WINDOWS, "-e", "ansible_password=x", "-m", "win_stat", "-a", r"path=C:\new"),
+            ("win_stat: no path of Windows", r"'C:\new'"),
+        ),
         (("nope", *HOST, "-a", "true"), ("'nope'",)),
         (("all", *HOST, "-l", "nope", "-a", "true"), ("'nope'",)),
         (("all", "-i", "/nonexistent/hosts.yml", "-a", "true"), ("/nonexistent/hosts.yml",)),
@@ -135,6 +142,8 @@ def test_help_teaches_on_stdout(command: tuple[str, ...]) -> None:
     assert done.returncode == 0
     assert "Usage: sshexec" in done.stdout
     assert done.stderr == ""
+    if command in ((), ("run",)):
+        assert "Windows" in done.stdout  # that there are such hosts, and how one reaches them
 
 
 def raising(error: BaseException) -> Callable[..., Any]:

@@ -30,6 +30,21 @@ def test_summary_counts_by_status_and_gives_each_cause_once() -> None:
     ]
 
 
+def test_summary_tells_what_went_wrong_beside_the_task() -> None:
+    typo = {"notice": "unknown_variables", "message": "...", "problem": "ansible_winrm_trnsport"}
+    gap = {"notice": "output_gap", "message": "...", "problem": "the connection broke meanwhile, and was made again"}
+    lines = summary(
+        result(
+            HostResult("w1", "ok", {}, notices=(typo,)),
+            HostResult("w2", "unreachable", REFUSED, cause="refused", notices=(typo, gap)),
+        )
+    )
+    assert lines[2:] == [
+        "  variables that mean nothing: w[1-2] (2): ansible_winrm_trnsport",
+        "  some output may be missing: w2: the connection broke meanwhile, and was made again",
+    ]
+
+
 def test_summary_says_how_the_run_ended() -> None:
     one = HostResult("h1", "cancelled", {"msg": "the run was cancelled"}, cause="cancelled")
     assert summary(result(one, state="cancelled"))[0] == "cancelled: 1 host in 1.2 s: 1 cancelled"

@@ -70,6 +70,21 @@ def test_text_and_several_documents() -> None:
     assert set(each_cut(data)) == {b"before one\r\nbetween\r\ntwoafter"}
 
 
+def test_a_document_that_comes_behind_what_a_program_printed() -> None:
+    """PowerShell writes the line with its first record, and the document at its end (WrappedSerializer)."""
+    late = document(PROGRESS, record("late")).removeprefix(b"#< CLIXML\r\n")
+    data = b"#< CLIXML\r\nfatal: no repository\r\n" + late + b"after"
+    assert set(each_cut(data)) == {b"#< CLIXML\r\nfatal: no repository\r\nlateafter"}
+
+
+def test_a_powershell_within_a_powershell() -> None:
+    outer = document(record("outer")).removeprefix(b"#< CLIXML\r\n")
+    inner = document(record("inner"))
+    assert set(each_cut(b"#< CLIXML\r\n" + inner + outer)) == {b"innerouter"}
+    assert set(each_cut(b"#< CLIXML\r\n" + inner + b"x\r\n" + inner + outer)) == {b"innerx\r\ninnerouter"}
+    assert set(each_cut(inner + outer)) == {b"inner" + outer}, "nobody has announced the second one"
+
+
 def test_a_line_feed_alone_after_the_mark() -> None:
     assert decoded(document(record("one")).replace(b"\r\n", b"\n")) == b"one"
 

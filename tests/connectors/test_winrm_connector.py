@@ -156,6 +156,14 @@ def test_unknown_variables_are_named(server: WinrmServer) -> None:
     assert notice["notice"] == "unknown_variables"
     assert "ansible_winrm_nosuch" in notice["message"]
     assert "ansible_winrm_other" in notice["message"]
+    assert notice["problem"] == "ansible_winrm_nosuch, ansible_winrm_other"  # the summary of a run says it
+
+
+def test_unknown_variables_are_named_where_the_login_fails_too(server: WinrmServer) -> None:
+    win = connector(server, ansible_password="wrong", ansible_winrm_nosuch=1)
+    with pytest.raises(AuthenticationError):
+        win.open(Deadline.after(10))
+    assert [notice["notice"] for notice in win.notices] == ["unknown_variables"]
 
 
 def test_nothing_to_tell(server: WinrmServer) -> None:

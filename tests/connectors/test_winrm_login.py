@@ -81,7 +81,7 @@ def test_a_wrong_password_is_tried_once(offered: str, transport: str) -> None:
 @pytest.mark.parametrize(
     ("offered", "transport", "words"),
     [
-        ("basic", "ntlm", r"does not log in by ntlm; it offers Basic \(ansible_winrm_transport\)"),
+        ("basic", "ntlm", r"does not log in by ntlm; it offers Basic \(ansible_winrm_transport: basic\)"),
         ("basic", "credssp", "does not log in by credssp; it offers Basic"),
         ("ntlm", "basic", "ansible_winrm_transport=ntlm works without"),
     ],

@@ -15,6 +15,7 @@ from winrm.protocol import Protocol
 
 from sshexec.connectors.winrm import messages
 from sshexec.connectors.winrm.messages import Request, ShellMessages
+from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.errors import ConnectionLostError, HostError
 
 SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
@@ -235,12 +236,30 @@ def test_an_end_without_an_exit_code(inner: str) -> None:
     [
         f'<rsp:Stream Name="stdout" CommandId="{COMMAND}">a</rsp:Stream>',
         f'<rsp:Stream Name="stdout" CommandId="{COMMAND}">\u20ac</rsp:Stream>',
+        f'<rsp:Stream Name="stdout" CommandId="{COMMAND}">aGVs*#bG8h</rsp:Stream>',
+        f'<rsp:Stream Name="stdout" CommandId="{COMMAND}">YQ==YQ==</rsp:Stream>',
         state("Done", "<rsp:ExitCode>zero</rsp:ExitCode>"),
+        state("Done", "<rsp:ExitCode>1_0</rsp:ExitCode>"),
+        state("Done", "<rsp:ExitCode>4294967296</rsp:ExitCode>"),
+        state("Done", "<rsp:ExitCode>-2147483649</rsp:ExitCode>"),
+        state("Done", f"<rsp:ExitCode>{'9' * 5000}</rsp:ExitCode>"),
     ],
 )
 def test_broken_output(inner: str) -> None:
     with pytest.raises(ConnectionLostError, match="broken"):
         received(inner)
+
+
+def test_ends_of_lines_in_base64_are_no_damage() -> None:
+    stream = f'<rsp:Stream Name="stdout" CommandId="{COMMAND}">aGVs\r\n  bG8h\n</rsp:Stream>'
+    assert received(stream).pieces == [("stdout", b"hello!")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_an_answer_that_declares_entities_is_not_read(encoding: str) -> None:
+    bomb = '<!DOCTYPE s:Envelope [<!ENTITY a "x">]><s:Envelope xmlns:s="http://www.w3.org/2003/05/soap-envelope">&a;'
+    with pytest.raises(NotSoap):
+        root_of(f"{bomb}</s:Envelope>".encode(encoding))
 
 
 def test_no_output_at_all() -> None:

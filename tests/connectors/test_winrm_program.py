@@ -92,8 +92,9 @@ def test_one_that_reads_nothing_of_its_input(run: Run) -> None:
     assert run("true", b"x" * 500_000)[0].rc == 0
 
 
-def test_one_that_reads_though_it_was_given_nothing(run: Run) -> None:
+def test_one_that_reads_though_it_was_given_nothing(run: Run, server: WinrmServer) -> None:
     assert run("cat")[0].rc == 0
+    assert "Send" not in [event.op for event in server.log], "the script itself tells it that there is nothing"
 
 
 @pytest.mark.parametrize("stdin", [None, b"x" * 200_000])

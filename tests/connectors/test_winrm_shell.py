@@ -193,3 +193,11 @@ def test_a_message_that_the_host_could_not_read_goes_again(server: WinrmServer, 
     with opened(server) as win:
         server.misbehave("undecryptable", op="Seal")
         assert run(win, counted)[1].stdout == b"ran\r\n"
+
+
+def test_a_directory_that_makes_no_shell_is_no_unreachable_host(server: WinrmServer) -> None:
+    with opened(server) as win:
+        server.misbehave("fault", op="Create", code=267, reason="The directory name is invalid. ")
+        with pytest.raises(HostError, match=r"no shell in C:\\nosuch: The directory name is invalid") as caught:
+            run(win, "exit 0", directory="C:\\nosuch")
+        assert type(caught.value) is HostError

@@ -21,6 +21,7 @@ import pytest
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.winrm import refusals
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.faults import NO_SHELL, OPERATION_TIMEOUT, Fault
 from sshexec.connectors.winrm.options import WinrmOptions
@@ -354,6 +355,23 @@ def test_a_host_that_takes_encrypted_messages_only() -> None:
         pytest.raises(ProtocolError, match="AllowUnencrypted=false"),
     ):
         wire.send(envelopes.create(), soon(), once=True)
+
+
+def test_what_to_set_where_a_host_takes_encrypted_messages_only(server: WinrmServer) -> None:
+    for variables, words in (
+        ({"ansible_winrm_transport": "basic"}, "ansible_winrm_transport=ntlm, or https"),
+        ({"ansible_winrm_message_encryption": "never"}, "ansible_winrm_message_encryption=auto, or https"),
+    ):
+        with wire_to(server.variables(ansible_winrm_transport="ntlm") | variables) as wire:
+            server.misbehave("empty500", "Create")
+            with pytest.raises(ProtocolError, match=words):
+                wire.send(envelopes.create(), soon(), once=True)
+
+
+def test_a_library_that_does_not_load() -> None:
+    options = WinrmOptions.from_vars({"ansible_user": "u", "ansible_winrm_transport": "ntlm"}, "w")
+    error = refusals.login("w port 5986", options, ImportError("libgssapi_krb5.so.2: no such file"))
+    assert error.message == "ntlm can't be used here, its library does not load: libgssapi_krb5.so.2: no such file"
 
 
 @pytest.mark.usefixtures("no_realm")

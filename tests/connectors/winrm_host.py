@@ -25,15 +25,17 @@ def connector(server: WinrmServer, timeouts: Timeouts | None = None, **variables
 
 
 @contextlib.contextmanager
-def opened(server: WinrmServer, timeouts: Timeouts | None = None, **variables: Any) -> Iterator[WinrmConnector]:
-    """Return an open one, and see that it leaves no shell."""
+def opened(
+    server: WinrmServer, timeouts: Timeouts | None = None, *, left: int = 0, **variables: Any
+) -> Iterator[WinrmConnector]:
+    """Return an open one, and see that it leaves no shell, or so many."""
     connection = connector(server, timeouts, **variables)
     connection.open(Deadline.after(SOON))
     try:
         yield connection
     finally:
         connection.close()
-    assert server.shells == {}
+    assert len(server.shells) == left
 
 
 def run(

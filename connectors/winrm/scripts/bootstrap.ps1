@@ -2,10 +2,11 @@
 # what follows is the script's own input. It ends as powershell.exe -EncodedCommand does: with the code of its exit,
 # else 1 where its last statement failed. A script of named blocks takes no such statement at its end, and needs none.
 begin {
-    $sshexecLines = New-Object Collections.Generic.List[string]
+    # No command is called here: the first of a session may have PowerShell print that it prepares its modules.
+    $sshexecLines = [Collections.ArrayList]@()
 }
 process {
-    if ($null -ne $_) { $sshexecLines.Add([string]$_) }
+    if ($null -ne $_) { $null = $sshexecLines.Add([string]$_) }
 }
 end {
     # powershell.exe hands standard input only to a script that names this variable, and then reads it itself.

@@ -46,8 +46,15 @@ process {
                 $readonly = [int]$was -band 1
                 if ($readonly) { [IO.File]::SetAttributes($path, 'Normal') }
                 # A plain $null would arrive as an empty name of a backup.
-                try { [IO.File]::Replace($temporary, $path, [NullString]::Value, $true) }
-                finally { if ($readonly) { [IO.File]::SetAttributes($path, $was) } }
+                try {
+                    [IO.File]::Replace($temporary, $path, [NullString]::Value, $true)
+                } catch {
+                    # It may have gone wrong between the two names: then the new file is the only one.
+                    if ([IO.File]::Exists($path)) { throw }
+                    [IO.File]::Move($temporary, $path)
+                } finally {
+                    if ($readonly) { [IO.File]::SetAttributes($path, $was) }
+                }
             } else {
                 [IO.File]::Move($temporary, $path)
             }

@@ -19,6 +19,7 @@ from sshexec.modules.preconditions import STATES
 from sshexec.modules.windows.command_line import command_line
 from sshexec.modules.windows.encodings import codec
 from sshexec.modules.windows.guards import Guards, guards
+from sshexec.modules.windows.names import check_paths
 
 _COMMANDS = (FREE_FORM, "cmd", "argv")
 _FILE_NOT_FOUND = 2
@@ -54,7 +55,7 @@ class WinCommand(Module):
     form: ClassVar[Form] = Form.PROGRAM
 
     def check_arguments(self) -> None:
-        """Check that there is a command, and that Python knows the encoding."""
+        """Check that there is a command, the paths, and that Python knows the encoding."""
         arguments = self.arguments
         words = arguments.get("argv") or []
         self._text: str = (arguments[FREE_FORM] or "").strip() or arguments["cmd"] or ""
@@ -65,6 +66,7 @@ class WinCommand(Module):
                 raise ArgumentError(f"{self.name}: {error.message}") from None
         if not self._text.strip():
             raise ArgumentError(f"{self.name}: no command given")
+        check_paths(self.name, arguments, "chdir", "creates", "removes")
         try:
             self._codec = codec(arguments["output_encoding_override"] or "utf-8")
         except LookupError as error:

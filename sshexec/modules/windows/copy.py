@@ -11,7 +11,7 @@ from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.exchange import is_answer
 from sshexec.modules.local_file import Tree, given_content, shared
 from sshexec.modules.windows.file_copy import FileCopy
-from sshexec.modules.windows.names import ends_in_separator
+from sshexec.modules.windows.names import check_paths, ends_in_separator
 from sshexec.modules.windows.remote_copy import remote_copy
 from sshexec.modules.windows.tree_copy import TreeCopy
 
@@ -47,6 +47,7 @@ class WinCopy(Module):
             raise self._wrong("src and content are mutually exclusive")
         if content is not None and ends_in_separator(dest):
             raise self._wrong("dest must be a file if content is defined")
+        check_paths(self.name, arguments, "dest", *(["src"] if arguments["remote_src"] else []))
         try:
             given = None if content is None else given_content(content)
         except ValueError as error:

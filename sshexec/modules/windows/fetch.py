@@ -11,6 +11,7 @@ from sshexec.modules import fetch
 from sshexec.modules.base import Invocation
 from sshexec.modules.reading import Readable
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.names import check_paths
 
 _LOOK = Script(__package__, "look")
 _ERRNO = {"": 0, "absent": errno.ENOENT, "denied": errno.EACCES, "locked": errno.EACCES, "long": errno.ENAMETOOLONG}
@@ -20,6 +21,11 @@ class Fetch(fetch.Fetch):
     r"""Bring a host's file to ``dest/HOST/PATH``; ``C:\x\y`` is ``C:/x/y`` there, as Ansible has it."""
 
     needs = Capability.WINDOWS | Capability.FILES
+
+    def check_arguments(self) -> None:
+        """Check what any host asks for, and the path."""
+        super().check_arguments()
+        check_paths(self.name, self.arguments, "src")
 
     def _look(self, connector: Connector[Any, Any], invocation: Invocation, src: str) -> Readable:
         answer = ask(_LOOK, {"path": src}, connector, invocation)

@@ -9,6 +9,7 @@ from sshexec.connectors.powershell import Script
 from sshexec.modules.arguments import Parameter, readable
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.names import check_paths
 
 _FILE = Script(__package__, "file")
 _TIME = "`now`, `preserve`, or a time"
@@ -34,6 +35,10 @@ class WinFile(Module):
         Parameter("access_time_format", default=_FORMAT, help=_WRITTEN),
     )
     needs = Capability.WINDOWS
+
+    def check_arguments(self) -> None:
+        """Check the path."""
+        check_paths(self.name, self.arguments, "path")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Do it, or in check mode say whether something would change."""

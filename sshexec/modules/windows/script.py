@@ -27,6 +27,7 @@ from sshexec.modules.preconditions import STATES
 from sshexec.modules.raw import plain
 from sshexec.modules.windows.guards import guards
 from sshexec.modules.windows.instead import Instead
+from sshexec.modules.windows.names import check_paths
 
 _RUN = Own(__package__, "script")
 _SWEEP = Own(__package__, "sweep")
@@ -65,6 +66,7 @@ class Script(script.Script):
             raise ArgumentError(f"{self.name}: no script given")
         self._file = shared(path)
         self._executable = (arguments["executable"] or "").strip()
+        check_paths(self.name, arguments, "chdir", "creates", "removes")
         chdir = arguments["chdir"]
         if chdir and not _ABSOLUTE.match(chdir):
             raise ArgumentError(

@@ -15,6 +15,7 @@ from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.names import check_paths
 from sshexec.modules.wording import readable
 
 _SETUP = Script(__package__, "setup")
@@ -41,7 +42,8 @@ class Setup(setup.Setup):
     needs = Capability.WINDOWS
 
     def check_arguments(self) -> None:
-        """Take any subset: a name that Windows does not know is a warning."""
+        """Check the path. Any subset is taken: a name that Windows does not know is a warning."""
+        check_paths(self.name, self.arguments, "fact_path")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Gather them, in check mode too: nothing is changed."""

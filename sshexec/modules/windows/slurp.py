@@ -13,6 +13,7 @@ from sshexec.errors import HostError
 from sshexec.modules import slurp
 from sshexec.modules.base import Invocation, Result
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.names import check_paths
 
 _SLURP = Script(__package__, "slurp")
 _ENCODED = 2 * slurp.LIMIT
@@ -23,6 +24,10 @@ class Slurp(slurp.Slurp):
     """Answer with the content of a file, in base64; messages are those of ansible.windows."""
 
     needs = Capability.WINDOWS
+
+    def check_arguments(self) -> None:
+        """Check the path."""
+        check_paths(self.name, self.arguments, "src")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Read the file, in check mode too: nothing is changed."""

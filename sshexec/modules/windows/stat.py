@@ -9,6 +9,7 @@ from sshexec.connectors.powershell import Script
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Module, Result
 from sshexec.modules.windows.asking import ask
+from sshexec.modules.windows.names import check_paths
 
 _STAT = Script(__package__, "stat")
 _UNHASHED = "Failed to get hash of file, set get_checksum to False to ignore this error"
@@ -31,6 +32,10 @@ class WinStat(Module):
         ),
     )
     needs = Capability.WINDOWS
+
+    def check_arguments(self) -> None:
+        """Check the path."""
+        check_paths(self.name, self.arguments, "path")
 
     def run(self, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         """Ask the host."""

@@ -167,7 +167,7 @@ def test_environment(run: Run) -> None:
 
 
 def test_check_mode_skips(run: Run, endpoint: WinrmServer) -> None:
-    result = run("win_command", "printf x creates=C:\\nope", check=True)
+    result = run("win_command", "printf x creates=C:/nope", check=True)
     assert (result["skipped"], result["changed"]) == (True, False)
     assert result["msg"] == "remote module (win_command) does not support check mode"
     assert scripts(endpoint) == []

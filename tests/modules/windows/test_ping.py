@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sshexec import Engine, Host, Inventory
 from sshexec.connectors.base import Connector, Deadline, Timeouts
 from sshexec.connectors.output import Output
 from sshexec.connectors.registry import connector_class
+from sshexec.errors import AuthenticationError
 from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_on
 from sshexec.modules.windows import ping
+from sshexec.secret import Secret
 from tests.modules.windows.conftest import Run
 from tests.winrm_server.server import WinrmServer
 
@@ -77,3 +81,23 @@ def test_wait_for_connection_gives_up(endpoint: WinrmServer) -> None:
     result = wait(endpoint, "sleep=0 timeout=0")
     assert result["failed"] is True
     assert result["msg"].startswith("timed out waiting for ping module test: ")
+
+
+def test_what_attempts_have_to_say_is_said_once(endpoint: WinrmServer) -> None:
+    endpoint.misbehave("503", times=3)
+    variables = {**endpoint.variables(), "ansible_winrm_nosuch": 1}
+    with Engine(Inventory.from_hosts([Host("win1", variables)])) as engine:
+        result = engine.run("win1", "wait_for_connection", "sleep=0 timeout=20")["win1"]
+    assert result.status == "ok"
+    assert endpoint.connections >= 4
+    assert [notice["notice"] for notice in result.notices] == ["unknown_variables"]
+
+
+@pytest.mark.parametrize("transport", ["basic", "ntlm"])
+def test_wait_for_connection_tries_a_wrong_password_once(tmp_path: Path, transport: str) -> None:
+    # A few more attempts would lock the account.
+    with WinrmServer({"vagrant": "secret"}, (transport,), allow_unencrypted=True, drive=tmp_path / "C") as host:
+        with pytest.raises(AuthenticationError, match="not tried again") as caught:
+            wait(host, "sleep=0 timeout=20", ansible_password=Secret("wrong"))
+        assert host.failed_logins == 1
+    assert caught.value.host == "win1"

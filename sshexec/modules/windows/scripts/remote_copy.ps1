@@ -63,7 +63,11 @@ function copyfile([string]$p, [string]$d) {
                 if ($i.IsReadOnly) { $i.IsReadOnly = $false }
                 [IO.File]::SetAttributes($t, 'Normal')
                 # It keeps the access list; a plain $null would arrive as an empty name of a backup.
-                [IO.File]::Replace($t, $d, [NullString]::Value, $true)
+                try { [IO.File]::Replace($t, $d, [NullString]::Value, $true) } catch {
+                    # It may have gone wrong between the two names: then the new file is the only one.
+                    if ([IO.File]::Exists($d)) { throw }
+                    [IO.File]::Move($t, $d)
+                }
             } else { [IO.File]::Move($t, $d) }
         } finally {
             if ([IO.File]::Exists($t)) {

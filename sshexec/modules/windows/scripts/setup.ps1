@@ -145,6 +145,8 @@ $collect['local'] = {
                 $told = $null
                 if ($path.EndsWith('.json')) { $told = ConvertFrom-Json ([IO.File]::ReadAllText($path)) }
                 if ($path.EndsWith('.ps1')) { $told = & $path }
+                # An array that a command gave as one would be written as an object (value, Count).
+                if ($told -is [array]) { $told = @($told | ForEach-Object { $_ }) }
                 if ($null -ne $told) { $facts[$name] = $told }
             }
         }
