@@ -11,7 +11,7 @@ PYTHON ?= python3
 PARALLEL ?= -n 3 --dist loadfile
 PIP = -m pip --quiet --disable-pip-version-check
 
-SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name py.typed)
+SOURCES := setup.py pyproject.toml README.md $(shell find sshexec connectors inventory -name '*.py' -o -name '*.ps1' -o -name py.typed)
 
 .PHONY: demo test lint types agreement oracle kerberos bench clean sshd packages
 .DELETE_ON_ERROR:

@@ -13,6 +13,9 @@ from typing import BinaryIO, Literal
 
 Stream = Literal["stdout", "stderr"]
 
+Take = Callable[[Stream, bytes], None]
+"""Gets what a command prints, piece by piece."""
+
 DEFAULT_LIMIT = 16 * 2**20
 """Bytes kept of each stream of each host."""
 
@@ -235,7 +238,7 @@ class Output:
         limit: int = DEFAULT_LIMIT,
         budget: Budget | None = None,
         spill: str | None = None,
-        tee: Callable[[Stream, bytes], None] | None = None,
+        tee: Take | None = None,
         folder: str | None = None,
     ) -> None:
         if folder is not None:

@@ -45,6 +45,21 @@ def encoded(script: str) -> str:
     return base64.b64encode(script.encode("utf-16-le", "surrogatepass")).decode()
 
 
+def source(package: str, name: str) -> Iterator[str]:
+    """Yield the lines of a script's file that are sent, those of what it includes in their place.
+
+    Args:
+        package: the package whose folder ``scripts`` holds it.
+        name: its file's name without ``.ps1``.
+    """
+    file = importlib.resources.files(package) / "scripts" / f"{name}.ps1"
+    for line in map(str.strip, file.read_text("utf-8").splitlines()):
+        if line.startswith(_INCLUDE):
+            yield from source(package, line.removeprefix(_INCLUDE))
+        elif line == _PLACE or (line and not line.startswith("#")):
+            yield line
+
+
 class Script:
     """One of this project's own scripts.
 
@@ -64,16 +79,8 @@ class Script:
     @functools.cached_property
     def text(self) -> str:
         """The script as it is sent, with the line ``#PROLOGUE`` in its place."""
-        kept = list(self._lines(self.name))
+        kept = list(source(self.package, self.name))
         return "\n".join(kept if _PLACE in kept else [_PLACE, *kept])
-
-    def _lines(self, name: str) -> Iterator[str]:
-        file = importlib.resources.files(self.package) / "scripts" / f"{name}.ps1"
-        for line in map(str.strip, file.read_text("utf-8").splitlines()):
-            if line.startswith(_INCLUDE):
-                yield from self._lines(line.removeprefix(_INCLUDE))
-            elif line == _PLACE or (line and not line.startswith("#")):
-                yield line
 
     def command(
         self,

@@ -29,6 +29,10 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "gevent": ("sshexec/runtime/", "sshexec/cli/", "sshexec/demo/", "sshexec/__main__.py"),
     "winrm": ("connectors/winrm/",),
     "requests": ("connectors/winrm/",),
+    "requests_ntlm": ("connectors/winrm/",),
+    "requests_credssp": ("connectors/winrm/",),
+    "spnego": ("connectors/winrm/",),
+    "kerberos": ("connectors/winrm/",),
     "sqlalchemy": ("inventory/", "sshexec/history/"),
     "click": ("sshexec/cli/", "sshexec/__main__.py"),
     "rich": ("sshexec/cli/", "sshexec/demo/"),
@@ -269,5 +273,26 @@ def test_the_look_sees_what_it_looks_for():
 def test_loading_every_public_name_leaves_the_process_alone():
     seen = look("from sshexec import *")
     loaded = set(seen.pop("loaded"))
-    assert loaded.isdisjoint({"gevent", "paramiko", "click", "rich", "sqlalchemy"})
+    assert loaded.isdisjoint({"gevent", "paramiko", "requests", "click", "rich", "sqlalchemy"})
     assert seen == UNTOUCHED
+
+
+@pytest.mark.parametrize(
+    ("connection", "own", "others"),
+    [
+        ("ssh", "paramiko", {"winrm", "requests", "urllib3", "spnego"}),
+        ("winrm", "winrm", {"paramiko"}),
+        ("local", "sshexec", {"winrm", "requests", "urllib3", "spnego", "paramiko"}),
+    ],
+)
+def test_a_connection_loads_its_own_library_only(connection, own, others):
+    seen = look(
+        "from sshexec.connectors.registry import connector_class\n"
+        "from sshexec.modules.registry import module_on\n"
+        f"connector = connector_class({connection!r})\n"
+        "module_on('ping', connector.capabilities)\n"
+        "connector.Context().close()"
+    )
+    loaded = set(seen["loaded"])
+    assert own in loaded
+    assert loaded.isdisjoint(others)

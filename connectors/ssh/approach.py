@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import socket
 import time
 from collections.abc import Callable
 
 from sshexec.connectors.base import Connector, Deadline, Phase
+from sshexec.connectors.dial import dial
 from sshexec.connectors.resolver import Address
 from sshexec.connectors.severed import keep_from_children
 from sshexec.connectors.ssh.admission import BackOff, Ticket, TurnedAway, is_farewell, turned_away
@@ -23,23 +23,8 @@ from sshexec.errors import (
     ConnectionLostError,
     ConnectTimeoutError,
     HostError,
-    NoRouteError,
     ProtocolError,
-    RefusedError,
     ResolveError,
-    UnreachableError,
-)
-
-_NO_ROUTE = frozenset(
-    {
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENETDOWN,
-        errno.EADDRNOTAVAIL,
-        errno.EACCES,  # a route of the type "prohibit"
-        errno.EINVAL,  # a route of the type "blackhole"; a link-local address without an interface
-    }
 )
 
 _LONGEST_QUOTE = 100
@@ -178,17 +163,7 @@ class Approach:
         self._enter(Phase.RESOLVING)
         addresses = self._allowed(self._context.resolver.resolve(self._where, self._options.port, limit, self._guard))
         self._enter(Phase.CONNECTING)
-        failure: OSError | None = None
-        for number, address in enumerate(addresses):
-            # Each address gets its share of the time: a dead IPv6 route must not keep the IPv4 address from its turn.
-            left = limit.remaining()
-            share = None if left is None else left / (len(addresses) - number)
-            try:
-                return self._connect_to(address, limit.sooner(share))
-            except OSError as error:
-                self._guard()
-                failure = error
-        raise self._connect_error(failure)
+        return dial(addresses, self._named, limit, self._guard, self._connect_to)
 
     def _allowed(self, addresses: list[Address]) -> list[Address]:
         """Return the addresses of the family that AddressFamily asks for."""
@@ -213,16 +188,6 @@ class Approach:
             sock.close()
             raise
         return sock
-
-    def _connect_error(self, error: OSError | None) -> UnreachableError:
-        where = self._named
-        if isinstance(error, ConnectionRefusedError):
-            return RefusedError(f"{where} refused the connection")
-        if isinstance(error, TimeoutError):
-            return ConnectTimeoutError(f"{where} did not answer in time")
-        if error is not None and error.errno in _NO_ROUTE:
-            return NoRouteError(f"no route to {where}: {error.strerror}")
-        return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")
 
     def _negotiate(self, wire: Wire, limit: Deadline, patience: float | None) -> Link:
         options = self._options

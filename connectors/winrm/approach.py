@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
+from sshexec.connectors.dial import dial, unreachable
 from sshexec.connectors.resolver import Address
 from sshexec.connectors.severed import keep_from_children
 from sshexec.connectors.winrm import tls
@@ -22,25 +22,12 @@ from sshexec.errors import (
     ConnectTimeoutError,
     NoRouteError,
     ProtocolError,
-    RefusedError,
     ResolveError,
-    UnreachableError,
 )
 
 if TYPE_CHECKING:
     from sshexec.connectors.winrm.context import WinrmContext
 
-_NO_ROUTE = frozenset(
-    {
-        errno.EHOSTUNREACH,
-        errno.ENETUNREACH,
-        errno.EHOSTDOWN,
-        errno.ENETDOWN,
-        errno.EADDRNOTAVAIL,
-        errno.EACCES,
-        errno.EINVAL,
-    }
-)
 _PROXY_PORT = 80
 
 
@@ -124,17 +111,7 @@ class Approach:
         self._enter(Phase.RESOLVING)
         addresses = self._context.resolver.resolve(host, port, limit, self._guard)
         self._enter(Phase.CONNECTING)
-        failure: OSError | None = None
-        for number, address in enumerate(addresses):
-            # Each address gets its share of the time: a dead IPv6 route must not keep the IPv4 address from its turn.
-            left = limit.remaining()
-            share = None if left is None else left / (len(addresses) - number)
-            try:
-                return self._connect_to(address, limit.sooner(share))
-            except OSError as error:
-                self._guard()
-                failure = error
-        raise _connect_error(where, failure)
+        return dial(addresses, where, limit, self._guard, self._connect_to)
 
     def _connect_to(self, address: Address, limit: Deadline) -> Line:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
@@ -201,16 +178,6 @@ class Approach:
             raise ProtocolError(f"TLS with {self.where} failed: {tls.reason(error, address)}") from None
         except OSError as error:
             self._guard()
-            raise _connect_error(self.where, error) from None
+            raise unreachable(self.where, error) from None
         except ValueError as error:
             raise ResolveError(f"{address!a} is not a host name: {error}") from None
-
-
-def _connect_error(where: str, error: OSError | None) -> UnreachableError:
-    if isinstance(error, ConnectionRefusedError):
-        return RefusedError(f"{where} refused the connection")
-    if isinstance(error, TimeoutError):
-        return ConnectTimeoutError(f"{where} did not answer in time")
-    if error is not None and error.errno in _NO_ROUTE:
-        return NoRouteError(f"no route to {where}: {error.strerror}")
-    return UnreachableError(f"can't connect to {where}: {error.strerror or error if error else 'no address'}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import base64
 import functools
-import importlib.resources
 from dataclasses import dataclass
 
 from sshexec.connectors.base import Command, Form
-from sshexec.connectors.powershell import encoded
+from sshexec.connectors.powershell import encoded, source
 from sshexec.errors import HostError
 
 CMD_LIMIT = 8191
@@ -45,9 +44,7 @@ def line_of(command: Command) -> Line:
 @functools.cache
 def bootstrap() -> str:
     """Return the script that runs one which comes by standard input, without what is for people in it."""
-    file = importlib.resources.files("sshexec.connectors.winrm") / "scripts" / "bootstrap.ps1"
-    lines = (line.strip() for line in file.read_text("utf-8").splitlines())
-    return "\n".join(line for line in lines if line and not line.startswith("#"))
+    return "\n".join(source("sshexec.connectors.winrm", "bootstrap"))
 
 
 def _cmd(script: str) -> Line:

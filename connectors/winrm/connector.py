@@ -9,11 +9,11 @@ from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Form, Phase, Timeouts, Upload
 from sshexec.connectors.deadline import unguarded
-from sshexec.connectors.output import Output
+from sshexec.connectors.output import Output, Take
 from sshexec.connectors.source import Source
 from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.exchange import Exchange, Manner
-from sshexec.connectors.winrm.execution import Execution, Take
+from sshexec.connectors.winrm.execution import Execution
 from sshexec.connectors.winrm.files import Files
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.program import Program

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command, Completed, Deadline, Form
-from sshexec.connectors.output import Stream
+from sshexec.connectors.output import Take
 from sshexec.connectors.winrm import faults
 from sshexec.connectors.winrm.clixml import Decoder
 from sshexec.connectors.winrm.commandline import line_of
@@ -27,9 +27,6 @@ from sshexec.errors import (
     HostError,
     UnreachableError,
 )
-
-Take = Callable[[Stream, bytes], None]
-"""Gets what a command prints, piece by piece."""
 
 _INPUT = re.compile(r"\$\{?input\b", re.IGNORECASE)
 """What has powershell.exe read its standard input to the end, before it ends itself (its ConsoleHost)."""

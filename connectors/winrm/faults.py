@@ -10,13 +10,11 @@ MAX_SHELLS = 2150859173
 """MaxShellsPerUser, ERROR_WSMAN_QUOTA_MAX_SHELLS_PPU."""
 MAX_OPERATIONS = 2150859174
 """MaxConcurrentOperationsPerUser, ERROR_WSMAN_QUOTA_MAX_OPERATIONS."""
-SCHEMA = 2150858817
 BUSY = 170
+"""ERROR_BUSY: what is sent now was not taken."""
 ACCESS_DENIED = 5
-INVALID_PARAMETER = 87
 LINE_TOO_LONG = 206
-FILE_NOT_FOUND = 2147942402
-"""HRESULT of ERROR_FILE_NOT_FOUND: what was to be started without a shell is not there."""
+"""ERROR_FILENAME_EXCED_RANGE."""
 
 
 class Fault(Exception):

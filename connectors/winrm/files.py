@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import Any, BinaryIO, Protocol
 
 from sshexec.connectors.base import Command, Completed, Deadline, Upload
-from sshexec.connectors.output import Output, Stream
+from sshexec.connectors.output import Output, Stream, Take
 from sshexec.connectors.powershell import Script, answer_of
 from sshexec.connectors.source import opened
 from sshexec.errors import HostError, TransferError, UnreachableError
@@ -69,8 +69,6 @@ _WORDS = {
     "cut": "not all of it arrived",
 }
 
-Taker = Callable[[Stream, bytes], None]
-
 
 class Run(Protocol):
     """Runs a command of the host and hands on what it prints, piece by piece; errors as `Connector.execute`."""
@@ -78,7 +76,7 @@ class Run(Protocol):
     def __call__(
         self,
         command: Command,
-        take: Taker,
+        take: Take,
         deadline: Deadline,
         stdin: Iterable[bytes] | None = None,
         *,

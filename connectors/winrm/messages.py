@@ -18,7 +18,7 @@ from sshexec.connectors.output import Stream
 from sshexec.errors import ConnectionLostError, HostError
 
 MAX_ENVELOPE = 153600
-"""Bytes of an envelope that every service takes (MaxEnvelopeSizekb 150 of Windows Server 2008 R2)."""
+"""Bytes of an envelope that every service takes (MaxEnvelopeSizekb is 150 in Windows Server 2008 R2, later 500)."""
 
 _SHELL = "http://schemas.microsoft.com/wbem/wsman/1/windows/shell"
 _TRANSFER = "http://schemas.xmlsoap.org/ws/2004/09/transfer"

@@ -302,7 +302,7 @@ class WinrmOptions(ConnectorOptions):
         return self
 
     def _check_address(self, variables: Mapping[str, Any]) -> None:
-        if any(character in self.address for character in "/@?# \t"):
+        if any(character in "/@?#\x7f" or character <= " " for character in self.address):
             variable = setting_variable(type(self), "address", variables) or "the host's name"
             raise OptionError(f"{variable}: expected a name or an address, got {self.address!r}")
         if ":" in self.address and not _is_ipv6(self.address):

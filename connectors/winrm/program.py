@@ -13,11 +13,11 @@ import io
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 from sshexec.connectors.base import Command
-from sshexec.connectors.output import Stream
+from sshexec.connectors.output import Stream, Take
 from sshexec.connectors.powershell import MARK, Script
 from sshexec.errors import HostError, NotStartedError
 
@@ -29,8 +29,6 @@ _PROGRAM = Script("sshexec.connectors.winrm", "program")
 _FEED = Script("sshexec.connectors.winrm", "feed")
 _PIECE = 48 * 1024
 """Bytes of standard input that go in one line."""
-
-Take = Callable[[Stream, bytes], None]
 
 
 class Program:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from xml.etree.ElementTree import Element
 
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.winrm import faults, messages
@@ -34,10 +33,9 @@ class Pace:
         self.operation = operation
         self.margin = max(1.0, read - operation)
 
-    def wait(self, limit: Deadline, at_most: float | None = None) -> float:
+    def wait(self, limit: Deadline) -> float:
         """Return the OperationTimeout of a request that is to be answered by then."""
-        longest = self.operation if at_most is None else min(at_most, self.operation)
-        return max(LEAST, limit.remaining(longest) or 0.0)
+        return max(LEAST, limit.remaining(self.operation) or 0.0)
 
 
 class Shell:
@@ -121,22 +119,22 @@ class Shell:
         """
         return messages.received_of(self._exchange.ask(self._messages.receive(command, wait), limit, manner), command)
 
-    def signal(self, command: str, code: str, limit: Deadline) -> Element:
+    def signal(self, command: str, code: str, limit: Deadline) -> None:
         """Send a signal: ``ctrl_c``, or ``terminate``, which ends the command and frees its place.
 
         Raises:
             Fault, NoAnswer, HostError: it may not have arrived.
         """
         request = self._messages.signal(command, code, self._pace.wait(limit))
-        return self._exchange.ask(request, limit, Manner.SHIELDED)
+        self._exchange.ask(request, limit, Manner.SHIELDED)
 
-    def delete(self, limit: Deadline) -> Element:
+    def delete(self, limit: Deadline) -> None:
         """Delete the shell, and end all that runs in it.
 
         Raises:
             Fault, NoAnswer, HostError: it may be there still.
         """
-        return self._exchange.ask(self._messages.delete(self._pace.wait(limit)), limit, Manner.SHIELDED)
+        self._exchange.ask(self._messages.delete(self._pace.wait(limit)), limit, Manner.SHIELDED)
 
 
 class Shells:

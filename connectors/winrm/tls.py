@@ -24,9 +24,8 @@ _REVOKED = 23
 """X509_V_ERR_* of OpenSSL's x509_vfy.h."""
 
 _PLAIN_HTTP = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
-
-
 _OLD = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"})
+"""Reasons of `ssl.SSLError`."""
 
 
 @dataclass(frozen=True)

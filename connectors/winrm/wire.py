@@ -16,6 +16,7 @@ from sshexec.connectors.winrm.context import WinrmContext
 from sshexec.connectors.winrm.faults import Fault
 from sshexec.connectors.winrm.http import Answer, Broken, Expired, Line, NotHttp, Silence
 from sshexec.connectors.winrm.logins import Stale, login_of
+from sshexec.connectors.winrm.messages import MAX_ENVELOPE
 from sshexec.connectors.winrm.options import SEALING, WinrmOptions
 from sshexec.connectors.winrm.soap import NotSoap, root_of
 from sshexec.connectors.winrm.tickets import WrongPassword
@@ -29,8 +30,6 @@ from sshexec.errors import (
     UnreachableError,
 )
 
-_MAX_ENVELOPE = 153600
-"""Bytes of a message that every Windows takes: MaxEnvelopeSizekb of 2008 R2 (later ones have 500)."""
 _SEAL_ADDS = 4096
 """Bytes that an encrypted message is larger by at most, should they count: CredSSP adds some for each 16 KB
 (MS-WSMV 2.2.9.1), NTLM and Kerberos some 300 in all."""
@@ -106,7 +105,7 @@ class Wire:
     @property
     def max_envelope(self) -> int:
         """Bytes that a message may have, what encryption adds to it left out."""
-        return _MAX_ENVELOPE - _SEAL_ADDS if self._options.encrypted else _MAX_ENVELOPE
+        return MAX_ENVELOPE - _SEAL_ADDS if self._options.encrypted else MAX_ENVELOPE
 
     def open(self, deadline: Deadline, connect: float | None, auth: float | None) -> None:
         """Connect and log in.

@@ -22,6 +22,7 @@ import pytest
 
 from sshexec.connectors import powershell
 from sshexec.connectors.base import Command, Completed, Deadline, Timeouts, Upload
+from sshexec.connectors.output import Take
 from sshexec.connectors.winrm import files
 from sshexec.connectors.winrm.commandline import line_of
 from sshexec.connectors.winrm.connector import WinrmConnector
@@ -380,13 +381,22 @@ class Stuck:
         self.reached.set()
         self.go_on.wait(SOON)
 
+    def until_told(self, server: WinrmServer) -> None:
+        """Take the rest once the script was told to end."""
+
+        def wait() -> None:
+            wait_for(lambda: "Signal" in server.operations)
+            self.go_on.set()
+
+        threading.Thread(target=wait, daemon=True).start()
+
 
 def test_a_deadline_ends_an_upload(
     win: WinrmConnector, server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "file").write_bytes(b"before")
     stuck = Stuck(monkeypatch)
-    threading.Timer(1.5, stuck.go_on.set).start()
+    stuck.until_told(server)
     with pytest.raises(CommandTimeoutError):
         win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(1.0))
     assert os.listdir(folder) == ["file"]
@@ -396,7 +406,7 @@ def test_a_deadline_ends_an_upload(
 def test_an_upload_that_stands_still_ends(server: WinrmServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stuck = Stuck(monkeypatch)
     win = opened(server, Timeouts(idle=1.0))
-    threading.Timer(1.5, stuck.go_on.set).start()
+    stuck.until_told(server)
     with pytest.raises(CommandTimeoutError) as caught:
         win.put(bytes(40 * LINE), path_of(folder, "file"), Deadline.after(SOON))
     assert caught.value.silence == 1.0
@@ -635,7 +645,7 @@ def saying(text: bytes) -> files.Run:
     """A host that says something, whatever it is asked."""
 
     def run(
-        command: Command, take: files.Taker, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
+        command: Command, take: Take, deadline: Deadline, stdin: Iterable[bytes] | None = None, **_: bool
     ) -> Completed:
         for _piece in stdin or ():
             pass

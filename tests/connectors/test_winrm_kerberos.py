@@ -257,6 +257,7 @@ def test_the_kdc_is_down(tmp_path: Path, context: WinrmContext, monkeypatch: pyt
         environment(kdc.environment(tmp_path / "cc")),
         WinrmServer({"alice": PASSWORD}, ("kerberos",), surroundings=kdc.environment()) as server,
     ):
+        # Imported here, since it may not be installed: then the realm has skipped this test.
         from sshexec.connectors.winrm.kerberos import Kerberos
 
         kdc.kinit(tmp_path / "cc", "alice", PASSWORD)

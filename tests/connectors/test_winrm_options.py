@@ -162,6 +162,10 @@ def test_unknown_variables_are_kept_by_name() -> None:
         ({**NTLM, "ansible_winrm_transport": "ntlm2"}, "one or more of basic, plaintext"),
         ({**NTLM, "ansible_winrm_transport": "auto"}, "ntlm, kerberos, credssp"),
         ({**NTLM, "ansible_host": "http://w"}, "ansible_host: expected a name or an address"),
+        (
+            {**NTLM, "ansible_host": "w\x01x", "ansible_winrm_proxy": "http://p:3128"},
+            "ansible_host: expected a name or an address",
+        ),
         ({**NTLM, "ansible_host": "10.0.0.1:5985"}, "'10.0.0.1:5985'; a port stands in ansible_port"),
         ({**NTLM, "ansible_winrm_host": "w:1"}, "ansible_winrm_host: expected a name or an address, got 'w:1'"),
         ({**NTLM, "ansible_winrm_credssp_minimum_version": 1}, "expected a whole number from 2 on, got 1"),
