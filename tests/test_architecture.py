@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"sshexec": "sshexec", "connectors": "sshexec.connectors", "inventory": "sshexec.inventory"}
 
