@@ -268,6 +268,8 @@ def connection(
     except InputError as error:
         # As an error of its own: an exception keeps the text it was made with.
         where = f"host {host}: "
-        message = error.message if error.message.startswith(where) else where + error.message
+        # A file that is wrong is so for every host that it is for.
+        named = error.path is not None or error.message.startswith(where)
+        message = error.message if named else where + error.message
         raise type(error)(mask(message, variables), path=error.path, line=error.line) from None
     return connector, options

@@ -16,7 +16,7 @@ import yaml
 from sshexec.connectors.base import Command, Completed, Form
 from sshexec.errors import ConnectionLostError, HostError
 from tests.connectors.test_winrm_replay import run
-from tests.connectors.winrm_recorded import ACTION, Answer, Difference, Replay, flat
+from tests.connectors.winrm_recorded import ACTION, Answer, Difference, Replay, conversation, flat
 
 PLACE = Path(__file__).with_name("recorded")
 BODY = "env:Envelope/env:Body"
@@ -98,10 +98,14 @@ SIGNAL = Difference(
 def test_a_conversation(name, command, arguments, rc, stdout, stderr):
     exchanges = recording(name)
     line = " ".join([command, *arguments])
-    with Replay(**answers(exchanges)) as replay:
+    with Replay(Send=[Answer(conversation()["run_cmd_send_input_response"])], **answers(exchanges)) as replay:
         done, output = run(replay, Command(line, form=Form.CMD))
     assert (done, output.stdout, output.stderr) == (Completed(rc), stdout, stderr)
-    for recorded, ours in zip(exchanges, replay.exchanges, strict=True):
+    # One that is silent is told once that it has nothing to read; pypsrp leaves it waiting.
+    sent = [flat(told)["env:Envelope/env:Body/rsp:Send/rsp:Stream[stdin]@End"] for told in replay.asked("Send")]
+    assert sent == ["true"] * (name == "operation_timeout")
+    asked = [each for each in replay.exchanges if each.op != "Send"]
+    for recorded, ours in zip(exchanges, asked, strict=True):
         assert ours.op == op(recorded["request"])
         judge(recorded["request"], ours.body, *as_line(command, arguments, line), SIGNAL)
 
