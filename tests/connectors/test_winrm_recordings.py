@@ -16,7 +16,7 @@ import yaml
 from sshexec.connectors.base import Command, Completed, Form
 from sshexec.errors import ConnectionLostError, HostError
 from tests.connectors.test_winrm_replay import run
-from tests.connectors.winrm_recorded import ACTION, Answer, Difference, Replay, conversation, flat
+from tests.connectors.winrm_recorded import ACTION, Answer, Difference, Replay, flat, texts
 
 PLACE = Path(__file__).with_name("recorded")
 BODY = "env:Envelope/env:Body"
@@ -98,7 +98,7 @@ SIGNAL = Difference(
 def test_a_conversation(name, command, arguments, rc, stdout, stderr):
     exchanges = recording(name)
     line = " ".join([command, *arguments])
-    with Replay(Send=[Answer(conversation()["run_cmd_send_input_response"])], **answers(exchanges)) as replay:
+    with Replay(Send=[Answer(texts("conftest.py")["run_cmd_send_input_response"])], **answers(exchanges)) as replay:
         done, output = run(replay, Command(line, form=Form.CMD))
     assert (done, output.stdout, output.stderr) == (Completed(rc), stdout, stderr)
     # One that is silent is told once that it has nothing to read; pypsrp leaves it waiting.
