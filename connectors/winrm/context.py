@@ -1,10 +1,11 @@
-"""What all WinRM connections of one engine share: TLS contexts, resolved names, Kerberos tickets."""
+"""What all WinRM connections of one engine share: TLS contexts, resolved names, Kerberos tickets, refused passwords."""
 
 from __future__ import annotations
 
 from sshexec.connectors.base import Context
 from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.resolver import Resolver
+from sshexec.connectors.winrm.accounts import Accounts
 from sshexec.connectors.winrm.options import WinrmOptions
 from sshexec.connectors.winrm.tickets import Tickets
 from sshexec.connectors.winrm.tls import Contexts
@@ -18,6 +19,7 @@ class WinrmContext(Context):
         self.resolver = Resolver()
         self.tls = Contexts()
         self.tickets = Tickets()
+        self.accounts = Accounts()
 
     def check(self, options: ConnectorOptions) -> None:
         """Check the certificates, and that there is a password or somebody who can be asked for it.

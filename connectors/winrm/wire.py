@@ -260,6 +260,12 @@ class Wire:
 
     def _log_in(self, deadline: Deadline) -> None:
         self._enter(Phase.AUTHENTICATING)
+        # One that a person is asked for is on trial already.
+        password = self._password if self._answer is None else None
+        with self._context.accounts.trying(self.host, self._options, password, self._guard):
+            self._log_in_once(deadline)
+
+    def _log_in_once(self, deadline: Deadline) -> None:
         self._deadline = limit = deadline.sooner(self._auth_limit)
         options = self._options
         try:
