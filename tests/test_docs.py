@@ -11,8 +11,8 @@ How an example is written:
 * ``<!-- not run: why -->`` on the line above a block leaves it out.
 
 The examples of one file run in a folder of their own. It holds the README's ``hosts.yml``, ``host_vars`` that give each
-of its hosts an address and the login of the test server, and a script, ``check.sh``, to run. Those of docs/windows.md
-have a Windows host too, ``win1``: the endpoint of tests/winrm_server.
+of its hosts an address and the login of the test server, and a script, ``check.sh``, to run. Those that are about
+Windows have ``win1`` there too, in a group ``windows``: the endpoint of tests/winrm_server.
 """
 
 from __future__ import annotations
@@ -87,15 +87,40 @@ def workplace(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+WINDOWS = """\
+    windows:
+      hosts:
+        win1:
+      vars:
+        ansible_connection: winrm
+        ansible_winrm_transport: ntlm
+        ansible_user: Administrator
+"""
+
+
 @pytest.fixture
 def windows(workplace: Path) -> Iterator[None]:
-    """A Windows host for the examples: an endpoint, and a host_vars file that says where it is."""
+    """A Windows host for the examples: an endpoint, in a group of hosts.yml."""
     password = secrets.token_hex(8)
     with WinrmServer(users={"Administrator": password}, drive=workplace / "win1") as server:
-        (server.drive / "Temp").mkdir()
-        server.powershell[re.compile("Get-Service Spooler")] = Answer("Running\r\n")
+        for folder in ("Temp/old", "inetpub/wwwroot", "ProgramData/app", "Program Files/My App"):
+            (server.drive / folder).mkdir(parents=True)
+        program = server.drive / "Program Files" / "My App" / "run.exe"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        (server.drive / "Windows" / "win.ini").write_text("; for 16-bit app support\r\n".ljust(92))
+        server.powershell.update(
+            {
+                re.compile("Get-Service"): Answer("Running\r\n"),
+                re.compile(r"\$sum = 0; foreach"): Answer("55\r\n"),
+            }
+        )
         lines = ["ansible_host: 127.0.0.1", f"ansible_port: {server.port}", f"ansible_password: {password}"]
         (workplace / "host_vars" / "win1.yml").write_text("\n".join([*lines, "ansible_winrm_scheme: http", ""]))
+        hosts = workplace / "hosts.yml"
+        hosts.write_text(hosts.read_text().replace("    db:\n", f"{WINDOWS}    db:\n"))
+        (workplace / "site").mkdir()
+        (workplace / "site" / "index.html").write_text("hello\n")
         yield
 
 
@@ -144,7 +169,7 @@ def run_bash(script: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_examples_work(document, workplace, request):
-    if document.name == "windows.md":
+    if document.name in ("windows.md", "modules.md", "migration.md"):
         request.getfixturevalue("windows")
     namespace: dict[str, object] = {"__name__": "example"}
     for block in blocks(document):
