@@ -15,6 +15,7 @@ from sshexec.connectors.output import Output, Stream
 from sshexec.errors import ArgumentError, HostError, NotStartedError
 from sshexec.modules.arguments import FREE_FORM, Parameter, Rules
 from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.exchange import is_answer
 from sshexec.modules.preconditions import STATES
 from sshexec.modules.windows.command_line import command_line
 from sshexec.modules.windows.encodings import codec
@@ -79,7 +80,7 @@ class WinCommand(Module):
         try:
             met = guards(self.arguments, connector, invocation)
         except HostError as error:
-            if type(error) is not HostError:
+            if not is_answer(error):
                 raise
             return self._told(failed=True, changed=False, cmd=self._text, msg=error.message)
         if met.unless:
@@ -94,10 +95,9 @@ class WinCommand(Module):
         try:
             done = connector.execute(self._command(met, invocation), invocation.output, invocation.deadline)
         except HostError as error:
-            # What ends for another cause has a class of its own.
             if isinstance(error, NotStartedError):
                 return self._not_started(error.message, error.code)
-            if type(error) is not HostError:
+            if not is_answer(error):
                 raise
             return self._not_started(error.message)
         return self._ran(invocation.output, done, start, datetime.now(timezone.utc))

@@ -9,6 +9,7 @@ from sshexec.connectors.powershell import Script
 from sshexec.errors import HostError
 from sshexec.modules import ping
 from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.exchange import is_answer
 from sshexec.modules.windows.asking import ask
 
 _PING = Script(__package__, "ping")
@@ -29,7 +30,7 @@ class Ping(Module):
         try:
             ask(_PING, {}, connector, invocation)
         except HostError as error:
-            if type(error) is not HostError:
+            if not is_answer(error):
                 raise
             return {"failed": True, "changed": False, "msg": error.message}
         return self._result(changed=False, ping=data)

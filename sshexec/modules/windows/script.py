@@ -22,6 +22,7 @@ from sshexec.errors import ArgumentError, CancelledError, CommandTimeoutError, H
 from sshexec.modules import script
 from sshexec.modules.arguments import FREE_FORM, first_word, readable
 from sshexec.modules.base import Invocation, Module, Result
+from sshexec.modules.exchange import is_answer
 from sshexec.modules.local_file import shared
 from sshexec.modules.preconditions import STATES
 from sshexec.modules.raw import plain
@@ -98,7 +99,7 @@ class Script(script.Script):
             try:
                 met = guards(tested, connector, invocation)
             except HostError as error:
-                if type(error) is not HostError:
+                if not is_answer(error):
                     raise
                 return {"failed": True, "changed": False, "msg": error.message}
             if met.unless:

@@ -14,6 +14,7 @@ from sshexec.errors import HostError
 from sshexec.modules import setup
 from sshexec.modules.arguments import Parameter
 from sshexec.modules.base import Invocation, Result
+from sshexec.modules.exchange import is_answer
 from sshexec.modules.windows.asking import Shape, ask
 from sshexec.modules.windows.names import check_paths
 from sshexec.modules.wording import readable
@@ -54,7 +55,7 @@ class Setup(setup.Setup):
         try:
             told = ask(_SETUP, asked, connector, invocation, _TOLD)
         except HostError as error:
-            if type(error) is not HostError:
+            if not is_answer(error):
                 raise
             return self._failed(f"the host did not tell its facts: {error.message}")
         facts = {f"ansible_{name}": value for name, value in told["facts"].items()}
