@@ -82,9 +82,18 @@ class Script:
         kept = list(source(self.package, self.name))
         return "\n".join(kept if _PLACE in kept else [_PLACE, *kept])
 
+    def filled(self, arguments: Mapping[str, Any]) -> str:
+        """Return the script with its arguments, as `command` takes it too: what many hosts get is made once.
+
+        Args:
+            arguments: what the script finds in ``$a``; anything that JSON holds.
+        """
+        data = base64.b64encode(json.dumps(arguments, ensure_ascii=True).encode()).decode()
+        return self.text.replace(_PLACE, _PROLOGUE.format(arguments=data).rstrip("\n"), 1)
+
     def command(
         self,
-        arguments: Mapping[str, Any],
+        arguments: Mapping[str, Any] | str,
         *,
         stdin: bytes | BinaryIO | None = None,
         environment: Mapping[str, str] | None = None,
@@ -93,14 +102,13 @@ class Script:
         """Return the command that runs it.
 
         Args:
-            arguments: what the script finds in ``$a``; anything that JSON holds.
+            arguments: what the script finds in ``$a``, or what `filled` returned for it.
             stdin: text in lines, which a script gets by ``process {}``; powershell.exe reads them only where the text
                 of the script names ``$input``, outside of functions and script blocks.
             environment: variables for it.
             directory: where it runs.
         """
-        data = base64.b64encode(json.dumps(arguments, ensure_ascii=True).encode()).decode()
-        script = self.text.replace(_PLACE, _PROLOGUE.format(arguments=data).rstrip("\n"), 1)
+        script = arguments if isinstance(arguments, str) else self.filled(arguments)
         return Command(script, stdin, environment or {}, about=(self.name,), directory=directory)
 
 

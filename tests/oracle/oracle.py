@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import selectors
 import shutil
-import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,71 +16,23 @@ from sshexec.modules.ansible.builder import SETTING
 from tests.oracle.accepted import ACCEPTED
 from tests.oracle.case import Case, build, filled, seen
 from tests.oracle.compare import differences, dropped, facts_compared, normalised, replaced
+from tests.oracle.process import AnsibleProcess
 from tests.testbed import Sshd
 
-ANSWER_WITHIN = 60.0
-"""Seconds for Ansible to answer one request."""
 BECOME = {"become": True, "become_method": "sudo", "become_user": "root"}
 DRIVER = Path(__file__).with_name("driver.py")
 
 
-class Ansible:
-    """Real Ansible in a process of its own.
+class Ansible(AnsibleProcess):
+    """Real Ansible's tasks.
 
     Args:
         python: interpreter of its virtual environment.
-        home: its home directory; short, since the control sockets of ssh are below it.
+        home: its home directory.
     """
 
     def __init__(self, python: str, home: Path) -> None:
-        self.python = python
-        (home / "ansible.cfg").write_text(
-            "[defaults]\ndeprecation_warnings=False\ninterpreter_python=/usr/bin/python3\n"
-        )
-        environment = {
-            "PATH": f"{Path(python).parent}:{os.environ['PATH']}",
-            "HOME": str(home),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
-            "ANSIBLE_HOME": str(home / "a"),
-        }
-        self._log = (home / "driver.log").open("wb")
-        self._process = subprocess.Popen(
-            [python, str(DRIVER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
-        )
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Put one request to the driver and return its answer."""
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(request).encode() + b"\n")
-        process.stdin.flush()
-        line, until = b"", time.monotonic() + ANSWER_WITHIN
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, until - time.monotonic())):
-                    raise TimeoutError(f"Ansible did not answer: {request}")
-                piece = os.read(process.stdout.fileno(), 2**20)
-                if not piece:
-                    raise RuntimeError(f"the driver ended: {Path(self._log.name).read_text()[-2000:]}")
-                line += piece
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._log.close()
+        super().__init__(python, DRIVER, home, "interpreter_python=/usr/bin/python3\n")
 
 
 class Oracle:

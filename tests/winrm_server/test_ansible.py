@@ -7,11 +7,9 @@ import hashlib
 import json
 import os
 import re
-import selectors
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from sshexec import Engine, Host, Inventory
 from sshexec.secret import Secret
 from tests.oracle.compare import differences, normalised
 from tests.oracle.conftest import PYTHON
+from tests.oracle.process import AnsibleProcess
 from tests.testbed import lacking
 from tests.winrm_server.certificates import Certificates
 from tests.winrm_server.conftest import USERS
@@ -32,8 +31,6 @@ from tests.winrm_server.server import WinrmServer
 from tests.winrm_server.tls import Tls
 
 PLUGIN = Path(__file__).with_name("plugin.py")
-ANSWER_WITHIN = 60.0
-"""Seconds for Ansible to answer one request."""
 BOOTSTRAP = re.compile(r"ConvertFrom-Json -InputObject \$codeJson")
 """Found in what ansible-core 2.19 runs for every script of its own; the script's name and arguments come on stdin."""
 REMOVAL = re.compile(r"\ARemove-Item|\nRemove-Item '[^']+' -Force -Recurse")
@@ -41,7 +38,7 @@ ENVELOPE = 500 << 10
 """MaxEnvelopeSizekb of Windows since 2012: a piece of Ansible's put has 250,000 bytes, twice in base64."""
 
 
-class Ansible:
+class Ansible(AnsibleProcess):
     """Ansible's connection plugin in a process of its own.
 
     Args:
@@ -50,40 +47,7 @@ class Ansible:
     """
 
     def __init__(self, home: Path, more: dict[str, str]) -> None:
-        (home / "ansible.cfg").write_text("[defaults]\ndeprecation_warnings=False\n")
-        environment = {
-            "PATH": f"{Path(PYTHON).parent}:{os.environ['PATH']}",
-            "HOME": str(home),
-            "LC_ALL": "C.UTF-8",
-            "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
-            "ANSIBLE_HOME": str(home / "a"),
-            **more,
-        }
-        self.home = home
-        self._log = (home / "plugin.log").open("wb")
-        self._process = subprocess.Popen(
-            [PYTHON, str(PLUGIN)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
-        )
-
-    def ask(self, **request: Any) -> dict[str, Any]:
-        """Put one request to the plugin and return its answer."""
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(json.dumps(request, default=Secret.reveal).encode() + b"\n")
-        process.stdin.flush()
-        line, until = b"", time.monotonic() + ANSWER_WITHIN
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while not line.endswith(b"\n"):
-                if not selector.select(max(0.0, until - time.monotonic())):
-                    raise TimeoutError(f"Ansible did not answer: {request}")
-                piece = os.read(process.stdout.fileno(), 2**20)
-                if not piece:
-                    raise RuntimeError(f"it ended: {Path(self._log.name).read_text()[-2000:]}")
-                line += piece
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        super().__init__(PYTHON, PLUGIN, home, more=more)
 
     def steps(self, server: WinrmServer, *steps: tuple[str, ...], **variables: Any) -> list[dict[str, Any]]:
         """Hold one conversation; return each step's answer."""
@@ -97,19 +61,6 @@ class Ansible:
         inventory.write_text(json.dumps({"all": {"hosts": hosts}}, default=Secret.reveal))
         answer = self.ask(inventory=str(inventory), basedir=str(self.home), module=module, args=args)
         return answer["status"], answer["result"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
-        self._log.close()
 
 
 def has(*modules: str) -> bool:

@@ -20,7 +20,7 @@ Shape = Mapping[str, type | UnionType | Mapping[str, Any]]
 
 def ask(
     script: Script,
-    arguments: Mapping[str, Any],
+    arguments: Mapping[str, Any] | str,
     connector: Connector[Any, Any],
     invocation: Invocation,
     *shapes: Shape,
@@ -30,7 +30,7 @@ def ask(
 
     Args:
         script: which one.
-        arguments: what it gets as ``$a``.
+        arguments: what it gets as ``$a``; or the text that `Script.filled` made of them, for many hosts at once.
         connector: the host.
         invocation: the task's.
         shapes: what it may answer; anything if there are none. More names than those are no fault.

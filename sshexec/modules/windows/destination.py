@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,9 +40,9 @@ class Answer:
     backup: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
-    """What a host is asked.
+    """What hosts are asked; the same for all of them, so it is made once.
 
     Args:
         dest: the destination as it was given.
@@ -63,9 +64,9 @@ class Question:
     make: bool = True
     backup: bool = False
 
-    def arguments(self) -> Mapping[str, Any]:
-        """Return what the script gets."""
-        return {
+    @functools.cached_property
+    def _script(self) -> str:
+        arguments = {
             "dest": self.dest,
             "base": self.base,
             "tree": self.tree,
@@ -77,6 +78,7 @@ class Question:
             "make": self.make,
             "backup": self.backup,
         }
+        return _DESTINATION.filled(arguments)
 
     def ask(self, connector: Connector[Any, Any], invocation: Invocation) -> Answer:
         """Ask the host.
@@ -84,7 +86,7 @@ class Question:
         Raises:
             HostError: it can't be asked, or can't tell.
         """
-        answer = ask(_DESTINATION, self.arguments(), connector, invocation, _REFUSED, _TOLD)
+        answer = ask(_DESTINATION, self._script, connector, invocation, _REFUSED, _TOLD)
         if "reason" in answer:
             raise HostError(f"cannot copy to dest '{answer['at']}': {answer['said']}")
         folders, files = (tuple(answer[name].split()) for name in ("folders", "files"))

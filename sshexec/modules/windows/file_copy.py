@@ -6,6 +6,7 @@ One exchange asks what is there; where the SHA-1 is the same nothing is sent. Wh
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from sshexec.connectors.base import Connector
@@ -50,14 +51,7 @@ class FileCopy:
             HostError: it does not work.
         """
         arguments, facts = self._arguments, self._facts()
-        question = Question(
-            arguments["dest"],
-            base=self._base(),
-            files=[("", facts)],
-            compare=arguments["force"],
-            make=not invocation.check,
-            backup=arguments["backup"],
-        )
+        question = self._checking if invocation.check else self._making
         answer = question.ask(connector, invocation)
         there = answer.files[0]
         if there == "directory":
@@ -76,6 +70,25 @@ class FileCopy:
         if told["changed"]:
             told.update(self._bring(connector, invocation, answer, facts))
         return told
+
+    @functools.cached_property
+    def _making(self) -> Question:
+        return self._question(make=True)
+
+    @functools.cached_property
+    def _checking(self) -> Question:
+        return self._question(make=False)
+
+    def _question(self, make: bool) -> Question:
+        arguments = self._arguments
+        return Question(
+            arguments["dest"],
+            base=self._base(),
+            files=[("", self._facts())],
+            compare=arguments["force"],
+            make=make,
+            backup=arguments["backup"],
+        )
 
     def _base(self) -> str:
         """Return the name that the file gets in a directory."""

@@ -100,6 +100,14 @@ class TreeCopy:
                 raise HostError(f"{other!r} and {entry.name!r} are one file on Windows")
             yield below(self._top, entry.name.replace("/", "\\")) if self._top else entry.name.replace("/", "\\"), entry
 
+    @functools.cached_property
+    def _making(self) -> list[Question]:
+        return list(self._questions(make=True))
+
+    @functools.cached_property
+    def _checking(self) -> list[Question]:
+        return list(self._questions(make=False))
+
     def _questions(self, make: bool) -> Iterator[Question]:
         arguments, files = self._arguments, [(name, facts) for name, facts, _ in self._files]
         folders = self._folders
@@ -126,7 +134,7 @@ class TreeCopy:
         made: list[str] = []
         backup = ""
         at = 0
-        for question in self._questions(not invocation.check):
+        for question in self._checking if invocation.check else self._making:
             answer = question.ask(connector, invocation)
             made += self._missing(question.folders, answer)
             files = self._files[at : at + len(question.files)]

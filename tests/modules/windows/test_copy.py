@@ -5,13 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sshexec.connectors.base import Connector, Deadline
+from sshexec.connectors.output import Output
+from sshexec.connectors.powershell import Script
 from sshexec.errors import ArgumentError
+from sshexec.modules.base import Invocation
 from sshexec.modules.registry import module_class
 from sshexec.modules.windows import tree_copy
 from sshexec.modules.windows.names import folded, is_possible
@@ -481,3 +485,27 @@ def test_what_stands_in_the_way_on_the_host(run: Run, disk: Path) -> None:
 def test_arguments(args: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         module_class("win_copy").from_args(args)
+
+
+@pytest.mark.parametrize("kind", ["file", "tree"])
+def test_hosts_are_asked_what_was_written_once(
+    connector: Connector[Any, Any], folder: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    (folder / "site").mkdir()
+    (folder / "site" / "a").write_text("a")
+    made: list[str] = []
+    filled = Script.filled
+
+    def counting(self: Script, arguments: Mapping[str, Any]) -> str:
+        made.append(self.name)
+        return filled(self, arguments)
+
+    monkeypatch.setattr(Script, "filled", counting)
+    src = "site/" if kind == "tree" else "site/a"
+    module = module_class("win_copy").from_args({"src": src, "dest": "C:\\Windows\\Temp"})
+    changed = [
+        module.run(connector, Invocation(f"win{number}", Output(), Deadline.after(60)))["changed"]
+        for number in range(3)
+    ]
+    assert changed == [True, False, False]
+    assert made.count("destination") == 1
