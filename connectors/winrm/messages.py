@@ -157,18 +157,17 @@ class ShellMessages:
         name = escaped(shell, "a shell's id")
         self._selector = f'<w:SelectorSet><w:Selector Name="ShellId">{name}</w:Selector></w:SelectorSet>'
 
-    def command(self, line: str, timeout: float, *, console: bool = True) -> Request:
-        """Return the request to start a command.
+    def command(self, line: str, timeout: float) -> Request:
+        """Return the request to start a command, whose standard input is a pipe.
 
         Args:
             line: for ``cmd.exe /c``.
             timeout: seconds.
-            console: False where standard input is going to be sent (WINRS_CONSOLEMODE_STDIN).
 
         Raises:
             HostError: a text can't be sent.
         """
-        header = self._selector + _options(WINRS_CONSOLEMODE_STDIN=str(console).upper(), WINRS_SKIP_CMD_SHELL="FALSE")
+        header = self._selector + _options(WINRS_CONSOLEMODE_STDIN="FALSE", WINRS_SKIP_CMD_SHELL="FALSE")
         body = f"<rsp:Command>{escaped(line, 'the command')}</rsp:Command>"
         return _request(f"{_SHELL}/Command", header, f"<rsp:CommandLine>{body}</rsp:CommandLine>", timeout)
 

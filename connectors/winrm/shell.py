@@ -88,7 +88,7 @@ class Shell:
             NoAnswer, HostError: it may have been.
         """
         wait = self._pace.wait(deadline)
-        request = self._messages.command(line.text, wait, console=False)
+        request = self._messages.command(line.text, wait)
         answer = self._exchange.ask(request, deadline.sooner(wait + self._pace.margin), Manner.FIRM, once=True)
         return messages.command_of(answer)
 

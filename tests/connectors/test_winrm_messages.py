@@ -63,8 +63,8 @@ def test_requests_are_those_of_pywinrm() -> None:
         messages.create({"A": "1 < 2", "B": 'say "x"'}, "C:\\a & b", 20),
         theirs("open_shell", codepage=65001, working_directory="C:\\a & b", env_vars={"A": "1 < 2", "B": 'say "x"'}),
     )
-    same(shell.command("dir /s", 20), theirs("run_command", NAME, "dir /s"))
-    same(shell.command('"a" | b', 20, console=False), theirs("run_command", NAME, '"a" | b', console_mode_stdin=False))
+    for line in ("dir /s", '"a" | b'):
+        same(shell.command(line, 20), theirs("run_command", NAME, line, console_mode_stdin=False))
     same(shell.receive(COMMAND, 20), theirs("get_command_output_raw", NAME, COMMAND))
     same(shell.signal(COMMAND, "terminate", 20), theirs("cleanup_command", NAME, COMMAND))
     same(shell.delete(20), theirs("close_shell", NAME))

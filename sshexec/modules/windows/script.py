@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import os
 import re
 import secrets
@@ -111,6 +112,11 @@ class Script(script.Script):
             return {"changed": False, "skipped": True, "msg": "Check mode is not supported for this task."}
         return {"changed": True} if invocation.check else self._run(content, connector, invocation)
 
+    @functools.cached_property
+    def _input(self) -> bytes:
+        """The script as hosts get it; the same for all of them."""
+        return _lines(self._read())
+
     def _run(self, content: bytes, connector: Connector[Any, Any], invocation: Invocation) -> Result:
         token = secrets.token_hex(8)
         name = re.sub(r"[^A-Za-z0-9._-]", "_", os.path.basename(self._file.path)).lstrip("-.") or "script"
@@ -122,7 +128,7 @@ class Script(script.Script):
             "behind": self._rest,
             "chdir": self.arguments["chdir"] or "",
         }
-        command = _RUN.command(arguments, stdin=_lines(content), environment=invocation.environment)
+        command = _RUN.command(arguments, stdin=self._input, environment=invocation.environment)
         try:
             done = connector.execute(command, invocation.output, invocation.deadline)
         except (CommandTimeoutError, CancelledError):
