@@ -8,10 +8,11 @@ import threading
 import uuid
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from sshexec import expect
+from sshexec import expect, request
 from sshexec.batches import Batches, Serial
 from sshexec.callbacks.calls import Callbacks
 from sshexec.callbacks.telling import Telling
@@ -22,6 +23,8 @@ from sshexec.connectors.output import DEFAULT_LIMIT
 from sshexec.errors import ArgumentError, SshexecError
 from sshexec.events import Event
 from sshexec.inventory.model import Inventory
+from sshexec.recorder import Course, History, Opening
+from sshexec.request import RunOptions
 from sshexec.results import RunResult
 from sshexec.run import Run
 from sshexec.runtime.job import Executor, Job
@@ -35,28 +38,6 @@ if TYPE_CHECKING:
 
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-class RunOptions(TypedDict, total=False):
-    """Keywords that `Engine.start`, `run`, `stream`, `arun` and `astream` share; `Engine.start` explains them."""
-
-    check: bool
-    diff: bool
-    environment: Mapping[str, str] | None
-    timeout: float | None
-    serial: Serial
-    max_fail_percentage: float | None
-    variables: Mapping[str, Any] | None
-    run_timeout: float | None
-    output_limit: int
-    spill: str | None
-    become: bool
-    become_user: str | None
-    become_method: str | None
-    become_flags: str | None
-    output_dir: str | None
-    binary: bool
-    no_log: bool
 
 
 class Engine:
@@ -80,6 +61,8 @@ class Engine:
             CallbackBase for one, or a list of such objects. They are called in this process on a thread of each run's
             own, one call at a time; a run ends when all have returned, or soon after it was stopped. What they raise is
             logged.
+        history: where runs are recorded (`sshexec.history`); None records nothing.
+        actor: who runs the tasks, for the record; a run may name another one.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -96,6 +79,8 @@ class Engine:
         keep: float = 60.0,
         ask: Ask | None = None,
         callback: object = None,
+        history: History | None = None,
+        actor: str | None = None,
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(
@@ -118,6 +103,8 @@ class Engine:
         self._keep = keep
         self._ask = ask
         self._callbacks = Callbacks.of(callback)
+        self._history = history
+        self._actor = actor
         self._broker: Broker | None = None
         self._lock = threading.Lock()
         _engines.add(self)
@@ -151,6 +138,9 @@ class Engine:
         output_dir: str | None = None,
         binary: bool = False,
         no_log: bool = False,
+        actor: str | None = None,
+        reason: str | None = None,
+        labels: Mapping[str, str] | None = None,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -181,6 +171,9 @@ class Engine:
             binary: whether results (``stdout_bytes``, ``stderr_bytes``) and Output events (``data``) hold exact bytes.
             no_log: show nothing of the arguments and of what came of them: results are Ansible's censored ones, there
                 are no Output and TransferProgress events, and wrong arguments are not quoted.
+            actor: who runs it, for the record; None is the engine's.
+            reason: why, for the record: a ticket, say.
+            labels: names and values by which the record is found again.
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -188,26 +181,56 @@ class Engine:
             InputError: the pattern, the module, an argument, a variable or a key file is wrong; nothing was contacted.
             WorkerStartError: a worker process can't be started.
         """
-        expect.seconds("timeout", timeout)
         expect.seconds("run_timeout", run_timeout)
-        expect.mapping("environment", environment)
         expect.mapping("variables", variables)
-        expect.count("output_limit", output_limit, "bytes")
-        _check_texts(pattern, module, args)
-        _check_directories(spill=spill, output_dir=output_dir)
-        _check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
+        request.check_texts(pattern, module, args)
+        request.check_directories(spill=spill, output_dir=output_dir)
+        request.check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
         who = BecomeKeywords(become, become_user, become_method, become_flags)
-        kept: dict[str, Any] = {"spill": spill, "output_dir": output_dir, "binary": binary, "no_log": no_log}
-        kept["output_limit"] = output_limit
-        task = Task(module, args, check, diff, dict(environment or {}), timeout, become=who, **kept)
-        targets = self._targets(pattern, variables or {})
-        telling = self._telling(task, targets, pattern)
+        task = Task(
+            *(module, args, check, diff, request.environment(environment), request.timeout(timeout)),
+            output_limit=request.output_limit(output_limit),
+            spill=spill,
+            become=who,
+            output_dir=output_dir,
+            binary=binary,
+            no_log=no_log,
+        )
+        opening = Opening(
+            uuid.uuid4().hex,
+            request.occasion(self._actor if actor is None else actor, reason, labels),
+            task,
+            self._targets(pattern, variables or {}),
+            pattern,
+            Course(serial, max_fail_percentage, run_timeout),
+            extra=tuple({**self._variables, **(variables or {})}),
+        )
+        return self._launch(opening, watch=watch, output=output)
+
+    def _launch(self, opening: Opening, *, watch: bool, output: bool) -> Run:
+        task, targets, course = opening.task, opening.targets, opening.course
+        telling = self._telling(task, targets, opening.pattern)
         watched = watch or (self._callbacks is not None and self._callbacks.wants_starts)
-        job = Job(uuid.uuid4().hex, task, targets, self.timeouts, watch=watched, output=watch and output and not no_log)
-        batches = Batches([target.host for target in targets], serial, max_fail_percentage)
-        limit = run_timeout if run_timeout is not None else self.timeouts.total
+        output = watch and output and not task.no_log
+        job = Job(opening.run, task, tuple(targets), self.timeouts, watch=watched, output=output)
+        batches = Batches([target.host for target in targets], course.serial, course.max_fail_percentage)
+        limit = course.run_timeout if course.run_timeout is not None else self.timeouts.total
         executor = self._ready()
-        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done, telling=telling)
+        recorder = None if self._history is None else self._history.begin(opening)
+        if recorder is not None:
+            job = replace(job, journal=recorder.journal)
+        more: dict[str, Any] = {"telling": telling, "recorder": recorder}
+        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done, **more)
+        try:
+            self._submit(job, run, executor)
+        except BaseException:
+            if recorder is not None:
+                recorder.discard()
+            raise
+        run.begin()
+        return run
+
+    def _submit(self, job: Job, run: Run, executor: Executor) -> None:
         executor.prepare(job, run.receive)
         with self._lock:
             closed = self._closed
@@ -218,8 +241,6 @@ class Engine:
         if closed:
             executor.forget(job.id)
             raise SshexecError("the engine is closed")
-        run.begin()
-        return run
 
     def run(
         self,
@@ -408,32 +429,6 @@ class _Stream(Iterator[Event]):
         """Cancel the run, if it still goes on."""
         self._run.drop_events()
         self._cancel()
-
-
-def _check_texts(pattern: object, module: object, args: object) -> None:
-    if not isinstance(module, str):
-        raise ArgumentError(f"module: expected its name, got {type(module).__name__}")
-    if args is not None and not isinstance(args, (str, Mapping)):
-        raise ArgumentError(
-            f"args: expected a text or a mapping, got {type(args).__name__}; for words use {{'argv': [...]}}"
-        )
-    texts = [pattern] if isinstance(pattern, str) else pattern
-    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
-        raise ArgumentError(f"pattern: expected a text or a list of host names, got {pattern!r}")
-
-
-def _check_directories(**folders: object) -> None:
-    for name, folder in folders.items():
-        if folder is not None and not (isinstance(folder, str) and os.path.isdir(folder)):
-            raise ArgumentError(f"{name}: {folder!r} is not a directory")
-
-
-def _check_no_log(no_log: object, **kept: object) -> None:
-    if not isinstance(no_log, bool):
-        raise ArgumentError(f"no_log: expected True or False, got {no_log!r}")
-    named = [name for name, value in kept.items() if value]
-    if no_log and named:
-        raise ArgumentError(f"no_log: nothing is kept of such a task, and {' and '.join(named)} would keep its output")
 
 
 def _cancel_started(starting: asyncio.Future[Run]) -> None:

@@ -8,7 +8,11 @@
     │   ├── PatternError            a host pattern that is wrong or matches nothing
     │   ├── UnknownModuleError      no such module
     │   ├── ArgumentError           an argument of a module is unknown, missing or wrong
-    │   └── OptionError             a connection variable is unknown or wrong (host, variable)
+    │   ├── OptionError             a connection variable is unknown or wrong (host, variable)
+    │   ├── CredentialError         a secret at rest can't be read: no key, the wrong one, no answer from its provider
+    │   ├── HistoryError            no such run, or its record does not say enough to go on with it
+    │   └── DatabaseError           a database's address or schema is wrong
+    │       └── DatabaseUnavailableError  it does not answer, is locked, full or read-only: it may work later
     ├── HostError                   one host; a run turns it into that host's result
     │   ├── UnreachableError        the task could not be handed to the host
     │   │   ├── ResolveError        the name does not resolve
@@ -84,6 +88,22 @@ class ArgumentError(InputError):
 
 class OptionError(InputError):
     """A connection variable is unknown or wrong."""
+
+
+class CredentialError(InputError):
+    """A secret at rest can't be read: there is no key, it is the wrong one, or its provider does not answer."""
+
+
+class HistoryError(InputError):
+    """There is no such run, or its record does not say enough to go on with it."""
+
+
+class DatabaseError(InputError):
+    """A database's address or schema is wrong."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer, is locked, full or read-only; it may work later."""
 
 
 class HostError(SshexecError):

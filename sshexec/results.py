@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from sshexec.errors import HostsFailedError
 
+Recorded = Literal["database", "journal", "incomplete"]
 Status = Literal["ok", "changed", "failed", "unreachable", "timeout", "cancelled", "skipped"]
 
 VERSION = 2
@@ -41,6 +42,7 @@ class HostResult:
         killed: whether the death of the remote process group was confirmed after a time-out or cancel.
         notices: what the connection has to say beside the task's own result: ``notice`` is a stable word,
             ``message`` one line for people, the other keys depend on the word (docs/ssh.md).
+        phases: seconds that the turn spent in each phase (`sshexec.connectors.base.Phase`), in their order.
     """
 
     host: str
@@ -54,6 +56,7 @@ class HostResult:
     spilled: Mapping[str, str] = field(default_factory=dict)
     killed: bool | None = None
     notices: tuple[Mapping[str, Any], ...] = ()
+    phases: Mapping[str, float] = field(default_factory=dict)
     stdout_bytes: bytes | None = field(default=None, repr=False)
     stderr_bytes: bytes | None = field(default=None, repr=False)
 
@@ -130,6 +133,7 @@ class HostResult:
             "spilled": dict(self.spilled),
             "killed": self.killed,
             "notices": [dict(notice) for notice in self.notices],
+            "phases": dict(self.phases),
             "stdout_base64": base64_of(self.stdout_bytes),
             "stderr_base64": base64_of(self.stderr_bytes),
             "result": dict(self.data),
@@ -261,6 +265,8 @@ class RunResult(Mapping[str, HostResult]):
         started: seconds since the epoch.
         finished: likewise.
         state: finished, cancelled, or timeout where the run's deadline passed.
+        recorded: where the record of it is: ``database``, ``journal`` (a file of this machine, until the database takes
+            it), ``incomplete`` where not everything could be kept; None where no record was asked for.
     """
 
     id: str
@@ -269,6 +275,7 @@ class RunResult(Mapping[str, HostResult]):
     started: float
     finished: float
     state: Literal["finished", "cancelled", "timeout"] = "finished"
+    recorded: Recorded | None = None
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())

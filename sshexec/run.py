@@ -13,6 +13,7 @@ from typing import Literal
 from sshexec.batches import Batches
 from sshexec.callbacks.telling import Telling
 from sshexec.events import Event, HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
+from sshexec.recorder import Recorder
 from sshexec.results import HostResult, RunResult
 from sshexec.runtime.job import Executor, Job, Stop
 
@@ -65,6 +66,7 @@ class Run:
         events: whether events are kept for `events`.
         on_done: called once every result is there.
         telling: tells the engine's callbacks; the run ends once they all have returned, and after a stop in any case.
+        recorder: keeps the run's record.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Run:
         events: bool,
         on_done: Callable[[Run], None],
         telling: Telling | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.id = job.id
         self.hosts = [target.host for target in job.targets]
@@ -86,6 +89,7 @@ class Run:
         self._run_timeout = run_timeout
         self._on_done = on_done
         self._telling = telling
+        self._recorder = recorder
         self._changed = threading.Condition()
         self._results: dict[str, HostResult] = {}
         self._states: dict[str, HostState] = {}
@@ -233,7 +237,7 @@ class Run:
                     if event.host not in self._open:
                         continue
                     self._open.discard(event.host)
-                    self._results[event.host] = event.result
+                    self._keep(event.result)
                     self._states.pop(event.host, None)
                     stop = self._batches.count(event.result) or stop
                     ready = not self._open
@@ -250,6 +254,11 @@ class Run:
         if ready:
             self._next_batch()
         _call(listeners)
+
+    def _keep(self, result: HostResult) -> None:
+        self._results[result.host] = result
+        if self._recorder is not None:
+            self._recorder.take(result)
 
     def _track(self, event: Event) -> None:
         if isinstance(event, HostStarted):
@@ -324,7 +333,7 @@ class Run:
             for host in batch:
                 data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
                 result = HostResult(host, "cancelled", data, cause=stop.cause)
-                self._results[host] = result
+                self._keep(result)
                 self._enqueue(HostFinished(result))
 
     def _finish(self) -> None:
@@ -332,6 +341,12 @@ class Run:
             ordered = {host: self._results[host] for host in self.hosts}
             result = RunResult(self.id, self._job.task.module, ordered, self._started, time.time(), self._state)
             self._untold = result
+        if self._recorder is None:
+            self._tell_end(result)
+        else:
+            self._recorder.end(result, self._tell_end)
+
+    def _tell_end(self, result: RunResult) -> None:
         if self._telling is None:
             self._settle(result)
         else:

@@ -56,3 +56,18 @@ class Task:
     output_dir: str | None = None
     binary: bool = False
     no_log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """Who runs a task, and why; for the record and for whoever has to allow it.
+
+    Args:
+        actor: who.
+        reason: why: a ticket, say.
+        labels: names and values by which the record is found again.
+    """
+
+    actor: str | None = None
+    reason: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)

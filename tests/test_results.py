@@ -216,6 +216,7 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "spilled",
         "killed",
         "notices",
+        "phases",
         "stdout_base64",
         "stderr_base64",
         "result",

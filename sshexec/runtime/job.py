@@ -25,6 +25,7 @@ class Job:
         timeouts: limits for each step.
         watch: whether HostStarted and HostPhase events are wanted.
         output: whether Output events are wanted.
+        journal: file in which each host is marked before it is contacted (`sshexec.journal`); None where none is kept.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Job:
     timeouts: Timeouts
     watch: bool = False
     output: bool = False
+    journal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

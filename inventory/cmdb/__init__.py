@@ -1,0 +1,1 @@
+"""The inventory in a database: hosts, groups, variables and credentials."""

@@ -1,0 +1,1 @@
+"""Secrets at rest: keys, ciphers, ansible-vault, and who else provides them."""

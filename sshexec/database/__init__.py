@@ -1,0 +1,1 @@
+"""Databases by their URL: connections, and schemas that move forward and back."""

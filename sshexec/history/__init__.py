@@ -1,0 +1,1 @@
+"""What ran where: records of runs in SQL, made from journals."""
