@@ -28,7 +28,7 @@ OLD: dict[str, dict[str, list[dict[str, object]]]] = {
     "cmdb": {
         "sshexec_hosts": [
             {"id": 1, "name": "web1", "position": 0, "variables": '{"ansible_host": "10.0.0.1", "port": 80}'},
-            {"id": 2, "name": "Web1", "position": 1, "variables": '{"ansible_host": "{{ address }}"}'},
+            {"id": 2, "name": "Web1", "position": 1, "variables": '{"ansible_host": "a\\u0000b"}'},
             {"id": 3, "name": "wéb", "position": 2, "variables": "{}"},
         ],
         "sshexec_groups": [
