@@ -22,7 +22,7 @@ _IGNORED_ENDINGS = (
 )
 _MAX_DEPTH = 20
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
-_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini", ".csv": "csv"}
 
 
 def read_sources(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Draft:
@@ -132,6 +132,11 @@ def _read_text(draft: Draft, text: str, kind: str) -> None:
         raise draft.error("files encrypted with ansible-vault are not supported yet")
     if kind == "ini":
         read_ini(draft, text)
+        return
+    if kind == "csv":
+        from sshexec.inventory.spreadsheet import read_spreadsheet
+
+        read_spreadsheet(draft, text)
         return
     # PyYAML takes 10 ms to import, for nothing where the sources are INI.
     from sshexec.inventory.document import read_json, read_yaml

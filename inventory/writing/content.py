@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sshexec.credentials.vault import VaultSecret
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import PRIORITY
 from sshexec.inventory.levels import own_variables
@@ -51,7 +52,7 @@ def content(inventory: Inventory, *, encrypt: Encrypt | None = None, without_sec
     """Return what each member of an inventory sets itself.
 
     A secret is a `Secret`, and any text or number under a name that `is_secret_name`. What is encrypted already
-    (ansible-vault's, with a ``ciphertext``) stays as it is.
+    with ansible-vault stays as it is.
 
     Args:
         inventory: whichever.
@@ -121,9 +122,8 @@ class _Values:
         if self.without_secrets:
             self.left_out.append(f"{owner}: {where}")
             return _LEFT_OUT
-        ciphertext = getattr(value, "ciphertext", None)
-        if isinstance(ciphertext, str):
-            return Vaulted(ciphertext)
+        if isinstance(value, VaultSecret):
+            return Vaulted(value.ciphertext)
         if self.encrypt is None:
             raise InventoryError(
                 f"{owner}: {where} is a secret, which is never written as plain text: give a password of ansible-vault "
