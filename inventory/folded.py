@@ -59,7 +59,8 @@ class _Levelled(Source):
             if group.priority != 1:
                 variables = {**variables, PRIORITY: group.priority}
             listed = explicit_hosts(group, inventory) if group.name == "ungrouped" else list(group.hosts)
-            yield GroupEntry(group.name, variables, explicit_children(group, inventory), listed)
+            kind = inventory.kinds.get(group.name, "group")
+            yield GroupEntry(group.name, variables, explicit_children(group, inventory), listed, kind)
 
     def hosts(self) -> Iterator[HostEntry]:
         return (HostEntry(name, self._levels.hosts[name]) for name in self._inventory.hosts)

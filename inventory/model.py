@@ -35,6 +35,8 @@ class Inventory:
         """Every host by name, in the order of the sources."""
         self.groups: Mapping[str, Group] = MappingProxyType(draft.groups)
         """Every group by name; ``all`` and ``ungrouped`` are always there."""
+        self.kinds: Mapping[str, str] = draft.kinds
+        """Which groups are a ``site``, a ``region`` or a ``tag``; the others are mere groups."""
         self.warnings: list[str] = draft.warnings
         """What the sources hold that was left out, one line each."""
         self._directories = draft.directories

@@ -37,12 +37,14 @@ class GroupEntry:
         children: names of the groups below it; a group is made where it is first named.
         hosts: names of its hosts, where it is the group that knows them, or their order; the hosts may as well name
             their groups.
+        kind: ``group``, or for a CMDB's pages and spreadsheets ``site``, ``region`` or ``tag``.
     """
 
     name: str
     variables: Mapping[str, Any] = field(default_factory=dict)
     children: Sequence[str] = ()
     hosts: Sequence[str] = ()
+    kind: str = "group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,8 @@ class Source(ABC):
         """Return the hosts."""
 
 
+KINDS = ("group", "site", "region", "tag")
+"""What a group may be."""
 Location = str | os.PathLike[str] | Source
 """What `Inventory.load` reads: a path, a URL, a list of names, or an object."""
 
@@ -114,6 +118,10 @@ def _read(draft: Draft, source: Source) -> None:
             raise draft.error(f"groups() must return GroupEntry objects, not {type(entry).__name__}")
         groups.append(entry)
         draft.assign(draft.group(entry.name), _variables(draft, entry))
+        if entry.kind not in KINDS:
+            raise draft.error(f"{entry.kind!r} is no kind of group; there are {', '.join(KINDS)}")
+        if entry.kind != "group":
+            draft.kinds[entry.name] = entry.kind
         _names(draft, entry, "children")
         _names(draft, entry, "hosts")
     own: set[str] = set()

@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert,
 
 from sshexec.database.types import NAME_LENGTH
 from sshexec.errors import InventoryError
-from sshexec.inventory.cmdb.records import KINDS
 from sshexec.inventory.cmdb.secrets import KeyringSecrets, KnownSecrets
 from sshexec.inventory.cmdb.stored import Row, Stored, StoredSource, read_stored
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
@@ -54,7 +53,6 @@ def add(
     secrets: KeyringSecrets,
     *,
     replace: bool,
-    kinds: Mapping[str, str],
 ) -> Added:
     """Take an inventory in, as if it were read after what the database holds.
 
@@ -63,7 +61,6 @@ def add(
         inventory: the inventory.
         secrets: seals its secrets.
         replace: whether what it does not have is removed.
-        kinds: of groups that are a site, region or tag, what they are.
 
     Raises:
         InventoryError: together with what is there it makes a circle, or a name is too long.
@@ -76,19 +73,7 @@ def add(
     given = Folded(inventory if isinstance(inventory, Inventory) else Inventory(inventory))
     read_source(draft, given)
     draft.finish()
-    for kind in kinds.values():
-        check_kind(kind)
-    return _Writer(connection, stored, draft, secrets, touched=given.names, kinds=kinds).write()
-
-
-def check_kind(kind: str) -> None:
-    """Refuse what is no kind of group.
-
-    Raises:
-        InventoryError: it is none.
-    """
-    if kind not in KINDS:
-        raise InventoryError(f"{kind!r} is no kind of group; there are {', '.join(KINDS)}")
+    return _Writer(connection, stored, draft, secrets, touched=given.names).write()
 
 
 def check_length(kind: str, name: str) -> None:
@@ -132,14 +117,12 @@ class _Writer:
         secrets: KeyringSecrets,
         *,
         touched: frozenset[str],
-        kinds: Mapping[str, str],
     ) -> None:
         self._connection = connection
         self._stored = stored
         self._draft = draft
         self._secrets = secrets
         self._touched = touched
-        self._kinds = kinds
         self._now = time.time()
         self._hosts = _Table(hosts, "host", stored.hosts)
         self._groups = _Table(groups, "group", stored.groups)
@@ -194,7 +177,7 @@ class _Writer:
         variables = scope.vars
         more: dict[str, Any] = {"address": address_of(variables)}
         if isinstance(scope, Group):
-            more = {"kind": self._kinds.get(scope.name, row.kind if row else "group")}
+            more = {"kind": self._draft.kinds.get(scope.name, row.kind if row else "group")}
             if scope.priority != 1:
                 variables = {**variables, PRIORITY: scope.priority}
         text = encode(variables, secrets, owner)

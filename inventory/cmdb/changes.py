@@ -9,12 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from sshexec.errors import InventoryError
-from sshexec.inventory.cmdb.adding import address_of, check_kind, check_length
+from sshexec.inventory.cmdb.adding import address_of, check_length
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.stored import read_names
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import encode
 from sshexec.inventory.draft import Draft
+from sshexec.inventory.source import KINDS
 
 _FIXED = ("all", "ungrouped")
 """Groups that every inventory has."""
@@ -74,8 +75,8 @@ class Changes:
         # With its priority, which a draft keeps elsewhere.
         draft.assign(group, variables or {})
         check_length("group", name)
-        if kind is not None:
-            check_kind(kind)
+        if kind is not None and kind not in KINDS:
+            raise InventoryError(f"{kind!r} is no kind of group; there are {', '.join(KINDS)}")
         row = self._row(groups, name)
         values: dict[str, Any] = {"updated": self._now}
         if kind is not None or row is None:
@@ -155,7 +156,7 @@ class Changes:
             self._connection.execute(update(table).where(table.c.id == row.id).values(values))
             found: int = row.id
             return found
-        position = self._connection.scalar(select(func.coalesce(func.max(table.c.position), -1))) + 1
+        position = self._connection.execute(select(func.coalesce(func.max(table.c.position), -1))).scalar_one() + 1
         values = values | {"position": position, "created": self._now}
         made = self._connection.execute(insert(table).values(values)).inserted_primary_key
         assert made is not None  # noqa: S101 - of one row there is one
@@ -203,7 +204,7 @@ class Changes:
 
     def _append(self, group: int, host: int) -> None:
         last = select(func.coalesce(func.max(members.c.position), -1)).where(members.c.group_id == group)
-        position = self._connection.scalar(last) + 1
+        position = self._connection.execute(last).scalar_one() + 1
         self._connection.execute(insert(members).values(group_id=group, host_id=host, position=position))
 
     def _set_children(self, name: str, key: int, below: Sequence[Row[Any]]) -> None:

@@ -237,17 +237,16 @@ class Cmdb:
         inventory: Inventory | Draft,
         *,
         replace: bool = False,
-        kinds: Mapping[str, Kind] | None = None,
         dry_run: bool = False,
     ) -> Added:
         """Take in an inventory as if it were read after what is there, as a whole or not at all.
 
         The files in ``group_vars`` and ``host_vars`` are taken in, too: each host has the same variables as before.
+        Groups of the database stay sites, regions or tags where the inventory does not say what they are.
 
         Args:
             inventory: what to take in.
             replace: whether hosts and groups that it does not have are removed.
-            kinds: which of its groups are sites, regions or tags, by name; others stay, or are groups.
             dry_run: change nothing, and return what would be changed.
 
         Raises:
@@ -257,7 +256,7 @@ class Cmdb:
         added = Added()
         try:
             with self.database.writing(alone=True) as connection:
-                added = add(connection, inventory, self.secrets, replace=replace, kinds=kinds or {})
+                added = add(connection, inventory, self.secrets, replace=replace)
                 if dry_run:
                     raise _TakeBack
         except _TakeBack:

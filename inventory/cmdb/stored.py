@@ -101,7 +101,7 @@ class StoredSource(Source):
         for (name, row), variables in zip(stored.groups.items(), decoded, strict=True):
             inner = [host_names[key] for key in stored.members.get(row.id, ())]
             below = [group_names[key] for key in stored.children.get(row.id, ())]
-            yield GroupEntry(name, variables, below, inner)
+            yield GroupEntry(name, variables, below, inner, row.kind)
 
     def hosts(self) -> Iterator[HostEntry]:
         """Yield the hosts; the groups name theirs."""

@@ -208,7 +208,7 @@ class _Encoder:
         return InventoryError(f"the variable {self._variable!r} of {self._owner} holds {what} hold")
 
 
-def _number(value: float) -> Any:
+def _number(value: int | float) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_FLOAT: repr(float(value))}
     return int(value) if value.bit_length() <= _LONGEST_INT else {_INT: hex(value)}

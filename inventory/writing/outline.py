@@ -101,9 +101,7 @@ def _below_each_other(inventory: Inventory) -> Iterator[list[Node]]:
         yield nodes
 
 
-def _tree(
-    group: Group, drawn: set[str], *, hosts: bool, children_first: bool = False, brief: bool = False
-) -> Node:
+def _tree(group: Group, drawn: set[str], *, hosts: bool, children_first: bool = False, brief: bool = False) -> Node:
     """Return a group with all below it; what it holds stands where it comes first.
 
     Args:
