@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.explain import explain
-from sshexec.cli.sources import inventory_option, load_inventory, select
+from sshexec.cli.sources import inventory_option, load_inventory, secret_options, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import become_on_command_line, become_options, connection_options, on_command_line
@@ -67,6 +67,7 @@ class _Hosts(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON.")
 @connection_options
 @become_options
+@secret_options
 def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: Any) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line.
 
@@ -84,7 +85,7 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
     if (views["as_list"] or host) and (pattern or limit):
         raise click.UsageError(f"{chosen[0]} takes no pattern", click.get_current_context())
-    inventory = load_inventory(sources)
+    inventory = load_inventory(sources, options=views)
     stdout = Stdout()
     text = _text(inventory, host, views["as_list"])
     if text is None:

@@ -93,8 +93,12 @@ def test_files_are_read_back_to_the_same(folders: Iterator[Path], files: dict[st
 TEXTS = st.one_of(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.text("ab \n\t#:'\"\\-|>&*!%@`{}[],=?~<>\r\x85\u2028\ufeff\0", max_size=10),
-    st.sampled_from(["yes", "NO", "y", "null", "~", "1", "1.0", "1e3", "0x1", "1_0", "1:30", "2020-01-01", "=", "<<", "---"]),
-    st.sampled_from(["True", "None", "{{ 1 }}", "{1, 2}", "b'x'", "1j", "...", "[1, 2", "a\nb\n", "a\n\n", " a\nb", "-1e999"]),
+    st.sampled_from(
+        ["yes", "NO", "y", "null", "~", "1", "1.0", "1e3", "0x1", "1_0", "1:30", "2020-01-01", "=", "<<", "---"]
+    ),
+    st.sampled_from(
+        ["True", "None", "{{ 1 }}", "{1, 2}", "b'x'", "1j", "...", "[1, 2", "a\nb\n", "a\n\n", " a\nb", "-1e999"]
+    ),
 )
 NUMBERS = st.one_of(st.integers(), st.integers(10**30, 10**31), st.floats(allow_nan=False))
 
