@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -114,7 +115,8 @@ class _Lines:
     """The rows of a CSV text that hold something, each with the number of its first line."""
 
     def __init__(self, draft: Draft, text: str) -> None:
-        lines = text.splitlines(keepends=True)
+        # As the csv module counts lines; Python's texts end theirs at more characters.
+        lines = list(io.StringIO(text, newline=""))
         self._first = 1
         delimiter = None
         if lines and re.fullmatch(r"sep=[,;\t]\s*", lines[0]):
@@ -272,7 +274,7 @@ def _variable(name: str, cell: str) -> Any:
         return port
     if name in ("ansible_host", "ansible_user"):
         if not cell.isprintable() or any(char.isspace() for char in cell):
-            raise ValueError(f"{name.removeprefix('ansible_')} {cell!r} holds blanks")
+            raise ValueError(f"the {'address' if name == 'ansible_host' else 'user'} {cell!r} holds blanks")
         return _plain(cell)
     return value(cell)
 
@@ -287,19 +289,21 @@ def value(cell: str) -> Any:
 
 
 def _add(draft: Draft, row: _Row, kinds: dict[str, tuple[str, int]]) -> None:
+    """Put a host, which is right, into the inventory."""
     draft.line = row.line
-    groups = row.groups + ([row.site] if row.site else [row.region] if row.region else [])
     host = draft.host(row.name)
-    if row.region:
-        draft.group(row.region)
-    for name in groups or ["ungrouped"]:
+    for name in row.groups or ([] if row.site or row.region else ["ungrouped"]):
         draft.host(row.name, draft.group(name))
-    if row.site and row.region:
-        draft.adopt(draft.group(row.region), draft.groups[row.site])
-    for name in groups:
-        kind = kinds[name][0]
+    if row.region:
+        region = draft.group(row.region)
+        if row.site:
+            draft.adopt(region, draft.group(row.site))
+        else:
+            draft.host(row.name, region)
+    if row.site:
+        draft.host(row.name, draft.group(row.site))
+    for name in (*row.groups, row.site, row.region):
+        kind = kinds[name][0] if name else "group"
         if kind != "group":
             draft.kinds[name] = kind
-    if row.region:
-        draft.kinds[row.region] = "region"
     draft.assign(host, row.variables)
