@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from sshexec.database.address import is_address
 from sshexec.errors import InventoryError
@@ -38,14 +40,27 @@ def read_sources(sources: Location | Iterable[Location]) -> Draft:
     if not listed:
         raise InventoryError("no inventory source is given")
     draft = Draft()
-    for source in listed:
-        draft.path = draft.line = draft.source = None
-        if isinstance(source, Source):
-            read_source(draft, source)
-        else:
-            _read_source(draft, os.fspath(source))
-    draft.finish()
+    with _without_collections():
+        for source in listed:
+            draft.path = draft.line = draft.source = None
+            if isinstance(source, Source):
+                read_source(draft, source)
+            else:
+                _read_source(draft, os.fspath(source))
+        draft.finish()
     return draft
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: of large inventories hardly any is, and it takes half the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(draft: Draft, text: str) -> None:
