@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sshexec.credentials.openers import Openers
 from sshexec.errors import InventoryError
 from sshexec.inventory.members import MAX_DEPTH, Group, Host, Scope, is_too_deep
 from sshexec.scalars import whole_number
+from sshexec.secret import as_secrets
 
 PRIORITY = "ansible_group_priority"
 _FLAT = frozenset({str, int, bool, float, type(None)})
@@ -17,9 +19,15 @@ class Draft:
     """Hosts and groups, and the place in the sources that is being read.
 
     A reader sets `path` and `line` as it goes, so that every error and every variable's origin names its place.
+
+    Args:
+        openers: open the secrets in the sources; None for those that the environment names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, openers: Openers | None = None) -> None:
+        self.openers = openers or Openers()
+        self.encrypted = False
+        """Whether the source being read is encrypted as a whole: its variables are secrets."""
         self.hosts: dict[str, Host] = {}
         self.groups: dict[str, Group] = {}
         self.warnings: list[str] = []
@@ -44,11 +52,14 @@ class Draft:
             )
             for g in self.groups.values()
         ]
-        return self.__dict__ | {"hosts": hosts, "groups": groups}
+        state = self.__dict__ | {"hosts": hosts, "groups": groups}
+        del state["openers"]  # keys and passwords stay here
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make hosts and groups again, and tie them together by their names."""
         self.__dict__.update(state)
+        self.openers = Openers()
         self.hosts = {name: Host(name) for name, *_ in state["hosts"]}
         self.groups = {name: Group(name) for name, *_ in state["groups"]}
         for name, variables, origins, rest, groups, source in state["hosts"]:
@@ -149,7 +160,7 @@ class Draft:
             if name == PRIORITY and isinstance(scope, Group):
                 scope.priority = self._priority(scope, value)
                 continue
-            scope.vars[name] = value
+            scope.vars[name] = as_secrets(value) if self.encrypted else value
             if lines:
                 scope.origins[name] = (self.path, self.line)
             elif not alike:

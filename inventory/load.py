@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from sshexec.credentials.openers import Openers
+from sshexec.credentials.vault import is_vault
 from sshexec.database.address import is_address
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
@@ -26,11 +28,15 @@ _IGNORED_ENDINGS = (
 )
 _MAX_DEPTH = 20
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
-_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini", ".csv": "csv"}
 
 
-def read_sources(sources: Location | Iterable[Location]) -> Draft:
+def read_sources(sources: Location | Iterable[Location], openers: Openers | None = None) -> Draft:
     """Read one or several sources, merged in their order.
+
+    Args:
+        sources: see `Inventory.load`.
+        openers: open the secrets in them.
 
     Raises:
         InventoryError: one is missing, unreadable or wrong.
@@ -39,7 +45,7 @@ def read_sources(sources: Location | Iterable[Location]) -> Draft:
     listed = [sources] if isinstance(sources, (str, os.PathLike, Source)) else list(sources)
     if not listed:
         raise InventoryError("no inventory source is given")
-    draft = Draft()
+    draft = Draft(openers)
     with _without_collections():
         for source in listed:
             draft.path = draft.line = draft.source = None
@@ -77,7 +83,7 @@ def _read_source(draft: Draft, text: str) -> None:
         # SQLAlchemy takes 0.2 s to import.
         from sshexec.inventory.cmdb.cmdb import Cmdb
 
-        with Cmdb(text, create=False) as cmdb:
+        with Cmdb(text, draft.openers.keyring, vault=draft.openers.vault, create=False) as cmdb:
             read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:
@@ -132,6 +138,17 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
         read_script(draft, draft.source)
         return
     text = read_text(path)
+    draft.encrypted = is_vault(text)
+    try:
+        if draft.encrypted:
+            text = draft.openers.vault.decrypt(text, path)
+        _read_content(draft, text, alone=alone)
+    finally:
+        draft.encrypted = False
+
+
+def _read_content(draft: Draft, text: str, *, alone: bool) -> None:
+    path = draft.path or ""
     first = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "#;"), None)
     if first is None:
         if alone:
@@ -154,16 +171,19 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
 
 def _read_text(draft: Draft, text: str, kind: str) -> None:
     assert draft.path is not None  # noqa: S101 - _read_file has set it
-    if text.startswith("$ANSIBLE_VAULT;"):
-        raise draft.error("files encrypted with ansible-vault are not supported yet")
     if kind == "ini":
         read_ini(draft, text)
+        return
+    if kind == "csv":
+        from sshexec.inventory.spreadsheet import read_spreadsheet
+
+        read_spreadsheet(draft, text)
         return
     # PyYAML takes 10 ms to import, for nothing where the sources are INI.
     from sshexec.inventory.document import read_json, read_yaml
     from sshexec.inventory.tree import read_tree
 
-    document = read_json(text, draft.path) if kind == "json" else read_yaml(text, draft.path)
+    document = (read_json if kind == "json" else read_yaml)(text, draft.path, draft.openers.vault)
     if kind == "json" and is_listing(document.data):
         read_listing(draft, document.data)
     else:

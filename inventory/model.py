@@ -12,8 +12,12 @@ from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.members import Group, Host, Scope
 from sshexec.inventory.patterns import LOCALHOST, Selector
+from sshexec.secret import Secret
 
 if TYPE_CHECKING:
+    from sshexec.credentials.keyring import Keyring
+    from sshexec.credentials.providers import Provider, Providers
+    from sshexec.credentials.vault import VaultPassword, VaultPasswords
     from sshexec.inventory.source import Location
     from sshexec.inventory.vars_files import VariableFiles
 
@@ -57,21 +61,34 @@ class Inventory:
         return type(self), (self._draft,)
 
     @classmethod
-    def load(cls, source: Location | Iterable[Location]) -> Inventory:
-        """Read an inventory.
+    def load(
+        cls,
+        source: Location | Iterable[Location],
+        *,
+        vault: VaultPasswords | VaultPassword | Secret | str | None = None,
+        keyring: Keyring | str | None = None,
+        providers: Providers | Mapping[str, Provider] | None = None,
+    ) -> Inventory:
+        """Read an inventory. Secrets in it stay closed until a run needs them, or somebody calls their ``reveal``.
 
         Args:
-            source: a YAML, INI or JSON file, a directory of such files, an executable that answers ``--list``, a list
+            source: a YAML, INI, JSON or CSV file, a directory of such files, an executable that answers ``--list``, a list
                 ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
                 `sshexec.inventory.cmdb.cmdb.Cmdb` keeps, a `sshexec.inventory.source.Source`, ``NAME://…`` for a
                 plugin, or several of these, merged in their order.
+            vault: passwords of ansible-vault; None is what ``ANSIBLE_VAULT_PASSWORD_FILE`` names.
+            keyring: keys to the secrets in a database, or where they are (``file:``, ``env:``, ``command:``); None is
+                what ``SSHEXEC_KEY_FILE`` names, else the user's own key file.
+            providers: callables that fetch the secrets which credentials of a database refer to as ``NAME:...``.
 
         Raises:
             InventoryError: a source is missing, unreadable or wrong; path and line are named.
+            CredentialError: a whole file is encrypted, and no password opens it.
         """
+        from sshexec.credentials.openers import Openers
         from sshexec.inventory.load import read_sources
 
-        return cls(read_sources(source))
+        return cls(read_sources(source, Openers.of(keyring, vault, providers)))
 
     @classmethod
     def from_hosts(
@@ -239,7 +256,7 @@ class Inventory:
         if self._files is None:
             from sshexec.inventory.vars_files import VariableFiles
 
-            self._files = VariableFiles(self._directories)
+            self._files = VariableFiles(self._directories, self._draft.openers.vault)
         return self._files
 
     def _this_machine(self, name: str) -> Host:

@@ -113,8 +113,7 @@ class VaultPasswords:
         if number not in self._read:
             source = self._passwords[number].source
             secret = source if isinstance(source, Secret) else source()
-            # Ansible strips blanks at both ends.
-            password = secret.reveal().strip().encode("utf-8", "surrogatepass")
+            password = secret.reveal().encode("utf-8", "surrogatepass")
             if not password:
                 raise CredentialError(f"the vault password {self._passwords[number].label} is empty")
             self._read[number] = password
