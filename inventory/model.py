@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sshexec.credentials.keyring import Keyring
     from sshexec.credentials.providers import Provider, Providers
     from sshexec.credentials.vault import VaultPassword, VaultPasswords
+    from sshexec.inventory.source import Location
     from sshexec.inventory.vars_files import VariableFiles
 
 __all__ = ["Group", "Host", "Inventory"]
@@ -38,6 +39,8 @@ class Inventory:
         """Every host by name, in the order of the sources."""
         self.groups: Mapping[str, Group] = MappingProxyType(draft.groups)
         """Every group by name; ``all`` and ``ungrouped`` are always there."""
+        self.kinds: Mapping[str, str] = draft.kinds
+        """Which groups are a ``site``, a ``region`` or a ``tag``; the others are mere groups."""
         self.warnings: list[str] = draft.warnings
         """What the sources hold that was left out, one line each."""
         self._directories = draft.directories
@@ -58,7 +61,7 @@ class Inventory:
     @classmethod
     def load(
         cls,
-        source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        source: Location | Iterable[Location],
         *,
         vault: VaultPasswords | VaultPassword | Secret | str | None = None,
         keyring: Keyring | str | None = None,
@@ -68,8 +71,9 @@ class Inventory:
 
         Args:
             source: a YAML, INI or JSON file, a directory of such files, an executable that answers ``--list``, a list
-                ``"web1,web2"`` (a single host needs the comma behind it), ``NAME://…`` for a plugin, or several of
-                these, merged in their order.
+                ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
+                `sshexec.inventory.cmdb.cmdb.Cmdb` keeps, a `sshexec.inventory.source.Source`, ``NAME://…`` for a
+                plugin, or several of these, merged in their order.
             vault: passwords of ansible-vault; None is what ``ANSIBLE_VAULT_PASSWORD_FILE`` names.
             keyring: keys to the secrets in a database, or where they are (``file:``, ``env:``, ``command:``); None is
                 what ``SSHEXEC_KEY_FILE`` names, else the user's own key file.
