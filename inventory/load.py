@@ -83,7 +83,8 @@ def _read_source(draft: Draft, text: str) -> None:
         # SQLAlchemy takes 0.2 s to import.
         from sshexec.inventory.cmdb.cmdb import Cmdb
 
-        with Cmdb(text, draft.openers.keyring, vault=draft.openers.vault, create=False) as cmdb:
+        keys = draft.openers
+        with Cmdb(text, keys.keyring, vault=keys.vault, providers=keys.providers, create=False) as cmdb:
             read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:

@@ -72,8 +72,8 @@ class Inventory:
         """Read an inventory. Secrets in it stay closed until a run needs them, or somebody calls their ``reveal``.
 
         Args:
-            source: a YAML, INI, JSON or CSV file, a directory of such files, an executable that answers ``--list``, a list
-                ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
+            source: a YAML, INI, JSON or CSV file, a directory of such files, an executable that answers ``--list``, a
+                list ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
                 `sshexec.inventory.cmdb.cmdb.Cmdb` keeps, a `sshexec.inventory.source.Source`, ``NAME://…`` for a
                 plugin, or several of these, merged in their order.
             vault: passwords of ansible-vault; None is what ``ANSIBLE_VAULT_PASSWORD_FILE`` names.

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, literal, select
 
 from sshexec.database.database import Database
+from sshexec.inventory.cmdb.scopes import Scoped, read_scoped
+from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import Secrets, decode_all
 from sshexec.inventory.source import GroupEntry, HostEntry, Source
@@ -84,12 +86,14 @@ class StoredSource(Source):
         name: what messages call it.
         stored: what they hold.
         secrets: makes secrets of their tokens.
+        credentials: what credentials say of hosts and groups.
     """
 
-    def __init__(self, name: str, stored: Stored, secrets: Secrets) -> None:
+    def __init__(self, name: str, stored: Stored, secrets: Secrets, credentials: Scoped | None = None) -> None:
         self.name = name
         self._stored = stored
         self._secrets = secrets
+        self._credentials = credentials or Scoped({}, {})
 
     def groups(self) -> Iterator[GroupEntry]:
         """Yield the groups, each with its hosts and children."""
@@ -100,12 +104,17 @@ class StoredSource(Source):
         for (name, row), variables in zip(stored.groups.items(), decoded, strict=True):
             inner = [host_names[key] for key in stored.members.get(row.id, ())]
             below = [group_names[key] for key in stored.children.get(row.id, ())]
+            variables = self._credentials.below(self._credentials.groups, row.id, variables)
             yield GroupEntry(name, variables, below, inner, row.kind)
 
     def hosts(self) -> Iterator[HostEntry]:
         """Yield the hosts; the groups name theirs."""
         stored = self._stored.hosts
         decoded = decode_all(((f"host {name!r}", row.variables) for name, row in stored.items()), self._secrets)
+        scoped = self._credentials
+        if scoped.hosts:
+            keys = [row.id for row in stored.values()]
+            decoded = (scoped.below(scoped.hosts, key, own) for key, own in zip(keys, decoded, strict=True))
         return map(HostEntry, stored, decoded)
 
 
@@ -118,7 +127,7 @@ class CmdbSource(Source):
         secrets: makes secrets of their tokens.
     """
 
-    def __init__(self, name: str, database: Database, secrets: Secrets) -> None:
+    def __init__(self, name: str, database: Database, secrets: KeyringSecrets) -> None:
         self.name = name
         self._database = database
         self._secrets = secrets
@@ -128,7 +137,8 @@ class CmdbSource(Source):
         """Read the tables, and give what they hold."""
         with self._database.reading() as connection:
             stored = read_stored(connection)
-        yield StoredSource(self.name, stored, self._secrets)
+            scoped = read_scoped(connection, self._secrets)
+        yield StoredSource(self.name, stored, self._secrets, scoped)
 
     def hosts(self) -> Iterator[HostEntry]:
         """Yield the hosts as they are now."""
