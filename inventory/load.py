@@ -59,7 +59,7 @@ def read_sources(sources: Location | Iterable[Location], openers: Openers | None
 
 @contextmanager
 def _without_collections() -> Iterator[None]:
-    """Keep Python from looking for garbage meanwhile: of large inventories hardly any is, and it takes half the time."""
+    """Keep Python from looking for garbage meanwhile: in a large inventory there is hardly any, and it takes long."""
     was_on = gc.isenabled()
     gc.disable()
     try:
