@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from sshexec.credentials.openers import Openers
 from sshexec.credentials.vault import is_vault
@@ -44,14 +46,27 @@ def read_sources(sources: Location | Iterable[Location], openers: Openers | None
     if not listed:
         raise InventoryError("no inventory source is given")
     draft = Draft(openers)
-    for source in listed:
-        draft.path = draft.line = draft.source = None
-        if isinstance(source, Source):
-            read_source(draft, source)
-        else:
-            _read_source(draft, os.fspath(source))
-    draft.finish()
+    with _without_collections():
+        for source in listed:
+            draft.path = draft.line = draft.source = None
+            if isinstance(source, Source):
+                read_source(draft, source)
+            else:
+                _read_source(draft, os.fspath(source))
+        draft.finish()
     return draft
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: in a large inventory there is hardly any, and it takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(draft: Draft, text: str) -> None:
@@ -68,7 +83,8 @@ def _read_source(draft: Draft, text: str) -> None:
         # SQLAlchemy takes 0.2 s to import.
         from sshexec.inventory.cmdb.cmdb import Cmdb
 
-        with Cmdb(text, draft.openers.keyring, vault=draft.openers.vault, create=False) as cmdb:
+        keys = draft.openers
+        with Cmdb(text, keys.keyring, vault=keys.vault, providers=keys.providers, create=False) as cmdb:
             read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:

@@ -135,6 +135,15 @@ class LockedSecret(LazySecret):
         return self.reason
 
 
+def closed(value: Any) -> Any:
+    """Return a value in which each secret that nobody has opened yet stands as `HIDDEN`; none is opened for it."""
+    if isinstance(value, Mapping):
+        return {key: closed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [closed(item) for item in value]
+    return Secret(HIDDEN) if isinstance(value, LazySecret) and value.known is None else value
+
+
 def holds_secret(value: Any) -> bool:
     """Return whether there is a `Secret` in a value, at any depth."""
     if isinstance(value, Mapping):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from sshexec.credentials.places import TIMEOUT, read_command, read_environment, read_file
@@ -23,6 +24,17 @@ Provider = Callable[[str], Any]
 
 _BUILT_IN: dict[str, Callable[[str], str]] = {"env": read_environment, "file": read_file, "command": read_command}
 _REFERENCE = re.compile(r"([A-Za-z][A-Za-z0-9_.-]*):(.+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Stands for a secret that somebody else keeps.
+
+    Args:
+        text: ``NAME:REST``, such as ``env:DEPLOY_PASSWORD`` or ``vault:path#field``.
+    """
+
+    text: str
 
 
 class Providers:

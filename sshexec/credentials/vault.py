@@ -137,6 +137,11 @@ class VaultSecret(LazySecret):
         self._passwords = passwords or VaultPasswords()
         self._what = what
 
+    @property
+    def openable(self) -> bool:
+        """Whether there is any password to try."""
+        return bool(self._passwords)
+
     def _open(self) -> str:
         return self._passwords.decrypt(self.ciphertext, self._what)
 
