@@ -151,7 +151,7 @@ def ask_password(flag: str, text: str) -> Secret:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
         raise InputError(
-            f"{flag}: there is no terminal to ask for the password at; {_INSTEAD[flag]} needs none"
+            f"{flag}: there is no terminal to ask for the password at; {_INSTEAD.get(flag, 'another place')} needs none"
         ) from None
     try:
         return Secret(getpass(text))

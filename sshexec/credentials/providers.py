@@ -114,6 +114,12 @@ class ReferencedSecret(LazySecret):
         self._providers = providers or Providers()
         self._what = what
 
+    @property
+    def shown(self) -> str:
+        """The reference for people: of a command only its name, since its arguments may say more."""
+        kind, _, rest = self.reference.partition(":")
+        return f"{kind}:{rest.split()[0]}" if kind == "command" and rest.split() else self.reference
+
     def _open(self) -> str:
         try:
             return self._providers.fetch(self.reference)
