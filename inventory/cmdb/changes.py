@@ -56,7 +56,7 @@ class Changes:
         key = self._put(hosts, row, {"name": name, **values})
         for kind, names in lists.items():
             if names is not None:
-                self._enlist(key, kind, [self._group(each, kind).id for each in _texts(kind, names)])
+                self._enlist(key, kind, [self._group(each, kind).id for each in _texts(f"{kind}s", names)])
 
     def put_group(
         self,
