@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
 
 from sshexec.errors import InventoryError
+from sshexec.inventory.cmdb.stored import rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import Secrets, decode_all
 from sshexec.inventory.source import KINDS
@@ -122,7 +123,7 @@ def group_records(connection: Connection, secrets: Secrets, *condition: ColumnEl
         condition: which of them.
     """
     found = list(connection.execute(select(groups).where(*condition).order_by(groups.c.position, groups.c.id)))
-    names: dict[int, str] = dict(connection.execute(select(groups.c.id, groups.c.name)).tuples().all())
+    names: dict[int, str] = dict(rows(connection, select(groups.c.id, groups.c.name)))
     above: dict[int, list[str]] = {}
     below: dict[int, list[str]] = {}
     for parent, child in connection.execute(
@@ -131,7 +132,7 @@ def group_records(connection: Connection, secrets: Secrets, *condition: ColumnEl
         above.setdefault(child, []).append(names[parent])
         below.setdefault(parent, []).append(names[child])
     count = select(members.c.group_id, func.count()).group_by(members.c.group_id)
-    sizes: dict[int, int] = dict(connection.execute(count).tuples().all())
+    sizes: dict[int, int] = dict(rows(connection, count))
     decoded = decode_all(((f"group {row.name!r}", row.variables) for row in found), secrets)
     return [
         GroupRecord(
@@ -183,7 +184,7 @@ def _regions(connection: Connection) -> dict[int, str]:
     region = groups.alias("region")
     query = select(children.c.child_id, region.c.name).join_from(children, region, children.c.parent_id == region.c.id)
     query = query.where(region.c.kind == "region").order_by(region.c.position.desc())
-    return dict(connection.execute(query).tuples().all())
+    return dict(rows(connection, query))
 
 
 def _host(
