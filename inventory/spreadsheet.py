@@ -82,7 +82,8 @@ class _Row:
 def read_spreadsheet(draft: Draft, text: str) -> None:
     """Add the hosts of a CSV text.
 
-    The first line names the columns (`COLUMNS`); ``,``, ``;`` or a tab divides them. Names of groups and tags are
+    The first line names the columns (`COLUMNS`), but for remarks above it that begin with ``#``; ``,``, ``;`` or a tab
+    divides them. Names of groups and tags are
     divided by ``;``. An empty cell sets nothing; whole numbers, ``TRUE`` and ``FALSE`` are such, anything else is text.
 
     Args:
@@ -123,13 +124,14 @@ class _Lines:
             # Excel's own line for it.
             delimiter, self._first = lines.pop(0)[4], 2
         if delimiter is None:
-            header = re.sub(r'"[^"]*"', "", next((line for line in lines if line.strip()), ""))
+            header = re.sub(r'"[^"]*"', "", next((line for line in lines if line.strip() and not _remark(line)), ""))
             delimiter = max(_DELIMITERS, key=header.count)
         self._draft = draft
         self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
         self.rows = self._read()
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
+        begin = True
         while True:
             line = self._reader.line_num + self._first
             self._draft.line = line
@@ -137,8 +139,15 @@ class _Lines:
                 cells = next(self._reader)
             except StopIteration:
                 return
-            if any(cell.strip() for cell in cells):
-                yield line, [cell.strip() for cell in cells]
+            cells = [cell.strip() for cell in cells]
+            if any(cells) and not (begin and _remark(cells[0]) and not any(cells[1:])):
+                begin = False
+                yield line, cells
+
+
+def _remark(text: str) -> bool:
+    """Return whether a line above the header is about the file; one with several cells may be the header."""
+    return text.startswith("#") and not any(delimiter in text for delimiter in _DELIMITERS)
 
 
 def _columns(draft: Draft, header: list[str]) -> list[str]:

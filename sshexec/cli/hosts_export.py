@@ -53,6 +53,7 @@ def command(source: str | None, sources: tuple[str, ...], form: str | None, **op
     inventory = load_inventory([source] if source is not None else sources, options=options)
     output = options["output"]
     form = form or _FORMATS.get(os.path.splitext(output or "")[1].lower(), "yaml")
+    from sshexec.inventory.files import MAX_BYTES
     from sshexec.inventory.writing.content import content
 
     vault = openers(options).vault
@@ -61,6 +62,8 @@ def command(source: str | None, sources: tuple[str, ...], form: str | None, **op
     if held.left_out:
         count = len(held.left_out)
         warnings.append(f"{count} secret{'s'[count == 1 :]} left out, the first of them {held.left_out[0]}")
+    if len(text.encode()) > MAX_BYTES:
+        warnings.append(f"the file is larger than the {MAX_BYTES // 2**20} MiB that sshexec reads")
     for warning in warnings:
         tell(f"sshexec: warning: {harmless(warning)}")
     if output is not None:

@@ -14,7 +14,6 @@ from sshexec.errors import InputError
 if TYPE_CHECKING:
     from sshexec.inventory.cmdb.cmdb import Added
     from sshexec.inventory.model import Inventory
-    from sshexec.inventory.spreadsheet import RejectedLinesError
 
 _EPILOG = """\b
 Examples:
@@ -45,15 +44,8 @@ def command(files: tuple[str, ...], url: str, **options: Any) -> int:
 
     if not is_address(url):
         raise InputError(f"--into: {url!r} is no URL of a database; a file is written sqlite:///{url.split('/')[-1]}")
-    from sshexec.inventory.spreadsheet import RejectedLinesError
-
-    try:
-        inventory = _spreadsheets(files) if options["as_csv"] else load_inventory(files, options=options)
-    except RejectedLinesError as error:
-        _tell_rejected(error)
-        raise InputError(
-            f"{_count(len(error.rejected), 'line')} rejected, nothing is imported", path=error.path
-        ) from None
+    _check_spreadsheets([path for path in files if options["as_csv"] or path.lower().endswith(".csv")])
+    inventory = _spreadsheets(files) if options["as_csv"] else load_inventory(files, options=options)
     from sshexec.inventory.cmdb.cmdb import Cmdb
 
     opener = openers(options)
@@ -64,7 +56,27 @@ def command(files: tuple[str, ...], url: str, **options: Any) -> int:
     return 0
 
 
-def _spreadsheets(files: tuple[str, ...]) -> Inventory:
+def _check_spreadsheets(paths: list[str]) -> None:
+    """Tell every wrong line of every file.
+
+    Raises:
+        InputError: there are some, or a file is wrong as a whole.
+    """
+    from sshexec.inventory.spreadsheet import RejectedLinesError
+
+    rejected = 0
+    for path in paths:
+        try:
+            _spreadsheets((path,))
+        except RejectedLinesError as error:
+            rejected += len(error.rejected)
+            for line, reason in error.rejected:
+                tell(f"{harmless(path)}:{line}: {harmless(reason)}")
+    if rejected:
+        raise InputError(f"{rejected} line{'s are' if rejected > 1 else ' is'} rejected, nothing is imported")
+
+
+def _spreadsheets(paths: tuple[str, ...]) -> Inventory:
     """Return the inventory of CSV files."""
     from sshexec.inventory.draft import Draft
     from sshexec.inventory.files import read_text
@@ -72,16 +84,11 @@ def _spreadsheets(files: tuple[str, ...]) -> Inventory:
     from sshexec.inventory.spreadsheet import read_spreadsheet
 
     draft = Draft()
-    for path in files:
+    for path in paths:
         draft.path = path
         read_spreadsheet(draft, read_text(path))
     draft.finish()
     return Inventory(draft)
-
-
-def _tell_rejected(error: RejectedLinesError) -> None:
-    for line, reason in error.rejected:
-        tell(f"{harmless(error.path or '')}:{line}: {harmless(reason)}")
 
 
 def _summary(added: Added) -> str:
@@ -93,7 +100,3 @@ def _summary(added: Added) -> str:
         if (count := getattr(added, f"{word}_{noun}s"))
     ]
     return ", ".join(parts) or "nothing new"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun} is" if number == 1 else f"{number} {noun}s are"

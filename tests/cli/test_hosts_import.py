@@ -83,11 +83,14 @@ def test_wrong_lines_are_all_told_and_nothing_is_imported(place: Path) -> None:
         "list.txt:4: the host 'ok' stands on line 2 already",
         "list.txt:5: the port '0' is no number between 1 and 65535",
         "list.txt:6: '\\x1b[2Jx' stands for several hosts; give each a line",
-        "sshexec: error: list.txt: 4 lines are rejected, nothing is imported",
+        "sshexec: error: 4 lines are rejected, nothing is imported",
     ]
     assert not Path("cmdb.db").exists()
-    done = sshexec("hosts", "import", "list.txt", "hosts.csv", "--csv", "--into", URL)
+    Path("more.csv").write_text(SHEET.replace("web3", "w b"))
+    done = sshexec("hosts", "import", "hosts.csv", "list.txt", "more.csv", "--csv", "--into", URL)
     assert (done.returncode, Path("cmdb.db").exists()) == (5, False)
+    assert "more.csv:3: the host name 'w b' holds blanks" in done.stderr
+    assert "5 lines are rejected" in done.stderr
 
 
 def test_nothing_is_imported_where_one_of_several_files_is_wrong(place: Path) -> None:

@@ -70,7 +70,7 @@ def test_every_column(load: Load) -> None:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("first", ["", "sep=?\n"])
+@pytest.mark.parametrize("first", ["", "sep=?\n", "# our fleet\n\n"])
 def test_what_spreadsheets_write(load: Load, delimiter: str, encoding: str, end: str, first: str) -> None:
     text = (
         first
