@@ -152,17 +152,15 @@ def _remark(text: str) -> bool:
 
 def _columns(draft: Draft, header: list[str]) -> list[str]:
     """Return for each column the variable, or what else it holds."""
+    if not any(COLUMNS.get(title.lower()) == "name" for title in header):
+        # Without the line itself: if it is no header, there may be a password in it.
+        raise draft.error("no column is called 'name' ('host', 'hostname'); the first line must name the columns")
     columns: list[str] = []
     for title in header:
         name = _column(draft, title)
         if name and name in columns:
-            raise draft.error(f"two columns are the {name!r} of a host")
+            raise draft.error(f"two columns are the {name.removeprefix('=')!r} of a host")
         columns.append(name)
-    if "name" not in columns:
-        raise draft.error(
-            f"no column is called 'name' ('host', 'hostname'); the first line must name the columns, and is "
-            f"{', '.join(header)[:80]!r}"
-        )
     return columns
 
 
@@ -209,7 +207,7 @@ class _Reader:
             raise ValueError(f"it has {len(cells)} cells, and there are {len(self.columns)} columns")
         values = {column: cell for column, cell in zip(self.columns, cells, strict=False) if cell}
         if "" in values:
-            raise ValueError(f"{values['']!r} stands in a column without a name")
+            raise ValueError("a cell stands in a column without a name")
         row = _Row(line, _host_name(values.pop("name", "")))
         before = self.rows.get(row.name)
         if before is not None:
@@ -279,11 +277,12 @@ def _variable(name: str, cell: str) -> Any:
         except ValueError:
             port = 0
         if not 1 <= port <= 65535:
-            raise ValueError(f"the port {cell!r} is no number between 1 and 65535")
+            # Without the cell: where cells are in the wrong columns, it may be a password.
+            raise ValueError("the port is no number between 1 and 65535")
         return port
     if name in ("ansible_host", "ansible_user"):
         if not cell.isprintable() or any(char.isspace() for char in cell):
-            raise ValueError(f"the {'address' if name == 'ansible_host' else 'user'} {cell!r} holds blanks")
+            raise ValueError(f"the {'address' if name == 'ansible_host' else 'user'} holds blanks")
         return _plain(cell)
     return value(cell)
 

@@ -66,7 +66,7 @@ def command(source: str | None, sources: tuple[str, ...], form: str | None, **op
         warnings.append(f"the file is larger than the {MAX_BYTES // 2**20} MiB that sshexec reads")
     for warning in warnings:
         tell(f"sshexec: warning: {harmless(warning)}")
-    if output is not None:
+    if output not in (None, "-"):
         write_private(output, text)
         tell(f"sshexec: {len(inventory.hosts)} hosts and {_groups(inventory)} groups written to {harmless(output)}")
         return 0

@@ -81,7 +81,7 @@ def test_wrong_lines_are_all_told_and_nothing_is_imported(place: Path) -> None:
     assert done.stderr.splitlines() == [
         "list.txt:3: the host name 'two words' holds blanks or characters that can't be printed",
         "list.txt:4: the host 'ok' stands on line 2 already",
-        "list.txt:5: the port '0' is no number between 1 and 65535",
+        "list.txt:5: the port is no number between 1 and 65535",
         "list.txt:6: '\\x1b[2Jx' stands for several hosts; give each a line",
         "sshexec: error: 4 lines are rejected, nothing is imported",
     ]
