@@ -12,6 +12,7 @@ from sshexec.scalars import whole_number
 from sshexec.secret import as_secrets
 
 PRIORITY = "ansible_group_priority"
+_FLAT = frozenset({str, int, bool, float, type(None)})
 
 
 class Draft:
@@ -43,9 +44,12 @@ class Draft:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a flat state, for `pickle` and `copy`: the objects would lead them from each to the next, too deep."""
-        hosts = [(h.name, h.vars, h.origins, list(h.groups), h.source) for h in self.hosts.values()]
+        hosts = [(h.name, h.vars, h.origins, h.origin_of_rest, list(h.groups), h.source) for h in self.hosts.values()]
         groups = [
-            (g.name, g.vars, g.origins, list(g.hosts), list(g.children), list(g.parents), g.priority, g.depth)
+            (
+                *(g.name, g.vars, g.origins, g.origin_of_rest, list(g.hosts), list(g.children), list(g.parents)),
+                *(g.priority, g.depth),
+            )
             for g in self.groups.values()
         ]
         state = self.__dict__ | {"hosts": hosts, "groups": groups}
@@ -58,13 +62,14 @@ class Draft:
         self.openers = Openers()
         self.hosts = {name: Host(name) for name, *_ in state["hosts"]}
         self.groups = {name: Group(name) for name, *_ in state["groups"]}
-        for name, variables, origins, groups, source in state["hosts"]:
+        for name, variables, origins, rest, groups, source in state["hosts"]:
             host = self.hosts[name]
-            host.vars, host.origins, host.source = variables, origins, source
+            host.vars, host.origins, host.origin_of_rest, host.source = variables, origins, rest, source
             host.groups = {each: self.groups[each] for each in groups}
-        for name, variables, origins, hosts, children, parents, priority, depth in state["groups"]:
+        for name, variables, origins, rest, hosts, children, parents, priority, depth in state["groups"]:
             group = self.groups[name]
-            group.vars, group.origins, group.priority, group.depth = variables, origins, priority, depth
+            group.vars, group.origins, group.origin_of_rest = variables, origins, rest
+            group.priority, group.depth = priority, depth
             group.hosts = {each: self.hosts[each] for each in hosts}
             group.children = {each: self.groups[each] for each in children}
             group.parents = {each: self.groups[each] for each in parents}
@@ -141,18 +146,27 @@ class Draft:
         if not variables:
             return
         here = (self.path, self.line)
+        if not scope.vars and not lines:
+            # One for all, instead of one for each: there are many hosts.
+            scope.origin_of_rest = here
+        alike = scope.origin_of_rest == here
         for name, value in variables.items():
             if lines:
                 self.line = lines.get(name)
             if not isinstance(name, str):
                 raise self.error(f"the variable name {name!r} of {scope.kind} {scope.name!r} is not text; quote it")
-            if is_too_deep(value):
+            if type(value) not in _FLAT and is_too_deep(value):
                 raise self.error(f"{name!r} of {scope.kind} {scope.name!r} is nested deeper than {MAX_DEPTH} levels")
             if name == PRIORITY and isinstance(scope, Group):
                 scope.priority = self._priority(scope, value)
                 continue
             scope.vars[name] = as_secrets(value) if self.encrypted else value
-            scope.origins[name] = (self.path, self.line) if lines else here
+            if lines:
+                scope.origins[name] = (self.path, self.line)
+            elif not alike:
+                scope.origins[name] = here
+            elif scope.origins:
+                scope.origins.pop(name, None)
 
     def finish(self) -> None:
         """Tie the loose ends once all sources are read: ``all`` above everything, ``ungrouped``, depths."""

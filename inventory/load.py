@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from sshexec.credentials.openers import Openers
 from sshexec.credentials.vault import is_vault
@@ -26,7 +28,7 @@ _IGNORED_ENDINGS = (
 )
 _MAX_DEPTH = 20
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
-_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini", ".csv": "csv"}
 
 
 def read_sources(sources: Location | Iterable[Location], openers: Openers | None = None) -> Draft:
@@ -44,14 +46,27 @@ def read_sources(sources: Location | Iterable[Location], openers: Openers | None
     if not listed:
         raise InventoryError("no inventory source is given")
     draft = Draft(openers)
-    for source in listed:
-        draft.path = draft.line = draft.source = None
-        if isinstance(source, Source):
-            read_source(draft, source)
-        else:
-            _read_source(draft, os.fspath(source))
-    draft.finish()
+    with _without_collections():
+        for source in listed:
+            draft.path = draft.line = draft.source = None
+            if isinstance(source, Source):
+                read_source(draft, source)
+            else:
+                _read_source(draft, os.fspath(source))
+        draft.finish()
     return draft
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: in a large inventory there is hardly any, and it takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(draft: Draft, text: str) -> None:
@@ -159,6 +174,11 @@ def _read_text(draft: Draft, text: str, kind: str) -> None:
     assert draft.path is not None  # noqa: S101 - _read_file has set it
     if kind == "ini":
         read_ini(draft, text)
+        return
+    if kind == "csv":
+        from sshexec.inventory.spreadsheet import read_spreadsheet
+
+        read_spreadsheet(draft, text)
         return
     # PyYAML takes 10 ms to import, for nothing where the sources are INI.
     from sshexec.inventory.document import read_json, read_yaml

@@ -169,7 +169,7 @@ def _column(draft: Draft, title: str) -> str:
         close = difflib.get_close_matches(title.lower(), COLUMNS, 1, 0.8)
         if close:
             raise draft.error(
-                f"the column {title!r}: did you mean {close[0]!r}? A variable of that name is written {PREFIX + title!r}"
+                f"the column {title!r}: did you mean {close[0]!r}? A variable of that name is {PREFIX + title!r}"
             )
     # A variable may be called as what a spreadsheet has a column for.
     return name if name != "name" else f"{PREFIX}name"
@@ -290,6 +290,8 @@ def _add(draft: Draft, row: _Row, kinds: dict[str, tuple[str, int]]) -> None:
     draft.line = row.line
     groups = row.groups + ([row.site] if row.site else [row.region] if row.region else [])
     host = draft.host(row.name)
+    if row.region:
+        draft.group(row.region)
     for name in groups or ["ungrouped"]:
         draft.host(row.name, draft.group(name))
     if row.site and row.region:

@@ -80,29 +80,32 @@ class KnownSecrets(KeyringSecrets):
     def __init__(self, secrets: KeyringSecrets, variables: str, owner: str) -> None:
         super().__init__(secrets.keyring)
         self._tokens: dict[tuple[str, str], str] = {}
+        self._present: set[tuple[str, str]] = set()
         if '"$sealed"' in variables:
-            decode(variables, _Collector(self._tokens, secrets.keyring), owner)
+            collector = _Collector(secrets.keyring)
+            decode(variables, collector, owner)
+            self._tokens, self._present = collector.tokens, collector.present
 
     def seal(self, secret: Secret | str, variable: str, owner: str) -> str:
         """Return the token that a variable of this text has already, or a new one."""
-        if not isinstance(secret, SealedSecret):
-            text = secret.reveal() if isinstance(secret, Secret) else secret
-            known = self._tokens.get((variable, text))
-            if known is not None:
-                return known
-        return super().seal(secret, variable, owner)
+        if isinstance(secret, SealedSecret) and (variable, secret.token) in self._present:
+            return secret.token
+        text = secret.reveal() if isinstance(secret, Secret) else secret
+        return self._tokens.get((variable, text)) or super().seal(secret, variable, owner)
 
 
 class _Collector(KeyringSecrets):
-    """Collects the tokens of what can be opened."""
+    """Collects tokens, and what those are of that can be opened."""
 
-    def __init__(self, found: dict[tuple[str, str], str], keyring: Keyring) -> None:
+    def __init__(self, keyring: Keyring) -> None:
         super().__init__(keyring)
-        self._found = found
+        self.tokens: dict[tuple[str, str], str] = {}
+        self.present: set[tuple[str, str]] = set()
 
     def sealed(self, token: str, variable: str, owner: str) -> Secret:
         secret = super().sealed(token, variable, owner)
+        self.present.add((variable, token))
         # What can't be opened is set anew, with whatever key there is now.
         with contextlib.suppress(CredentialError):
-            self._found[variable, secret.reveal()] = token
+            self.tokens[variable, secret.reveal()] = token
         return secret

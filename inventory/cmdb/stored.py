@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, literal, select
 
 from sshexec.database.database import Database
 from sshexec.inventory.cmdb.scopes import Scoped, read_scoped
@@ -17,8 +17,7 @@ from sshexec.inventory.cmdb.values import Secrets, decode_all
 from sshexec.inventory.source import GroupEntry, HostEntry, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row of the hosts or of the groups.
 
     Args:
@@ -31,7 +30,7 @@ class Row:
     id: int
     position: int
     variables: str
-    kind: str = ""
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,10 @@ class Stored:
 def read_stored(connection: Connection) -> Stored:
     """Return what the tables hold: four queries."""
     named: list[dict[str, Row]] = []
-    for table, more in ((hosts, ()), (groups, (groups.c.kind,))):
-        columns = (table.c.name, table.c.id, table.c.position, table.c.variables, *more)
+    for table, kind in ((hosts, literal("")), (groups, groups.c.kind)):
+        columns = (table.c.name, table.c.id, table.c.position, table.c.variables, kind)
         found_rows = rows(connection, select(*columns).order_by(table.c.position, table.c.id))
-        named.append({name: Row(*values) for name, *values in found_rows})
+        named.append({values[0]: Row._make(values[1:]) for values in found_rows})
     links: list[dict[int, dict[int, int]]] = []
     for table, outer, inner in (
         (members, members.c.group_id, members.c.host_id),

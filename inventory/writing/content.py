@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sshexec.credentials.vault import VaultSecret
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import PRIORITY
 from sshexec.inventory.levels import own_variables
@@ -19,6 +21,7 @@ Encrypt = Callable[[str], str]
 """Makes of a text what ansible-vault makes of it: ``$ANSIBLE_VAULT;1.1;AES256`` and lines of digits."""
 
 _LEFT_OUT = object()
+_EXPRESSION = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ class Content:
 def content(inventory: Inventory, *, encrypt: Encrypt | None = None, without_secrets: bool = False) -> Content:
     """Return what each member of an inventory sets itself.
 
-    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. What is encrypted already
-    (ansible-vault's, with a ``ciphertext``) stays as it is.
+    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. A text with a Jinja2 expression in
+    it is none: it says where the secret is. What is encrypted already
+    with ansible-vault stays as it is.
 
     Args:
         inventory: whichever.
@@ -103,6 +107,8 @@ class _Values:
             return self._secret(value, owner, where)
         if value is None or isinstance(value, bool) or value == "":
             return value
+        if secret and isinstance(value, str) and _EXPRESSION.search(value):
+            return str(value)
         if secret and (self.without_secrets or isinstance(value, (str, int, float))):
             return self._secret(value, owner, where)
         if isinstance(value, str):
@@ -121,9 +127,8 @@ class _Values:
         if self.without_secrets:
             self.left_out.append(f"{owner}: {where}")
             return _LEFT_OUT
-        ciphertext = getattr(value, "ciphertext", None)
-        if isinstance(ciphertext, str):
-            return Vaulted(ciphertext)
+        if isinstance(value, VaultSecret):
+            return Vaulted(value.ciphertext)
         if self.encrypt is None:
             raise InventoryError(
                 f"{owner}: {where} is a secret, which is never written as plain text: give a password of ansible-vault "

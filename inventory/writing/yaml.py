@@ -1,6 +1,6 @@
 """An inventory as YAML that Ansible and sshexec read back to the same.
 
-The emitter is our own: PyYAML's takes ten times as long for a large inventory, and it writes texts that are hard to read.
+The emitter is our own: PyYAML's takes several times as long, and writes long texts so that nobody can read them.
 """
 
 from __future__ import annotations

