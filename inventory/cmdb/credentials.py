@@ -358,7 +358,7 @@ class _Change:
         found: dict[str, int] = {}
         for at in range(0, len(names), 500):
             query = select(table.c.name, table.c.id).where(table.c.name.in_(names[at : at + 500]))
-            found.update(self._connection.execute(query).tuples().all())
+            found.update((name, key) for name, key in self._connection.execute(query))
         for name in names:
             if name not in found:
                 raise InventoryError(f"there is no {'host' if table is hosts else 'group'} {name!r}")
