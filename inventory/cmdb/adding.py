@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert,
 from sshexec.database.types import NAME_LENGTH
 from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.secrets import KeyringSecrets, KnownSecrets
-from sshexec.inventory.cmdb.stored import Row, Stored, StoredSource, read_stored
+from sshexec.inventory.cmdb.stored import Row, Stored, StoredSource, read_stored, rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import encode
 from sshexec.inventory.draft import PRIORITY, Draft
@@ -20,6 +20,9 @@ from sshexec.inventory.folded import Folded, explicit_children, explicit_hosts
 from sshexec.inventory.members import Group, Scope
 from sshexec.inventory.model import Inventory
 from sshexec.inventory.source import read_source
+
+FIXED = ("all", "ungrouped")
+"""Groups that every inventory has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,16 +180,21 @@ class _Writer:
         variables = scope.vars
         more: dict[str, Any] = {"address": address_of(variables)}
         if isinstance(scope, Group):
-            more = {"kind": self._draft.kinds.get(scope.name, row.kind if row else "group")}
+            more = {"kind": self._kind(scope.name, row)}
             if scope.priority != 1:
                 variables = {**variables, PRIORITY: scope.priority}
         text = encode(variables, secrets, owner)
         return {"position": position, "variables": text, "updated": self._now, **more}
 
+    def _kind(self, name: str, row: Row | None) -> str:
+        if name in FIXED:
+            return "group"
+        return self._draft.kinds.get(name, row.kind if row else "group")
+
     def _insert(self, table: _Table) -> None:
         if table.new:
             self._connection.execute(insert(table.table), table.new)
-        table.ids = dict(self._connection.execute(select(table.table.c.name, table.table.c.id)).tuples().all())
+        table.ids = dict(rows(self._connection, select(table.table.c.name, table.table.c.id)))
 
     def _update(self, table: _Table) -> None:
         changed = [{"key": table.ids[name], "updated": self._now, **values} for name, values in table.changes.items()]

@@ -156,5 +156,5 @@ def read_names(connection: Connection, table: Table, names: Sequence[str]) -> di
     found: dict[str, int] = {}
     for start in range(0, len(names), 500):
         query = select(table.c.name, table.c.id).where(table.c.name.in_(names[start : start + 500]))
-        found.update(connection.execute(query).tuples().all())
+        found.update(rows(connection, query))
     return found

@@ -53,9 +53,8 @@ class Content:
 def content(inventory: Inventory, *, encrypt: Encrypt | None = None, without_secrets: bool = False) -> Content:
     """Return what each member of an inventory sets itself.
 
-    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. A text with a Jinja2 expression in
-    it is none: it says where the secret is. What is encrypted already
-    with ansible-vault stays as it is.
+    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. A text with a Jinja2 expression
+    in it is none: it says where the secret is. What is encrypted already with ansible-vault stays as it is.
 
     Args:
         inventory: whichever.
@@ -89,12 +88,7 @@ class _Values:
     def _mapping(self, mapping: Mapping[Any, Any], owner: str, where: str, *, secret: bool) -> dict[Any, Any]:
         found = {}
         for key, value in mapping.items():
-            if type(value) is int or value is None or type(value) is bool:
-                # Most of them are no secrets and need no look at where they stand.
-                if value is None or type(value) is bool or not (secret or (type(key) is str and is_secret_name(key))):
-                    found[key] = value
-                    continue
-            elif type(key) is not str and not (key is None or isinstance(key, (str, int, float))):
+            if type(key) is not str and not (key is None or isinstance(key, (str, int, float))):
                 raise InventoryError(f"{owner}: {where or 'a variable'} has a key of type {type(key).__name__}")
             hides = secret or (isinstance(key, str) and is_secret_name(key))
             kept = self._value(value, owner, f"{where}.{key}" if where else str(key), secret=hides)

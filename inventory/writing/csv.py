@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from sshexec.inventory.model import Group, Inventory
 
 _TITLES = {"ansible_host": "address", "ansible_port": "port", "ansible_user": "user"}
+_SPECIAL = re.compile(r'[",\r\n]')
 _FORMULA = ("=", "+", "-", "@", "\t", TEXT)
 """A spreadsheet would take for a formula what begins so, and run it."""
 
@@ -47,11 +47,14 @@ def to_csv(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
         *(title for title in known[1:] if title in used),
         *(title for title in used if title not in known),
     ]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(titles)
-    writer.writerows([row.get(title, "") for title in titles] for row in rows)
-    return text.getvalue(), _warnings(inventory, content, unheld)
+    lines = [titles, *([row.get(title, "") for title in titles] for row in rows)]
+    text = "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+    return text, _warnings(inventory, content, unheld)
+
+
+def _quoted(cell: str) -> str:
+    """Return a cell in quotes where it needs them; Python's csv leaves a lone carriage return without."""
+    return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
 
 
 def _groups(groups: list[Group], kinds: Mapping[str, str]) -> dict[str, str]:

@@ -55,7 +55,7 @@ def to_ini(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
         if variables:
             blocks.append([f"[{name}:vars]", *_settings(name, variables)])
     text = "\n\n".join("\n".join(block) for block in blocks if block)
-    return f"{text or '[ungrouped]'}\n", [] if outline.exact else [LOST_ORDER]
+    return f"{outline.note}{text or '[ungrouped]'}\n", [] if outline.exact else [LOST_ORDER]
 
 
 def _check_host(name: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAX_NESTING = 30
 """How deep groups may be nested to be written within each other: a YAML file has a bound for all that it nests."""
 LOST_ORDER = "the order of hosts or groups is not quite kept: no file of this kind can say it"
+_NOTE = "# All hosts in their order; who is in another group below is not 'ungrouped'.\n"
 ALWAYS = ("all", "ungrouped")
 
 
@@ -50,6 +51,14 @@ class Outline:
 
     nodes: list[Node]
     exact: bool = True
+
+    @property
+    def note(self) -> str:
+        """What a reader may wonder about, as a comment; empty where there is nothing."""
+        first = self.nodes[0]
+        listed = any(node.name == "ungrouped" for node in self.nodes[:1])
+        elsewhere = {host for node in self.nodes[1:] if node.name not in ALWAYS for host in node.hosts}
+        return _NOTE if listed and not elsewhere.isdisjoint(first.hosts) else ""
 
 
 def nested_or_flat(inventory: Inventory) -> Outline:

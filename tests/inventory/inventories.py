@@ -54,7 +54,7 @@ def drafts(draw: st.DrawFn) -> Draft:
             draft.assign(group, draw(VARIABLES))
         elif what == "priority":
             draft.assign(group, {PRIORITY: draw(st.integers(2, 20))})
-        if draw(st.booleans()):
+        if group.name not in ("all", "ungrouped") and draw(st.booleans()):
             draft.kinds[group.name] = draw(st.sampled_from(["site", "region", "tag"]))
     draft.finish()
     return draft

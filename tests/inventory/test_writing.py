@@ -151,10 +151,10 @@ all:
   children:
     web:
       vars:
-        ansible_group_priority: 5
         motd: |
           Mind the
             gap.
+        ansible_group_priority: 5
       hosts:
         web1:
           ansible_port: 2222
@@ -181,7 +181,7 @@ def test_yaml_reads_like_written_by_hand(write: Write) -> None:
 
 def test_ini_reads_like_written_by_hand(write: Write) -> None:
     text = (
-        "lone\n\n[web]\nweb1 ansible_port=2222 note=\"'08'\" words='\"two words\"'\nweb2\n\n[prod]\n\n"
+        "lone\n\n[web]\nweb1 ansible_port=2222 note=\"'8'\" words='\"two words\"'\nweb2\n\n[prod]\n\n"
         "[prod:children]\nweb\n\n[all:vars]\nntp=10.0.0.1\nitems=['a', 1]\nwords=two words\n"
     )
     inventory = Inventory.load(write("hosts.ini", text))
@@ -263,12 +263,12 @@ def test_yaml_names_what_it_cannot_hold(value: Any, reason: str) -> None:
 
 def test_values_as_deep_as_a_file_may_have_them(folders: Iterator[Path]) -> None:
     deep: Any = "bottom"
-    for _ in range(94):
+    for _ in range(96):
         deep = [deep]
     inventory = Inventory.from_hosts(["h1"], {"g": {"hosts": ["h1"], "vars": {"v": deep}}})
     again, _ = back(next(folders), inventory, "yml")
     assert again.groups["g"].vars == {"v": deep}
-    inventory.groups["g"].vars["v"] = [[deep]]
+    inventory.groups["g"].vars["v"] = [deep]
     with pytest.raises(InventoryError, match="group g: 'v' can't be written: it is nested too deeply"):
         to_yaml(inventory, content(inventory))
 
