@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, or_, select
 
 from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.stored import rows
@@ -176,7 +176,9 @@ def _conditions(connection: Connection, wanted: Wanted) -> Iterable[ColumnElemen
         if key is None:
             raise InventoryError(f"there is no group {wanted.group!r}")
         # Written into the statement: SQLite takes no more than 32,766 parameters.
-        keys = bindparam("below", sorted(below(connection, key)), expanding=True, literal_execute=True)
+        keys: BindParameter[int] = bindparam(
+            "below", sorted(below(connection, key)), expanding=True, literal_execute=True
+        )
         among: Select[Any] = select(members.c.host_id).where(members.c.group_id.in_(keys))
         yield hosts.c.id.in_(among)
 
