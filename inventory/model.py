@@ -220,8 +220,9 @@ class Inventory:
     def _scopes(self, host: Host) -> list[Scope]:
         """Return what a host inherits from its groups, the weakest first."""
         if not self._ranked:
-            self._ranked = sorted(self.groups.values(), key=lambda group: (group.depth, group.priority, group.name))
-            self._places = {group.name: place for place, group in enumerate(self._ranked)}
+            ranked = sorted(self.groups.values(), key=lambda group: (group.depth, group.priority, group.name))
+            self._places = {group.name: place for place, group in enumerate(ranked)}
+            self._ranked = ranked
         places = {0}.union(*map(self._places_above, host.groups.values()))
         scopes: list[Scope] = list(map(self._ranked.__getitem__, sorted(places)))
         if self._directories:
