@@ -42,6 +42,8 @@ def read_sources(sources: Location | Iterable[Location], openers: Openers | None
         InventoryError: one is missing, unreadable or wrong.
         DatabaseError: one is a database that holds no inventory, or does not answer.
     """
+    if not isinstance(sources, (str, os.PathLike, Source, Iterable)):
+        raise InventoryError(f"{sources!r} is no inventory source; of a Cmdb take its source()")
     listed = [sources] if isinstance(sources, (str, os.PathLike, Source)) else list(sources)
     if not listed:
         raise InventoryError("no inventory source is given")

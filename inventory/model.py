@@ -219,6 +219,10 @@ class Inventory:
 
     def _scopes(self, host: Host) -> list[Scope]:
         """Return what a host inherits from its groups, the weakest first."""
+        if not self._ranked:
+            ranked = sorted(self.groups.values(), key=lambda group: (group.depth, group.priority, group.name))
+            self._places = {group.name: place for place, group in enumerate(ranked)}
+            self._ranked = ranked
         places = {0}.union(*map(self._places_above, host.groups.values()))
         scopes: list[Scope] = list(map(self._ranked.__getitem__, sorted(places)))
         if self._directories:
@@ -230,9 +234,6 @@ class Inventory:
         """Return the places of a group, and of all above it, among the groups in the order of their strength."""
         found = self._above.get(group.name)
         if found is None:
-            if not self._ranked:
-                self._ranked = sorted(self.groups.values(), key=lambda group: (group.depth, group.priority, group.name))
-                self._places = {each.name: place for place, each in enumerate(self._ranked)}
             found = self._above[group.name] = frozenset(self._places[each.name] for each in group.ancestors())
         return found
 

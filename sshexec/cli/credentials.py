@@ -191,7 +191,8 @@ def rotate(url: str, **options: Any) -> int:
         first = cmdb.secrets.keyring.names[0] if done.sealed else ""
     if not done.sealed:
         return _print("no secret is sealed there\n")
-    return _print(f"{done.sealed} secrets are sealed with the key {first}, {done.changed} of them anew\n")
+    what = "1 secret is" if done.sealed == 1 else f"{done.sealed} secrets are"
+    return _print(f"{what} sealed with the key {first}, {done.changed} of them anew\n")
 
 
 @command.command()
@@ -207,7 +208,9 @@ def check(url: str, **options: Any) -> int:
     for problem in found.problems:
         tell(f"sshexec: {harmless(problem)}")
     keys = ", ".join(f"{count} with the key {key}" for key, count in found.keys.items())
-    _print(f"{found.opened} secrets open, {len(found.problems)} do not{f'; sealed: {keys}' if keys else ''}\n")
+    good, bad = found.opened, len(found.problems)
+    says = f"{good} secret{'s open' if good != 1 else ' opens'}, {bad} do{'es' if bad == 1 else ''} not"
+    _print(f"{says}{f'; sealed: {keys}' if keys else ''}\n")
     return 2 if found.problems else 0
 
 

@@ -21,6 +21,17 @@ def cmdb(sqlite_url: str) -> Iterator[Cmdb]:
         yield cmdb
 
 
+@pytest.fixture(scope="module")
+def valid(tmp_path_factory: pytest.TempPathFactory) -> Cmdb:
+    """One for all tests that change nothing."""
+    cmdb = Cmdb(f"sqlite:///{tmp_path_factory.mktemp('valid')}/cmdb.db")
+    cmdb.put_host("h", groups=["web"], site="fra")
+    cmdb.put_host("other")
+    cmdb.put_group("top", children=["middle"])
+    cmdb.put_group("middle", children=["web"])
+    return cmdb
+
+
 def content(cmdb: Cmdb) -> dict[str, Any]:
     return told(Inventory.load(cmdb.source()))
 
@@ -163,16 +174,12 @@ def test_hosts_are_found(cmdb: Cmdb) -> None:
     ],
 )
 def test_what_leaves_no_valid_inventory_is_refused_and_changes_nothing(
-    cmdb: Cmdb, change: Callable[[Cmdb], object], message: str
+    valid: Cmdb, change: Callable[[Cmdb], object], message: str
 ) -> None:
-    cmdb.put_host("h", groups=["web"], site="fra")
-    cmdb.put_host("other")
-    cmdb.put_group("top", children=["middle"])
-    cmdb.put_group("middle", children=["web"])
-    before = content(cmdb)
+    before = content(valid)
     with pytest.raises(InventoryError, match=message):
-        change(cmdb)
-    assert content(cmdb) == before
+        change(valid)
+    assert content(valid) == before
 
 
 def test_writers_take_turns_on_every_database(database_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -272,3 +273,24 @@ def test_a_port_behind_a_name_counts_where_the_host_is_named_first(
     write: Write, name: str, text: str, port: int | None
 ) -> None:
     assert Inventory.load(write(name, text)).variables("h").get("ansible_port") == port
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(write: Write) -> None:
+    write("hosts", "h\n")
+    write("broken.yml", "[\n")
+    assert gc.isenabled()
+    Inventory.load("hosts")
+    with pytest.raises(InventoryError):
+        Inventory.load("broken.yml")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        Inventory.load("hosts")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_can_be_no_source_is_refused() -> None:
+    with pytest.raises(InventoryError, match="5 is no inventory source"):
+        Inventory.load(5)  # type: ignore[arg-type]
