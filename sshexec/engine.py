@@ -7,7 +7,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,7 @@ from sshexec.results import RunResult
 from sshexec.run import Run
 from sshexec.runtime.job import Executor, Job
 from sshexec.runtime.patched import is_patched
+from sshexec.secret import opened
 from sshexec.task import Target, Task
 
 if TYPE_CHECKING:
@@ -337,7 +338,12 @@ class Engine:
     def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
         hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
         on_top = {**self._variables, **variables}
-        return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in dict.fromkeys(hosts))
+        # A secret is opened now, before anything is contacted, once for all hosts that share it.
+        known: dict[Hashable, Any] = {}
+        return tuple(
+            Target(host, opened({**self.inventory.variables(host), **on_top}, host, known))
+            for host in dict.fromkeys(hosts)
+        )
 
     def _telling(self, task: Task, targets: Sequence[Target], pattern: str | Sequence[str]) -> Telling | None:
         if self._callbacks is None:

@@ -13,7 +13,7 @@ from sshexec.cli.alike import Names
 from sshexec.cli.recording import check_recording, recording
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.retry import RetryFile
-from sshexec.cli.sources import inventory_option, load_inventory, select
+from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
@@ -77,6 +77,7 @@ once."""
 @click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show differences in files.")
 @connection_options
+@secret_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
 @click.option("--idle-timeout", type=seconds, help="Seconds that a command may be silent, or a transfer stand still.")
@@ -138,7 +139,7 @@ def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
     for name, (flag, instead) in _MISSING.items():
         if options[name]:
             raise InputError(f"{flag}: {instead}")
-    inventory = load_inventory(sources, pattern)
+    inventory = load_inventory(sources, pattern, options)
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     if options["list_hosts"]:
         return _list_hosts(hosts)
@@ -251,7 +252,7 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
         given |= dict.fromkeys(ways)
-    return given | extra_variables(options["extra"])
+    return given | extra_variables(options["extra"], openers(options).vault)
 
 
 def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:
