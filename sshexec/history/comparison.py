@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,8 @@ def compare(database: Database, records: Records, before: RunRecord, after: RunR
         row = rows.get(host)
         if row is not None:
             old, new = (Outcome(states[place][host], *_facts(row, place)) for place in (0, 1))
-            streams = _different(row)
+            # One that was not reached printed nothing: that is its state, and no other output.
+            streams = _different(row) if (old.rc is None) == (new.rc is None) else ()
         else:
             old, new = (Outcome(states[place][host], *lines[place].get(host, (None, None))) for place in (0, 1))
             streams = ()
@@ -169,36 +171,70 @@ def _different(row: Row[Any]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How the output of some hosts differs.
+    """Hosts whose output differs in the same way.
 
     Args:
         stream: stdout or stderr.
-        hosts: those for which it is the very same difference.
-        lines: unified, without line ends; of streams in files, what the record itself holds is compared.
+        hosts: their names.
+        before: what the first of them printed in the first run, as much as the record itself holds.
+        after: what it printed in the second one, likewise.
     """
 
     stream: str
     hosts: tuple[str, ...]
-    lines: tuple[str, ...] = field(repr=False)
+    before: str = field(repr=False)
+    after: str = field(repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data with stable keys."""
-        return {"stream": self.stream, "hosts": list(self.hosts), "lines": list(self.lines)}
+        return {"stream": self.stream, "hosts": list(self.hosts), "before": self.before, "after": self.after}
 
 
-def differences(records: Records, comparison: Comparison) -> list[Difference]:
-    """Return how the outputs of the hosts that changed differ: equal differences once, that of most hosts first.
+def differences(records: Records, comparison: Comparison, limit: int = 10) -> tuple[list[Difference], int]:
+    """Return how the outputs of hosts differ: those of most hosts first, and how many others there are.
+
+    Hosts are put together whose lines that went and came are the same, wherever they stand.
+
+    Args:
+        records: hold the outputs.
+        comparison: says whose differ.
+        limit: how many differences at most.
 
     Raises:
         DatabaseError: the database can't be read.
     """
     changed = {change.host: change.streams for change in comparison.changes if change.streams}
-    folded: dict[tuple[str, bytes], tuple[list[str], tuple[str, ...]]] = {}
-    for before, after in _pairs(records, comparison, list(changed)):
-        for stream in changed[before.host]:
-            texts = [getattr(side, stream) or "" for side in (before, after)]
-            lines = _lines(*texts)
-            key = (stream, hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).digest())
-            folded.setdefault(key, ([], lines))[0].append(before.host)
-    found = [Difference(stream, tuple(hosts), lines) for (stream, _), (hosts, lines) in folded.items()]
-    return sorted(found, key=lambda each: -len(each.hosts))
+    folded: dict[tuple[str, bytes], list[str]] = {}
+    for host, before, after in _pairs(records, comparison, list(changed)):
+        for stream in changed[host]:
+            key = stream, _digest(getattr(before, stream) or "", getattr(after, stream) or "")
+            folded.setdefault(key, []).append(host)
+    ordered = sorted(folded.items(), key=lambda item: -len(item[1]))
+    shown = ordered[:limit]
+    firsts = dict.fromkeys(hosts[0] for _, hosts in shown)
+    texts = {host: (before, after) for host, before, after in _pairs(records, comparison, list(firsts))}
+    found = []
+    for (stream, _), hosts in shown:
+        old, new = (getattr(side, stream) or "" for side in texts[hosts[0]])
+        found.append(Difference(stream, tuple(hosts), old, new))
+    return found, len(ordered) - len(shown)
+
+
+def _pairs(
+    records: Records, comparison: Comparison, hosts: Sequence[str]
+) -> Iterator[tuple[str, RecordedResult, RecordedResult]]:
+    """Yield hosts with what both runs have of them, and the streams; few at a time are held in memory."""
+    for first in range(0, len(hosts), _PAGE):
+        page = set(hosts[first : first + _PAGE])
+        old = {each.host: each for each in records.results(comparison.before, hosts=page, streams=True)}
+        for new in records.results(comparison.after, hosts=page, streams=True):
+            yield new.host, old[new.host], new
+
+
+def _digest(before: str, after: str) -> bytes:
+    """Return the same for texts that differ in the same lines."""
+    old, new = Counter(before.splitlines()), Counter(after.splitlines())
+    differing: object = sorted((old - new).items()), sorted((new - old).items())
+    if old == new:
+        differing = before, after
+    return hashlib.sha256(repr(differing).encode("utf-8", "surrogatepass")).digest()

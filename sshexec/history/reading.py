@@ -42,8 +42,8 @@ _PAGE = 200
 """Rows with streams, or runs, that are fetched at once."""
 _TAIL = 2000
 """Characters of JSON, at the end of standard error, that say why a host failed."""
-_APART = re.compile(r'[^\\"/0-9A-Za-z]')
-"""A character that is no part of JSON's escapes."""
+_APART = re.compile(r"[^\\](?=\\)|[^\\]{5}(?=[^\\])")
+"""What stands before a place in JSON's text that is within no escape, of which the longest has six characters."""
 _LAST = re.compile(r"last(?:~(\d{1,6}))?")
 _LINE = (results.c.host, results.c.status, results.c.cause, results.c.phase, results.c.rc, results.c.changed)
 _BRIEF = (*_LINE, results.c.started, results.c.finished, results.c.phases, results.c.data, results.c.files)
