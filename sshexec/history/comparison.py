@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from sshexec.history.records import STREAMS, VERSION, HostState, RecordedResult, RunRecord, RunSummary
+from sshexec.history.records import VERSION, HostState, RecordedResult, RunRecord, RunSummary
+from sshexec.history.rows import STREAMS
 from sshexec.history.tables import results
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ def differences(records: Records, comparison: Comparison, limit: int = 10) -> tu
     folded: dict[tuple[str, bytes], list[str]] = {}
     for host, before, after in _pairs(records, comparison, list(changed)):
         for stream in changed[host]:
-            key = stream, _digest(getattr(before, stream) or "", getattr(after, stream) or "")
+            key = stream, _digest(before.stream(stream) or "", after.stream(stream) or "")
             folded.setdefault(key, []).append(host)
     ordered = sorted(folded.items(), key=lambda item: -len(item[1]))
     shown = ordered[:limit]
@@ -215,7 +216,7 @@ def differences(records: Records, comparison: Comparison, limit: int = 10) -> tu
     texts = {host: (before, after) for host, before, after in _pairs(records, comparison, list(firsts))}
     found = []
     for (stream, _), hosts in shown:
-        old, new = (getattr(side, stream) or "" for side in texts[hosts[0]])
+        old, new = (side.stream(stream) or "" for side in texts[hosts[0]])
         found.append(Difference(stream, tuple(hosts), old, new))
     return found, len(ordered) - len(shown)
 

@@ -13,7 +13,6 @@ from sqlalchemy import Row, Select, and_, case, exists, func, literal, or_, sele
 from sshexec.errors import HistoryError
 from sshexec.history.files import problem_of
 from sshexec.history.records import (
-    STREAMS,
     HostOutput,
     HostState,
     OutputFile,
@@ -23,6 +22,7 @@ from sshexec.history.records import (
     RunSummary,
     short,
 )
+from sshexec.history.rows import STREAMS, result_of
 from sshexec.history.tables import ends, results, runs, starts
 from sshexec.results import GOOD
 
@@ -194,23 +194,22 @@ class Records:
         Args:
             run: the run, or what `run` finds it by.
             host: inventory name.
-            stream: stdout or stderr.
+            stream: stdout, stderr, or ``data``: the dictionary that Ansible returns, without the streams, as JSON.
 
         Raises:
             HistoryError: there is no such run, no such host in it, or no result of that host.
             DatabaseError: the database can't be read.
         """
-        if stream not in STREAMS:
-            raise HistoryError(f"stream: expected stdout or stderr, got {stream!r}")
+        if stream not in (*STREAMS, "data"):
+            raise HistoryError(f"stream: expected stdout, stderr or data, got {stream!r}")
         record = run if isinstance(run, RunRecord) else self.run(run)
-        found = next(self.results(record, hosts=[host], streams=True))
-        kept = getattr(found, stream)
-        if kept is None:
+        found = next(self.results(record, hosts=[host], streams=stream != "data"))
+        if found.result is None:
             raise HistoryError(f"run {short(record.id)}: there is no result of {host}: {found.state}")
+        kept = json.dumps(dict(found.result.data)) if stream == "data" else found.stream(stream) or ""
         file = found.files.get(stream)
-        if file is None:
-            return HostOutput(host, stream, kept)
-        return HostOutput(host, stream, kept, file, problem_of(file, record.runner))
+        cut = found.result.truncated and stream not in found.result.spilled
+        return HostOutput(host, stream, kept, file, problem_of(file, kept, record.runner, cut=cut))
 
     def _find(self, connection: Connection, reference: str) -> Row[Any]:
         last = _LAST.fullmatch(reference)
@@ -359,39 +358,23 @@ def _summary(row: Row[Any], state: RunState, counts: Mapping[HostState, int]) ->
 
 
 def _recorded(row: Row[Any], streams: bool) -> RecordedResult:
-    data = json.loads(row.data)
-    return RecordedResult(
-        row.host,
-        row.status,
-        rc=row.rc,
-        changed=bool(row.changed),
-        cause=row.cause,
-        phase=row.phase,
-        started=row.started,
-        finished=row.finished,
-        phases=json.loads(row.phases),
-        data=data["result"],
-        notices=tuple(data.get("notices", ())),
-        stdout=_text(row.stdout),
-        stderr=_text(row.stderr) if streams else _end_of(row.stderr),
-        files={stream: OutputFile(**file) for stream, file in json.loads(row.files).items()},
-        truncated=bool(data.get("truncated")),
-        killed=data.get("killed"),
-    )
+    plain = dict(row._mapping)
+    if not streams:
+        plain["stderr"] = _end_of(row.stderr)
+    result = result_of(plain)
+    files = {name: OutputFile(**file) for name, file in json.loads(row.files).items()} if row.files != "{}" else {}
+    # Of most rows nothing is left out, and none of those need be read again to know that.
+    left_out = json.loads(row.data).get("left_out", ()) if "data" in files else ()
+    return RecordedResult(row.host, row.status, result.started, result, files, tuple(left_out))
 
 
 def _unfinished(record: RunRecord, host: str, started: float | None) -> RecordedResult:
-    return RecordedResult(host, _open_state(record.state, started is not None), started=started)
-
-
-def _text(value: str | None) -> str | None:
-    return None if value is None else cast("str", json.loads(value))
+    return RecordedResult(host, _open_state(record.state, started is not None), started)
 
 
 def _end_of(value: str | None) -> str | None:
-    """Return what the end of a JSON text says; whole ones are shorter than what is cut off."""
+    """Return the end of a JSON text as a whole one; those that are whole are shorter than what is cut off."""
     if value is None or len(value) <= _TAIL:
-        return _text(value)
-    # It may begin within a character that is written as several: what is surely none of those comes first.
+        return value
     apart = _APART.search(value)
-    return cast("str", json.loads(f'"{value[apart.end() :]}')) if apart else ""
+    return f'"{value[apart.end() :]}' if apart else '""'

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sshexec.results import GOOD, HostResult, Status
+from sshexec.results import GOOD, HostResult
 
 RunState = Literal["finished", "cancelled", "timeout", "died", "running"]
 HostState = Literal[
@@ -34,8 +34,6 @@ HOST_STATES: tuple[HostState, ...] = (
 """A result's status; or ``unknown``: it may have been contacted, and no result is there nor will be; ``running``: it
 was contacted, and its run goes on; ``pending``: it was never contacted."""
 
-STREAMS = ("stdout", "stderr")
-
 _SHORT = 8
 _PIECE = 2**16
 
@@ -50,18 +48,20 @@ class OutputFile:
     """A file that holds a whole stream.
 
     Args:
-        path: where it is, on the machine that ran the run.
-        bytes: its size.
-        sha256: the hash of it, in hexadecimal digits.
+        path: where it is, on the machine that ran the run; None where it could not be written.
+        bytes: its size; None where it was gone before its record was made.
+        sha256: its hash, in hexadecimal digits; None where it was gone, or too large to be read for that.
+        kept: whether it is the history's own, and goes with the run; else the run's caller wanted it.
     """
 
-    path: str
-    bytes: int
-    sha256: str
+    path: str | None
+    bytes: int | None
+    sha256: str | None
+    kept: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data with stable keys."""
-        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256}
+        return {"path": self.path, "bytes": self.bytes, "sha256": self.sha256, "kept": self.kept}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class HostOutput:
 
     Args:
         host: inventory name.
-        stream: stdout or stderr.
+        stream: stdout, stderr, or data.
         kept: as much of it as the record itself holds.
         file: the file that holds the whole stream, or should; None where the record itself holds it all.
         problem: why the whole stream is not to be had, for people; None where it is.
@@ -94,7 +94,7 @@ class HostOutput:
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the same as bytes, piece by piece, for those that are too large for memory."""
-        if self.file is None or self.problem is not None:
+        if self.file is None or self.file.path is None or self.problem is not None:
             yield self.kept.encode("utf-8", "surrogateescape")
             return
         with open(self.file.path, "rb") as file:
@@ -121,38 +121,18 @@ class RecordedResult:
     Args:
         host: inventory name.
         state: one of `HOST_STATES`.
-        rc: exit status of the command; None where there was none.
-        changed: whether the task changed the host.
-        cause: a stable word for why it did not end well (`sshexec.errors`); None where it did.
-        phase: the phase in which it went wrong.
         started: when this host's turn came, seconds since the epoch; None where it never came.
-        finished: when its result was there, likewise.
-        phases: seconds that the turn spent in each phase.
-        data: the dictionary that Ansible returns for the task, without the streams.
-        notices: what the connection had to say (`HostResult.notices`).
-        stdout: as much of it as the record holds; None where it was not asked for.
-        stderr: likewise.
-        files: the files of whole streams, by stream.
-        truncated: whether output was left out of the middle of a stream.
-        killed: `HostResult.killed`.
+        result: the result as the run had it, with those streams that were asked for; None where there is none.
+        files: files that hold what is too large for the record: whole streams, and ``data``.
+        left_out: keys of Ansible's dictionary that are in the file ``data`` alone.
     """
 
     host: str
     state: HostState
-    rc: int | None = None
-    changed: bool = False
-    cause: str | None = None
-    phase: str | None = None
     started: float | None = None
-    finished: float | None = None
-    phases: Mapping[str, float] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    notices: tuple[Mapping[str, Any], ...] = ()
-    stdout: str | None = field(default=None, repr=False)
-    stderr: str | None = field(default=None, repr=False)
-    files: Mapping[str, OutputFile] = field(default_factory=dict)
-    truncated: bool = False
-    killed: bool | None = None
+    result: HostResult | None = field(default=None, repr=False)
+    files: Mapping[str, OutputFile] = field(default_factory=dict, repr=False)
+    left_out: tuple[str, ...] = ()
 
     @property
     def good(self) -> bool:
@@ -160,54 +140,39 @@ class RecordedResult:
         return self.state in GOOD
 
     @property
-    def seconds(self) -> float | None:
-        """How long this host's turn took."""
-        return None if self.started is None or self.finished is None else self.finished - self.started
+    def rc(self) -> int | None:
+        """Exit status of the command; None where there was none."""
+        return None if self.result is None else self.result.rc
 
     @property
-    def result(self) -> HostResult | None:
-        """The result as the run had it, with those streams that are here; None where there was none."""
-        if self.state in ("unknown", "running", "pending"):
-            return None
-        data = dict(self.data)
-        for stream, text in (("stdout", self.stdout), ("stderr", self.stderr)):
-            if text is not None:
-                data[stream] = text
-                data[f"{stream}_lines"] = text.splitlines()
-        return HostResult(
-            self.host,
-            cast("Status", self.state),
-            data,
-            cause=self.cause,
-            phase=self.phase,
-            started=self.started,
-            finished=self.finished,
-            truncated=self.truncated,
-            spilled={stream: file.path for stream, file in self.files.items()},
-            killed=self.killed,
-            notices=self.notices,
-            phases=self.phases,
-        )
+    def cause(self) -> str | None:
+        """A stable word for why it did not end well (`sshexec.errors`); None where it did."""
+        return None if self.result is None else self.result.cause
+
+    @property
+    def seconds(self) -> float | None:
+        """How long this host's turn took."""
+        return None if self.result is None else self.result.seconds
+
+    def stream(self, name: str) -> str | None:
+        """Return as much of a stream as the record holds; None where there is none, or it was not asked for."""
+        text = None if self.result is None else self.result.data.get(name)
+        return text if isinstance(text, str) else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain data with stable keys; streams that were not asked for are None."""
+        """Return everything as plain data with stable keys: those of `HostResult.to_dict`, and what the record adds."""
+        result = self.result or HostResult(self.host, "ok", started=self.started)
+        plain = result.to_dict()
+        for name in ("status", "stdout_base64", "stderr_base64"):
+            del plain[name]
         return {
             "host": self.host,
             "state": self.state,
+            **plain,
             "rc": self.rc,
-            "changed": self.changed,
-            "cause": self.cause,
-            "phase": self.phase,
-            "started": self.started,
-            "finished": self.finished,
-            "phases": dict(self.phases),
-            "truncated": self.truncated,
-            "killed": self.killed,
-            "notices": [dict(notice) for notice in self.notices],
-            "stdout": self.stdout,
-            "stderr": self.stderr,
-            "files": {stream: file.to_dict() for stream, file in self.files.items()},
-            "result": dict(self.data),
+            "changed": self.state == "changed" or result.changed,
+            "files": {name: file.to_dict() for name, file in self.files.items()},
+            "left_out": list(self.left_out),
         }
 
 

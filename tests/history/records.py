@@ -88,4 +88,4 @@ def file_of(path: Path, text: str) -> dict[str, Any]:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
     data = text.encode()
-    return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "kept": True}
