@@ -116,7 +116,11 @@ def compare(database: Database, records: Records, before: RunRecord, after: RunR
         first, second = results.alias(), results.alias()
         query = select(
             first.c.host,
-            *(side.c[name].label(f"{name}_{place}") for place, side in enumerate((first, second)) for name in _COMPARED),
+            *(
+                side.c[name].label(f"{name}_{place}")
+                for place, side in enumerate((first, second))
+                for name in _COMPARED
+            ),
             *((first.c[stream] == second.c[stream]).label(f"same_{stream}") for stream in STREAMS),
         ).where(first.c.run == before.id, second.c.run == after.id, first.c.host == second.c.host)
         rows = {row.host: row for row in connection.execute(query)}
@@ -158,7 +162,7 @@ def _single_rows(connection: Any, run: str) -> dict[str, tuple[int | None, str |
 
 
 def _different(row: Row[Any]) -> tuple[str, ...]:
-    """Return the streams that differ; of those in files the hashes are compared, since rows hold head and tail alone."""
+    """Return the streams that differ; of those in files, of which rows hold head and tail alone, by their hashes."""
     hashes = [
         {stream: file["sha256"] for stream, file in json.loads(getattr(row, f"files_{place}")).items()}
         for place in (0, 1)
