@@ -40,7 +40,7 @@ def test_runs_come_the_latest_first_with_how_their_hosts_came_out(database):
     second, first = Records(database).runs()
     assert (first.id, first.state, first.counts) == (A, "finished", {"ok": 1, "changed": 1, "failed": 1})
     assert (first.actor, first.reason, first.labels, first.args) == ("olga", "why not", {"change": "Ä-1"}, "uptime")
-    assert (first.started, first.finished, first.seconds) == (BEGAN, BEGAN + 10, 10)
+    assert (first.started, first.finished, first.seconds, first.count) == (BEGAN, BEGAN + 10, 10, 3)
     assert (second.id, second.state, second.counts) == (B, "cancelled", {"cancelled": 1})
     assert (second.root, second.resumes, first.root, first.resumes) == (A, A, A, None)
     assert Records(database).runs(1) == [second]
