@@ -37,10 +37,15 @@ def command(run: str, host: str, url: str | None, stream: str | None, as_json: b
         text = json.dumps(json.loads(output.text), indent=4, sort_keys=True, ensure_ascii=not stdout.terminal) + "\n"
         stdout.write(harmless(text) if stdout.terminal else text)
     elif stdout.terminal:
-        stdout.write(harmless(output.text))
+        text = output.text
+        stdout.write(harmless(text if text.endswith("\n") or not text else f"{text}\n"))
     else:
+        last = b"\n"
         for piece in output.pieces():
             stdout.write_bytes(piece)
+            last = piece[-1:] or last
+        # Ansible's results end before the last line's end.
+        stdout.write_bytes(b"" if last == b"\n" else b"\n")
     stdout.flush()
     if output.problem is not None:
         tell(f"sshexec: warning: this is not the whole output of {harmless(host)}: {harmless(output.problem)}")

@@ -30,7 +30,7 @@ def add_run(database: Database, run: str, hosts: Sequence[str], *, end: str | No
         "pattern": "all",
         "hosts": list(hosts),
         "count": len(hosts),
-        "runner": {"machine": "here", "process": 1},
+        "runner": {"machine": "here", "pid": 1},
         "started": started,
     }
     row |= more
