@@ -74,7 +74,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         parts = [part for part in (what, " and ".join(change.streams)) if part]
         alike.setdefault(tuple(parts), []).append(change.host)
     for kind, hosts in sorted(alike.items(), key=lambda item: -len(item[1])):
-        yield f"  {one_line("; ".join(kind))}: {_counted(hosts)}"
+        yield f"  {one_line('; '.join(kind))}: {_counted(hosts)}"
     for run, hosts_of_one in ((comparison.before, comparison.gone), (comparison.after, comparison.new)):
         if hosts_of_one:
             yield f"  only in {short(run.id)}: {_counted(list(hosts_of_one))}"
