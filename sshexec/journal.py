@@ -70,9 +70,7 @@ class Marks:
         if self._descriptor is None:
             return False
         try:
-            append(
-                self._descriptor, f'\n{{"start":{encode_basestring_ascii(host)},"time":{time.time()!r}}}\n'.encode()
-            )
+            append(self._descriptor, f'\n{{"start":{encode_basestring_ascii(host)},"time":{time.time()!r}}}\n'.encode())
         except OSError as error:
             self._failed(error)
             return False

@@ -116,7 +116,11 @@ def compare(database: Database, records: Records, before: RunRecord, after: RunR
         first, second = results.alias(), results.alias()
         query = select(
             first.c.host,
-            *(side.c[name].label(f"{name}_{place}") for place, side in enumerate((first, second)) for name in _COMPARED),
+            *(
+                side.c[name].label(f"{name}_{place}")
+                for place, side in enumerate((first, second))
+                for name in _COMPARED
+            ),
             *((first.c[stream] == second.c[stream]).label(f"same_{stream}") for stream in STREAMS),
         ).where(first.c.run == before.id, second.c.run == after.id, first.c.host == second.c.host)
         rows = {row.host: row for row in connection.execute(query)}

@@ -206,5 +206,3 @@ def deliver(database: Database, parcel: Parcel, problems: Callable[[str], None])
         parcel.close()
         raise
     parcel.done()
-
-

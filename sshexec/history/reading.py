@@ -216,7 +216,9 @@ class Records:
         if last is not None:
             row = connection.execute(_select_runs().limit(1).offset(int(last[1] or 0))).first()
             if row is None:
-                raise HistoryError(f"{self._database.url} holds no run {reference!r}: nothing, or not so much, was recorded")
+                raise HistoryError(
+                    f"{self._database.url} holds no run {reference!r}: nothing, or not so much, was recorded"
+                )
             return row
         if not re.fullmatch(r"[0-9A-Za-z_.-]{1,32}", reference):
             raise HistoryError(f"{reference!r} is no run: expected an identifier, the beginning of one, or 'last'")

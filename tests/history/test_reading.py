@@ -101,7 +101,9 @@ def test_results_come_in_the_order_of_the_run(database):
     assert [one.host for one in plain] == hosts
     assert {one.stream(name) for one in plain for name in ("stdout", "stderr")} == {None}
     full = list(records.results(A, streams=True))
-    assert [(one.host, one.stream("stdout"), one.stream("stderr")) for one in full] == [(host, f"out of {host}\n", "é\0") for host in hosts]
+    assert [(one.host, one.stream("stdout"), one.stream("stderr")) for one in full] == [
+        (host, f"out of {host}\n", "é\0") for host in hosts
+    ]
     some = list(records.results("last", hosts=["h7", "h9"], streams=True))
     assert [one.host for one in some] == ["h9", "h7"]
     with pytest.raises(HistoryError, match="had no host 'other'"):
@@ -109,7 +111,11 @@ def test_results_come_in_the_order_of_the_run(database):
 
 
 def test_a_result_is_what_the_run_had(database):
-    data = {"result": {"changed": True, "rc": 3, "msg": "no"}, "notices": [{"notice": "x", "message": "y"}], "lines": ["stdout"]}
+    data = {
+        "result": {"changed": True, "rc": 3, "msg": "no"},
+        "notices": [{"notice": "x", "message": "y"}],
+        "lines": ["stdout"],
+    }
     add_run(database, A, ["h1"])
     more = {"cause": "exit", "phase": "running", "rc": 3, "data": data, "stdout": "a\nb", "stderr": "c"}
     add_results(database, [result_row(A, "h1", "failed", changed=True, **more)])
@@ -121,7 +127,9 @@ def test_a_result_is_what_the_run_had(database):
     assert result.phases == {"connecting": 0.5, "running": 1.5}
 
 
-@pytest.mark.parametrize("text", ["shortest of all " * 10, "x" * 5000 + "\nwhy: not \"so\"\n", "\\\"\n😀" * 900 + " end", "y" * 4000])
+@pytest.mark.parametrize(
+    "text", ["shortest of all " * 10, "x" * 5000 + '\nwhy: not "so"\n', '\\"\n😀' * 900 + " end", "y" * 4000]
+)
 def test_why_a_command_failed_is_there_without_all_it_printed(database, text):
     add_run(database, A, ["bad", "good"])
     add_results(database, [result_row(A, "bad", "failed", rc=1, stderr=text), result_row(A, "good", stderr=text)])
