@@ -162,7 +162,7 @@ def _single_rows(connection: Any, run: str) -> dict[str, tuple[int | None, str |
 
 
 def _different(row: Row[Any]) -> tuple[str, ...]:
-    """Return the streams that differ; of those in files the hashes are compared, since rows hold head and tail alone."""
+    """Return the streams that differ; of those in files, of which rows hold head and tail alone, by their hashes."""
     hashes = [
         {stream: file["sha256"] for stream, file in json.loads(getattr(row, f"files_{place}")).items()}
         for place in (0, 1)

@@ -252,12 +252,12 @@ def _beyond(chains: Sequence[_Chain], keep: Keep) -> list[_Chain]:
     beyond: list[_Chain] = []
     count = size = 0
     for place, chain in enumerate(chains):
+        many = keep.runs is not None and count >= keep.runs
         count += len(chain.runs)
         size += chain.bytes
         old = oldest is not None and chain.latest < oldest
         # However large the latest one is: it has just been recorded, and not to be thrown away.
         large = keep.bytes is not None and size > keep.bytes and place > 0
-        many = keep.runs is not None and count > keep.runs
         if (old or large or many) and not chain.busy:
             beyond.append(chain)
     return beyond[::-1]

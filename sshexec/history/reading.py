@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -31,9 +33,11 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.elements import ColumnElement
 
     from sshexec.database.database import Database
+    from sshexec.history.journals import Journals
 
 Alive = Callable[[str, Mapping[str, Any]], bool | None]
 """Says of a run and its ``runner`` whether it goes on; None where that can't be seen from here."""
+
 
 FRESH = 86400.0
 """Seconds after its last sign of life for which a run of another machine is believed to go on."""
@@ -178,7 +182,7 @@ class Records:
         record = run if isinstance(run, RunRecord) else self.run(run)
         with self._database.reading() as connection:
             query = select(results.c.host, results.c.status).where(results.c.run == record.id)
-            there = {host: status for host, status in connection.execute(query)}
+            there = dict(connection.execute(query).tuples().all())
             begun = _begun(connection, record.id, None) if len(there) < len(record.hosts) else {}
         return {
             host: cast("HostState", there[host]) if host in there else _unfinished(record, host, begun.get(host)).state
@@ -188,8 +192,8 @@ class Records:
     def output(self, run: RunRecord | str, host: str, stream: str = "stdout") -> HostOutput:
         """Return what a host printed: the whole of it, from its file where it was more than the budget allows.
 
-        The file is read through and compared with its hash; where it is gone or is another one by now, the answer says so
-        and has what the record itself holds.
+        The file is read through and compared with its hash; where it is gone or is another one by now, the answer says
+        so and has what the record itself holds.
 
         Args:
             run: the run, or what `run` finds it by.
@@ -300,7 +304,7 @@ def _counts(connection: Connection, found: Sequence[tuple[Row[Any], RunState]]) 
     for some in _slices(list(open_ones)):
         result = exists().where(results.c.run == starts.c.run, results.c.host == starts.c.host)
         query = select(starts.c.run, func.count()).where(starts.c.run.in_(some), ~result).group_by(starts.c.run)
-        begun.update({run: count for run, count in connection.execute(query)})
+        begun.update(connection.execute(query).tuples().all())
     for run, (state, count) in open_ones.items():
         left = count - sum(counts[run].values())
         started = min(begun[run], left)
@@ -343,7 +347,7 @@ def _begun(connection: Connection, run: str, hosts: Sequence[str] | None) -> dic
     query = select(starts.c.host, starts.c.started).where(starts.c.run == run)
     if hosts is not None:
         query = query.where(starts.c.host.in_(hosts))
-    return {host: started for host, started in connection.execute(query)}
+    return dict(connection.execute(query).tuples().all())
 
 
 def _check_hosts(record: RunRecord, hosts: Collection[str]) -> None:
@@ -380,3 +384,16 @@ def _end_of(value: str | None) -> str | None:
         return value
     apart = _APART.search(value)
     return f'"{value[apart.end() :]}' if apart else '""'
+
+
+def alive_by(journals: Journals) -> Alive:
+    """Return what looks at this machine's journals to say whether a run goes on."""
+
+    def alive(run: str, runner: Mapping[str, Any]) -> bool | None:
+        folder = os.path.join(journals.folder, run)
+        if os.path.lexists(folder):
+            return journals.alive(run)
+        # The end comes into the database before the journal goes: without either, its runner is gone.
+        return False if (runner.get("machine"), runner.get("journal")) == (socket.gethostname(), folder) else None
+
+    return alive

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 
 import pytest
 
 from sshexec.database.database import Database
 from sshexec.errors import HistoryError
-from sshexec.history.reading import FRESH, Records
+from sshexec.history.journals import Journals
+from sshexec.history.reading import FRESH, Records, alive_by
 from sshexec.history.tables import SCHEMA
 from tests.history.records import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
@@ -194,7 +197,7 @@ def test_output_that_the_row_holds(light):
         records.output(A, "h2")
     with pytest.raises(HistoryError, match="had no host 'h9'"):
         records.output(A, "h9")
-    with pytest.raises(HistoryError, match="stdout or stderr"):
+    with pytest.raises(HistoryError, match="stdout, stderr or data"):
         records.output(A, "h1", "stdin")
 
 
@@ -214,8 +217,6 @@ def test_a_file_that_is_not_what_the_run_wrote(light, tmp_path, how):
     path = tmp_path / "stdout"
     file = file_of(path, "all of it")
     if how == "pipe":
-        import os
-
         path.unlink()
         os.mkfifo(path)
     elif how == "gone":
@@ -229,3 +230,83 @@ def test_a_file_that_is_not_what_the_run_wrote(light, tmp_path, how):
     assert output.text == "head tail"
     assert str(path) in output.problem
     assert ("written on other.example" if how == "gone" else "was altered") in output.problem
+
+
+@pytest.mark.parametrize(
+    ("file", "problem"),
+    [
+        ({"path": None, "bytes": 9, "sha256": None, "kept": False}, "could not be written"),
+        ({"path": "/nowhere/x", "bytes": None, "sha256": None, "kept": False}, "can't be read here"),
+    ],
+)
+def test_a_file_that_was_never_there(light, file, problem):
+    add_run(light, A, ["h1"])
+    add_results(light, [result_row(A, "h1", stdout="head tail", files={"stdout": file})])
+    output = Records(light).output(A, "h1")
+    assert problem in output.problem
+    assert output.text == "head tail"
+
+
+def test_a_large_file_without_a_hash_is_believed_for_its_size(light, tmp_path):
+    file = {**file_of(tmp_path / "stdout", "whole"), "sha256": None}
+    add_run(light, A, ["h1"])
+    add_results(light, [result_row(A, "h1", stdout="w", files={"stdout": file})])
+    assert Records(light).output(A, "h1").text == "whole"
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_what_the_run_itself_left_out_is_told(light, tmp_path, in_file):
+    text = "head\n[... 100 bytes left out ...]\ntail"
+    files = {"stdout": file_of(tmp_path / "stdout", text)} if in_file else {}
+    data = {"result": {"rc": 0}, "truncated": True}
+    add_run(light, A, ["h1"])
+    add_results(light, [result_row(A, "h1", stdout=text, stderr="all", data=data, files=files)])
+    assert "--output-limit" in Records(light).output(A, "h1").problem
+    assert Records(light).output(A, "h1").text == text
+    assert Records(light).output(A, "h1", "stderr").whole
+
+
+def test_data_that_is_too_large_for_the_record(light, tmp_path):
+    whole = json.dumps({"facts": "x" * 1000, "changed": False})
+    files = {"data": file_of(tmp_path / "data", whole)}
+    data = {"result": {"changed": False}, "left_out": ["facts"]}
+    add_run(light, A, ["h1"])
+    add_results(light, [result_row(A, "h1", rc=None, data=data, files=files)])
+    assert next(Records(light).results(A)).left_out == ("facts",)
+    assert json.loads(Records(light).output(A, "h1", "data").text) == json.loads(whole)
+
+
+def test_everything_as_plain_data(light, tmp_path):
+    add_run(light, A, ["h1", "h2"], end="died")
+    files = {"stdout": file_of(tmp_path / "stdout", "x")}
+    add_results(light, [result_row(A, "h1", stdout="x", files=files)])
+    records = Records(light)
+    first, second = (json.loads(json.dumps(one.to_dict())) for one in records.results(A, streams=True))
+    assert (
+        list(first)
+        == list(second)
+        == [
+            *("host", "state", "cause", "phase", "started", "finished", "truncated", "spilled", "killed", "notices"),
+            *("phases", "result", "rc", "changed", "files", "left_out"),
+        ]
+    )
+    assert (first["state"], first["rc"], first["result"]["stdout"]) == ("ok", 0, "x")
+    assert (second["state"], second["rc"], second["result"]) == ("pending", None, {})
+    assert list(json.loads(json.dumps(records.run(A).to_dict()))) == [
+        *("id", "state", "module", "task", "pattern", "count", "counts", "started", "finished", "actor", "reason"),
+        *("labels", "root", "resumes", "runner"),
+    ]
+
+
+def test_a_run_of_this_machine_goes_on_while_its_journal_is_locked(light, tmp_path):
+    journals = Journals(str(tmp_path / "journals"))
+    there, gone, elsewhere = (
+        {"machine": socket.gethostname(), "journal": str(tmp_path / name / run)}
+        for name, run in (("journals", A), ("journals", B), ("others", C))
+    )
+    journal = journals.create(A, b"\n{}\n")
+    alive = alive_by(journals)
+    assert (alive(A, there), alive(B, gone), alive(C, elsewhere)) == (True, False, None)
+    assert alive(B, {**gone, "machine": "other"}) is None
+    journal.release()
+    assert alive(A, there) is False
