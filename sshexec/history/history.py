@@ -25,7 +25,7 @@ from sshexec.journal import line
 
 if TYPE_CHECKING:
     from sshexec.database.database import Database
-    from sshexec.recorder import Opening
+    from sshexec.recorder import Opening, Resumption
 
 log = logging.getLogger("sshexec.history")
 
@@ -166,6 +166,15 @@ class History:
                 break
         left = 0 if reason is None else len(self.journals.waiting())
         return Recovery(delivered, left, reason)
+
+    def resumption(self, run: str) -> Resumption:
+        """Return what is known to whoever wants to go on with a run; see `sshexec.recorder.History`."""
+        from sshexec.history.reading import Records, alive_by
+        from sshexec.history.resumption import resumption
+
+        self.recover()
+        records = Records(self.database, alive_by(self.journals))
+        return resumption(self.database, records, run, undelivered=self.journals.all())
 
     def close(self) -> None:
         """Deliver what is left of runs that are done, for a few seconds, and close the database.
