@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import select
 
@@ -16,12 +16,21 @@ from sshexec.history.rows import STREAMS
 from sshexec.history.tables import results
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from sqlalchemy import Connection, Row
 
     from sshexec.database.database import Database
-    from sshexec.history.reading import Records
 
 _PAGE = 200
+
+
+class Results(Protocol):
+    """Returns results, as `Records.results` does."""
+
+    def __call__(
+        self, run: RunRecord, *, hosts: Collection[str] | None = None, streams: bool = False
+    ) -> Iterator[RecordedResult]:
+        """Return those of some hosts of a run."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +111,28 @@ class Comparison:
         }
 
 
-def compare(database: Database, records: Records, before: RunRecord, after: RunRecord) -> Comparison:
+def compare(
+    database: Database,
+    old: Mapping[str, HostState],
+    new: Mapping[str, HostState],
+    before: RunRecord,
+    after: RunRecord,
+) -> Comparison:
     """Return what is different in the second run.
 
     What hosts printed is compared by the database: it need not come here for that.
+
+    Args:
+        database: holds both.
+        old: the states of the first run's hosts.
+        new: those of the second run's.
+        before: the first run.
+        after: the second one.
 
     Raises:
         DatabaseError: the database can't be read.
     """
     both = set(before.hosts).intersection(after.hosts)
-    states = records.states(before), records.states(after)
     with database.reading() as connection:
         first, second = results.alias(), results.alias()
         query = select(
@@ -127,18 +148,11 @@ def compare(database: Database, records: Records, before: RunRecord, after: RunR
         lines = [_single_rows(connection, run.id) if len(rows) < len(both) else {} for run in (before, after)]
     changes = []
     for host in after.hosts:
-        if host not in both:
-            continue
-        row = rows.get(host)
-        if row is not None:
-            old, new = (Outcome(states[place][host], *_facts(row, place)) for place in (0, 1))
-            # One that was not reached printed nothing: that is its state, and no other output.
-            streams = _different(row) if (old.rc is None) == (new.rc is None) else ()
-        else:
-            old, new = (Outcome(states[place][host], *lines[place].get(host, (None, None))) for place in (0, 1))
-            streams = ()
-        if old != new or streams:
-            changes.append(HostChange(host, old, new, streams))
+        if host in both:
+            facts, streams = _facts(rows[host]) if host in rows else ([side.get(host, _NONE) for side in lines], ())
+            outcomes = Outcome(old[host], *facts[0]), Outcome(new[host], *facts[1])
+            if outcomes[0] != outcomes[1] or streams:
+                changes.append(HostChange(host, *outcomes, streams))
     return Comparison(
         before,
         after,
@@ -150,13 +164,19 @@ def compare(database: Database, records: Records, before: RunRecord, after: RunR
 
 
 _COMPARED = ("rc", "cause", "files")
+_Facts = tuple["int | None", "str | None"]
+_NONE: _Facts = (None, None)
 
 
-def _facts(row: Row[Any], place: int) -> tuple[int | None, str | None]:
-    return getattr(row, f"rc_{place}"), getattr(row, f"cause_{place}")
+def _facts(row: Row[Any]) -> tuple[Sequence[_Facts], tuple[str, ...]]:
+    """Return exit status and cause of both sides, and the streams that differ."""
+    facts = [(getattr(row, f"rc_{place}"), getattr(row, f"cause_{place}")) for place in (0, 1)]
+    # One that was not reached printed nothing: that is its state, and no other output.
+    same_kind = (facts[0][0] is None) == (facts[1][0] is None)
+    return facts, _different(row) if same_kind else ()
 
 
-def _single_rows(connection: Any, run: str) -> dict[str, tuple[int | None, str | None]]:
+def _single_rows(connection: Connection, run: str) -> dict[str, _Facts]:
     query = select(results.c.host, results.c.rc, results.c.cause).where(results.c.run == run)
     return {row.host: (row.rc, row.cause) for row in connection.execute(query)}
 
@@ -195,13 +215,13 @@ class Difference:
         return {"stream": self.stream, "hosts": list(self.hosts), "before": self.before, "after": self.after}
 
 
-def differences(records: Records, comparison: Comparison, limit: int = 10) -> tuple[list[Difference], int]:
+def differences(results_of: Results, comparison: Comparison, limit: int = 10) -> tuple[list[Difference], int]:
     """Return how the outputs of hosts differ: those of most hosts first, and how many others there are.
 
     Hosts are put together whose lines that went and came are the same, wherever they stand.
 
     Args:
-        records: hold the outputs.
+        results_of: returns the results of some hosts of a run, with their streams.
         comparison: says whose differ.
         limit: how many differences at most.
 
@@ -210,14 +230,14 @@ def differences(records: Records, comparison: Comparison, limit: int = 10) -> tu
     """
     changed = {change.host: change.streams for change in comparison.changes if change.streams}
     folded: dict[tuple[str, bytes], list[str]] = {}
-    for host, before, after in _pairs(records, comparison, list(changed)):
+    for host, before, after in _pairs(results_of, comparison, list(changed)):
         for stream in changed[host]:
             key = stream, _digest(before.stream(stream) or "", after.stream(stream) or "")
             folded.setdefault(key, []).append(host)
     ordered = sorted(folded.items(), key=lambda item: -len(item[1]))
     shown = ordered[:limit]
     firsts = dict.fromkeys(hosts[0] for _, hosts in shown)
-    texts = {host: (before, after) for host, before, after in _pairs(records, comparison, list(firsts))}
+    texts = {host: (before, after) for host, before, after in _pairs(results_of, comparison, list(firsts))}
     found = []
     for (stream, _), hosts in shown:
         old, new = (side.stream(stream) or "" for side in texts[hosts[0]])
@@ -226,13 +246,13 @@ def differences(records: Records, comparison: Comparison, limit: int = 10) -> tu
 
 
 def _pairs(
-    records: Records, comparison: Comparison, hosts: Sequence[str]
+    results_of: Results, comparison: Comparison, hosts: Sequence[str]
 ) -> Iterator[tuple[str, RecordedResult, RecordedResult]]:
     """Yield hosts with what both runs have of them, and the streams; few at a time are held in memory."""
     for first in range(0, len(hosts), _PAGE):
         page = set(hosts[first : first + _PAGE])
-        old = {each.host: each for each in records.results(comparison.before, hosts=page, streams=True)}
-        for new in records.results(comparison.after, hosts=page, streams=True):
+        old = {each.host: each for each in results_of(comparison.before, hosts=page, streams=True)}
+        for new in results_of(comparison.after, hosts=page, streams=True):
             yield new.host, old[new.host], new
 
 

@@ -74,5 +74,8 @@ def hashed(files: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     for file in files.values():
         if file["sha256"] is None and file["bytes"] is not None and file["bytes"] <= HASHED:
             with contextlib.suppress(OSError), open(file["path"], "rb") as opened:
-                file["sha256"] = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest = hashlib.sha256()
+                while piece := opened.read(_PIECE):
+                    digest.update(piece)
+                file["sha256"] = digest.hexdigest()
     return files

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Row, Select, and_, case, exists, func, literal, or_, select
 
 from sshexec.errors import HistoryError
+from sshexec.history.comparison import Comparison, Difference, compare, differences
 from sshexec.history.files import problem_of
 from sshexec.history.records import (
     HostOutput,
@@ -182,7 +183,7 @@ class Records:
         record = run if isinstance(run, RunRecord) else self.run(run)
         with self._database.reading() as connection:
             query = select(results.c.host, results.c.status).where(results.c.run == record.id)
-            there = dict(connection.execute(query).tuples().all())
+            there = {row[0]: row[1] for row in connection.execute(query)}
             begun = _begun(connection, record.id, None) if len(there) < len(record.hosts) else {}
         return {
             host: cast("HostState", there[host]) if host in there else _unfinished(record, host, begun.get(host)).state
@@ -214,6 +215,38 @@ class Records:
         file = found.files.get(stream)
         cut = found.result.truncated and stream not in found.result.spilled
         return HostOutput(host, stream, kept, file, problem_of(file, kept, record.runner, cut=cut))
+
+    def diff(self, before: RunRecord | str, after: RunRecord | str) -> Comparison:
+        """Return which hosts came out otherwise in the second of two runs.
+
+        Args:
+            before: a run, or what `run` finds it by.
+            after: another one.
+
+        Raises:
+            HistoryError: there is no such run.
+            DatabaseError: the database can't be read.
+        """
+        old, new = (run if isinstance(run, RunRecord) else self.run(run) for run in (before, after))
+        return compare(self._database, self.states(old), self.states(new), old, new)
+
+    def differences(self, comparison: Comparison, limit: int = 10) -> tuple[list[Difference], int]:
+        """Return how the outputs of hosts differ: those of most hosts first, and how many others there are.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        return differences(self.results, comparison, limit)
+
+    def going_on(self, run: str) -> bool:
+        """Return whether a run goes on.
+
+        Raises:
+            HistoryError: there is no such run.
+            DatabaseError: the database can't be read.
+        """
+        with self._database.reading() as connection:
+            return self._state(connection, self._find(connection, run)) == "running"
 
     def _find(self, connection: Connection, reference: str) -> Row[Any]:
         last = _LAST.fullmatch(reference)
@@ -304,7 +337,7 @@ def _counts(connection: Connection, found: Sequence[tuple[Row[Any], RunState]]) 
     for some in _slices(list(open_ones)):
         result = exists().where(results.c.run == starts.c.run, results.c.host == starts.c.host)
         query = select(starts.c.run, func.count()).where(starts.c.run.in_(some), ~result).group_by(starts.c.run)
-        begun.update(connection.execute(query).tuples().all())
+        begun.update({row[0]: row[1] for row in connection.execute(query)})
     for run, (state, count) in open_ones.items():
         left = count - sum(counts[run].values())
         started = min(begun[run], left)
@@ -347,7 +380,7 @@ def _begun(connection: Connection, run: str, hosts: Sequence[str] | None) -> dic
     query = select(starts.c.host, starts.c.started).where(starts.c.run == run)
     if hosts is not None:
         query = query.where(starts.c.host.in_(hosts))
-    return dict(connection.execute(query).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _check_hosts(record: RunRecord, hosts: Collection[str]) -> None:

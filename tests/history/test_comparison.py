@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sshexec.database.database import Database
-from sshexec.history.comparison import Outcome, compare, differences
+from sshexec.history.comparison import Outcome
 from sshexec.history.reading import Records
 from sshexec.history.tables import SCHEMA
 from tests.history.records import add_results, add_run, add_starts, file_of, result_row
@@ -30,8 +30,7 @@ def light(sqlite_url):
 
 
 def compared(database):
-    records = Records(database)
-    return compare(database, records, records.run(A), records.run(B))
+    return Records(database).diff(A, B)
 
 
 def test_hosts_that_came_out_otherwise(database):
@@ -85,7 +84,7 @@ def test_equal_differences_are_one(database):
         rows = [result_row(run, host, stdout=f"{host}\nrelease {release}\nend\n") for host in hosts[:-2]]
         rows.append(result_row(run, "h498", stdout="one\ntwo\n" if run == A else "two\none\n"))
         add_results(database, [*rows, result_row(run, "h499", stdout="", stderr=run)])
-    found, others = differences(Records(database), compared(database), 2)
+    found, others = Records(database).differences(compared(database), 2)
     assert others == 1
     assert found[0].hosts == tuple(hosts[:-2])
     assert (found[0].before, found[0].after) == ("h0\nrelease 7\nend\n", "h0\nrelease 8\nend\n")
