@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.history_source import NothingRecordedError, history_option, json_option, opened
+from sshexec.cli.keeping import label
 from sshexec.cli.moments import moment, shown_moment, shown_span
 from sshexec.cli.report import COLOURS
 from sshexec.cli.stderr import tell
@@ -21,18 +22,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 60
 """Characters of a task or a reason that a line shows."""
-
-
-def label(text: str) -> tuple[str, str]:
-    """Return the name and the value of a label.
-
-    Raises:
-        click.BadParameter: it is no label.
-    """
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.BadParameter(f"expected NAME=VALUE, got {text!r}")
-    return name, value
 
 
 @click.command("list", short_help="show which runs there were")

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sshexec.cli.keeping import NOWHERE, VARIABLE
 from sshexec.cli.stderr import tell
 from sshexec.cli.untrusted import harmless
 from sshexec.errors import HistoryError, InputError
 
 if TYPE_CHECKING:
     from sshexec.history.history import History
+    from sshexec.history.pruning import Keep
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 KEEP = "SSHEXEC_HISTORY_KEEP"
 """Variable of the environment that says how long the command line's history remembers."""
+
+_EVERY = 86400.0
+"""Seconds between two times that a history is looked through for what is old."""
 
 _SECONDS = 2.0
 """For how long a command may be held up by letting go of what is old; the rest waits for the next day."""
@@ -50,6 +56,8 @@ def opened(url: str | None) -> Iterator[History]:
     """
     from sshexec.history.history import History
 
+    if url is None and os.environ.get(VARIABLE) == NOWHERE:
+        raise NothingRecordedError(f"${VARIABLE} is {NOWHERE}: nothing is recorded; --history names a record")
     looked = History(url, create=False)
     waiting = bool(looked.journals.all())
     if not waiting and looked.database.path is not None and not os.path.exists(looked.database.path):
@@ -82,13 +90,10 @@ def prune_when_due(history: History, *, own: bool) -> None:
         history: the history.
         own: whether no other one was named on the command line.
     """
-    told = os.environ.get(KEEP)
-    if not told and (not own or os.environ.get("SSHEXEC_HISTORY")):
+    if not os.environ.get(KEEP) and (not own or os.environ.get(VARIABLE)):
         return
-    from sshexec.history.pruning import due
-
-    path = history.database.path
-    if not due(f"{history.journals.folder if path is None else path}-pruned"):
+    beside = history.journals.folder.removesuffix("-journals")
+    if not _is_due(f"{beside}-pruned"):
         return
     try:
         keep = kept()
@@ -97,8 +102,28 @@ def prune_when_due(history: History, *, own: bool) -> None:
         tell(f"sshexec: warning: old runs stay in the history: {harmless(str(error))}")
 
 
-def kept() -> Any:
-    """Return what is kept where the command line does not say: a `sshexec.history.pruning.Keep`.
+def _is_due(marker: str) -> bool:
+    """Return whether a day has gone by since this last said so; of several processes, one is told.
+
+    Args:
+        marker: a file whose time says when that was.
+    """
+    try:
+        if 0 <= time.time() - os.stat(marker).st_mtime < _EVERY:
+            return False
+        os.utime(marker)
+    except FileNotFoundError:
+        with contextlib.suppress(OSError):
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        # A history that was begun just now has nothing to let go of.
+        return False
+    except OSError:
+        return False
+    return True
+
+
+def kept() -> Keep:
+    """Return what is kept where the command line does not say.
 
     Raises:
         HistoryError: the environment says it wrongly.
