@@ -17,7 +17,7 @@ from sshexec.history.journals import Journals
 from sshexec.history.tables import SCHEMA
 from sshexec.inventory.model import Inventory
 from tests.cli.command import Terminal, sshexec
-from tests.history.records import BEGAN, add_results, add_run, add_starts, file_of, result_row
+from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
 

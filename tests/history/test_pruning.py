@@ -12,7 +12,7 @@ from sshexec.database.database import Database
 from sshexec.errors import HistoryError
 from sshexec.history.pruning import DAY, Keep, Pruning, compact
 from sshexec.history.tables import SCHEMA, ends, results, runs, starts
-from tests.history.records import add_results, add_run, add_starts, result_row
+from tests.history.rows import add_results, add_run, add_starts, result_row
 
 NOW = time.time()
 NAMES = [letter * 32 for letter in "abcdef"]

@@ -13,7 +13,7 @@ from sshexec.errors import HistoryError
 from sshexec.history.journals import Journals
 from sshexec.history.reading import FRESH, Records, alive_by
 from sshexec.history.tables import SCHEMA
-from tests.history.records import BEGAN, add_results, add_run, add_starts, file_of, result_row
+from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = ("a" * 32, "ab" * 16, "c" * 32)
 
