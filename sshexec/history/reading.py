@@ -169,7 +169,7 @@ class Records:
         size = _PAGE if streams else max(len(wanted), 1)
         for first in range(0, len(wanted), size):
             page = wanted[first : first + size]
-            few = None if len(page) == len(record.hosts) else page
+            few = page if len(page) <= _PAGE else None  # databases take only so many values in one statement
             with self._database.reading() as connection:
                 rows = _rows(connection, record.id, few, streams)
                 begun = _begun(connection, record.id, few) if len(rows) < len(page) else {}

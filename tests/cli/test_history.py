@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -14,6 +15,7 @@ from sshexec.engine import Engine
 from sshexec.errors import HistoryError, InputError
 from sshexec.history.history import History, Recovery
 from sshexec.history.journals import Journals
+from sshexec.history.reading import Records
 from sshexec.history.tables import SCHEMA
 from sshexec.inventory.model import Inventory
 from tests.cli.command import Terminal, sshexec
@@ -185,10 +187,21 @@ def test_what_is_different(two, call):
         "+++ after: bbbbbbbb",
         "@@ -1 +1 @@",
         "-release 7",
-        "\\ No newline at end of file",
         "+release 8",
-        "\\ No newline at end of file",
-        *(line for line in call("diff", "a", "b").splitlines()[17:]),
+        "",
+        "stdout of web6:",
+        "--- before: aaaaaaaa",
+        "+++ after: bbbbbbbb",
+        "@@ -1 +1 @@",
+        "-part",
+        "+release 8",
+        "",
+        "stderr of web6:",
+        "--- before: aaaaaaaa",
+        "+++ after: bbbbbbbb",
+        "@@ -1,2 +0,0 @@",
+        "-one",
+        "-web6 is broken",
     ]
     assert "+++" not in call("diff", "a", "b", "--brief")
     assert "... and 2 other differences" in call("diff", "a", "b", "-n", "1")
@@ -273,6 +286,34 @@ def test_your_own_history_forgets_by_itself_once_a_day(call, tmp_path, monkeypat
     database.close()
 
 
+def test_a_run_lets_go_of_what_is_old(tmp_path):
+    own = tmp_path / "state" / "sshexec"
+    own.mkdir(parents=True, mode=0o700)
+    database = Database(f"sqlite:///{own}/history.db", SCHEMA)
+    add_run(database, A, ["h1"], started=time.time() - 100 * 86400)
+    database.close()
+    (own / "history.db-pruned").touch()
+    os.utime(own / "history.db-pruned", (0, 0))
+    for keep, there in (("all", True), ("", False)):
+        os.utime(own / "history.db-pruned", (0, 0))
+        env = {"SSHEXEC_HISTORY": "", "SSHEXEC_HISTORY_KEEP": keep}
+        assert sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "true", "-q", env=env).returncode == 0
+        with contextlib.closing(Database(f"sqlite:///{own}/history.db", SCHEMA)) as database:
+            assert [run.id for run in Records(database).runs()] == ([A] if there else [])
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_history_on_a_server(request, kind):
+    address = request.getfixturevalue(f"{kind}_url")
+    with contextlib.closing(Database(address, SCHEMA)) as database:
+        for run in (A, B):
+            add_run(database, run, ["h1"])
+            add_results(database, [result_row(run, "h1", stdout=run)])
+    done = sshexec("history", "diff", "--history", address, "a", "b")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  stdout: h1\n" in done.stdout
+
+
 def test_where_nothing_is_recorded_nothing_is_made(call, url, tmp_path, capfd):
     assert cli.main(["history", "list"], standalone_mode=False) == 0
     out, err = capfd.readouterr()
@@ -344,7 +385,7 @@ def test_journals_that_can_not_be_delivered_are_told(two, url, tmp_path, capfd, 
 def test_on_a_terminal_nothing_that_a_host_said_is_obeyed(database, url):
     add_run(database, A, ["h1"], reason="\x1b[2Jwhy", task={"args": "echo \x1b]0;title\x07"})
     add_results(database, [result_row(A, "h1", "failed", rc=1, stdout="\x1b[31mred\n", stderr="\x1b[2Jgone")])
-    for words in (["list"], ["show", "last"], ["show", "last", "--hosts"], ["output", "last", "h1"]):
+    for words in (["list"], ["show", "last"], ["output", "last", "h1"]):
         terminal = Terminal("history", words[0], "--history", url, *words[1:])
         assert terminal.end() == 0
         assert "\x1b[2J" not in terminal.seen
