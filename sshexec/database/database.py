@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, Executable, Table, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
@@ -25,6 +24,7 @@ from sshexec.errors import DatabaseError, DatabaseUnavailableError
 
 _writers: dict[str, threading.Lock] = {}
 """A lock for each SQLite file. A greenlet that waited in SQLite for another one's transaction would wait in vain."""
+_making = threading.Lock()
 _inherited: list[Engine] = []
 """Of the process that this one was forked from: closing their connections might speak for it."""
 _stranded: set[str] = set()
@@ -56,7 +56,9 @@ class Database:
         self._engine: Engine | None = None
         self._closing: weakref.finalize[..., Any] | None = None
         self._prepared = False
-        self._lock = threading.RLock()
+        self._in_use = False
+        self._preparing = threading.RLock()
+        self._lock = threading.Lock()
         forks.know(self)
 
     @property
@@ -79,7 +81,7 @@ class Database:
             DatabaseError: the tables are of another version, or there are none and none are to be made.
             DatabaseUnavailableError: it does not answer.
         """
-        with self._lock:
+        with self._preparing:
             if self._prepared:
                 return
             version = self.version()
@@ -188,15 +190,20 @@ class Database:
         """
         if not rows:
             return
-        keys = list(table.primary_key.columns)
-        if self.dialect == "sqlite":
-            statement: Any = sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
-        elif self.dialect == "postgresql":
-            statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
-        else:
-            # INSERT IGNORE would cut off what is too long, too.
-            statement = mysql.insert(table).on_duplicate_key_update({keys[0].name: keys[0]})
-        connection.execute(statement, list(rows))
+        connection.execute(_insert_new(self.dialect, table), list(rows))
+
+    def rows(self) -> dict[str, int]:
+        """Count the rows of each table that is there, of whatever version.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        with self._transaction(writes=False) as connection:
+            look = inspect(connection)
+            tables = [table for table in self.schema.metadata.sorted_tables if look.has_table(table.name)]
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
+            }
 
     def close(self) -> None:
         """Close its connections; they are opened again when it is used again."""
@@ -206,13 +213,18 @@ class Database:
 
     def _make_file(self) -> None:
         path = self.path
-        if path is None or os.path.exists(path):
+        if path is None:
             return
         folder = os.path.dirname(path)
         try:
-            if folder == os.path.abspath(state_directory()):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Who closes a file gives up all locks that this process has on it, SQLite's too.
+            with _making:
+                if not os.path.exists(path):
+                    if folder == os.path.abspath(state_directory()):
+                        os.makedirs(folder, mode=0o700, exist_ok=True)
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
         except FileNotFoundError:
             raise DatabaseError(f"{self.url}: there is no folder {folder}") from None
         except OSError as error:
@@ -290,18 +302,38 @@ class Database:
 
     def let_go(self) -> None:
         """Close the connections that nobody uses; before a fork."""
+        self._in_use = False
         if self._engine is not None:
+            pool = self._engine.pool
+            self._in_use = isinstance(pool, QueuePool) and pool.checkedout() > 0
             self._engine.dispose()
 
     def start_anew(self) -> None:
         """Forget the connections of the process that this one was forked from."""
-        self._lock = threading.RLock()
+        self._preparing = threading.RLock()
+        self._lock = threading.Lock()
         _writers.clear()
         if self._engine is None or self._closing is None:
             return
         self._closing.detach()
-        pool = self._engine.pool
         _inherited.append(self._engine)
-        if self.path is not None and isinstance(pool, QueuePool) and pool.checkedout():
+        if self.path is not None and self._in_use:
             _stranded.add(os.path.realpath(self.path))
         self._engine = None
+
+
+def _insert_new(dialect: str, table: Table) -> Executable:
+    """Return the statement that adds rows; each kind of database has its own, and loading all takes a while."""
+    keys = list(table.primary_key.columns)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
+    from sqlalchemy.dialects import mysql
+
+    # INSERT IGNORE would cut off what is too long, too.
+    return mysql.insert(table).on_duplicate_key_update({keys[0].name: keys[0]})

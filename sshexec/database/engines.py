@@ -138,15 +138,19 @@ def _mysql(url: URL, answer: float) -> Engine:
     )
 
     @event.listens_for(engine, "do_connect")
-    def connect(_dialect: Any, _record: Any, _arguments: list[Any], settings: dict[str, Any]) -> None:
+    def connect(dialect: Any, _record: Any, arguments: list[Any], settings: dict[str, Any]) -> Any:
         chosen = {
             "connect_timeout": CONNECT,
-            "read_timeout": answer,
+            # Before the login is done, connect_timeout is for TCP alone.
+            "read_timeout": CONNECT,
             "write_timeout": answer,
             "charset": "utf8mb4",
             # What does not fit is an error, whatever the server's default.
             "sql_mode": "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
         }
-        settings.update({**chosen, **settings})
+        connection = dialect.loaded_dbapi.connect(*arguments, **{**chosen, **settings})
+        if "read_timeout" not in settings:
+            connection._read_timeout = answer
+        return connection
 
     return engine
