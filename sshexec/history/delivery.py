@@ -65,7 +65,7 @@ class Parcel:
         self._reader: Reader | None = None
         self._opening: dict[str, Any] | None = None
         self._opened = False
-        self._started: set[str] = set()
+        self._started: dict[str, float] = {}
         self._before: tuple[Any, ...] | None = None
 
     def fill(self, batch: Batch) -> None:
@@ -76,7 +76,7 @@ class Parcel:
         """
         if self._reader is None:
             self._reader = self.journal.reader()
-        started = set(self._started)
+        started = dict(self._started)
         self._before = (self._reader.position, self._opening, self._opened, started, self.gaps, self.ended)
         self.exhausted = False
         while batch.room > 0 and not self.exhausted:
@@ -106,15 +106,18 @@ class Parcel:
             self._opening, self._opened = None, True
         if "start" in line:
             host = line["start"]
-            self._started.add(host)
+            self._started[host] = line["time"]
             if is_name(host):
                 batch.starts[run, host] = {"run": run, "host": host, "started": line["time"]}
         elif "result" in line:
             row = line["result"]
             host = row["host"]
             if host in self._started:
-                self._started.discard(host)
+                begun = self._started.pop(host)
                 batch.starts.pop((run, host), None)
+                if row["started"] is None:
+                    # Whoever was at it is gone, or did not answer, and another one has made the result.
+                    row["started"] = begun
             elif row["started"] is not None:
                 self.gaps = True
             if '"sha256":null' in row["files"]:
