@@ -12,6 +12,8 @@ import pytest
 
 from tests.testbed import SSHD, Sshd
 
+pytest_plugins = ["tests.databases"]
+
 # Else each of the tests' thousand processes compiles this project anew, and each of pytest-xdist's all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 

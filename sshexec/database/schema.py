@@ -20,3 +20,8 @@ class Schema:
     name: str
     metadata: MetaData
     migrations: str
+
+    @property
+    def title(self) -> str:
+        """What it holds, in a word for people."""
+        return {"cmdb": "inventory"}.get(self.name, self.name)

@@ -1,0 +1,35 @@
+"""Addresses of databases: what is one, and how it may be shown. Nothing here loads SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from sshexec.secret import HIDDEN, is_secret_name
+
+_ADDRESS = re.compile(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+\w+)?://")
+_LOGIN = re.compile(r"(://[^:/?@]*):[^?]*@")
+"""A login; a password that holds an ``@`` or a ``/`` that should have been written as ``%40`` is one, too."""
+
+
+def is_address(text: str) -> bool:
+    """Return whether a text is the URL of a database: ``sqlite:///x.db``, ``postgresql+psycopg://host/name``."""
+    return bool(_ADDRESS.match(text))
+
+
+def redacted(url: str) -> str:
+    """Return an address for messages, logs and records: without its password, and secret settings of its query."""
+    start, question, query = _LOGIN.sub(rf"\1:{HIDDEN}@", url).partition("?")
+    settings = [_setting(setting) for setting in query.split("&")]
+    return f"{start}{question}{'&'.join(settings)}"
+
+
+def _setting(text: str) -> str:
+    name, equals, _ = text.partition("=")
+    return f"{name}={HIDDEN}" if equals and is_secret_name(name) else text
+
+
+def state_directory() -> str:
+    """Return the folder of this user's own records, which need not be there yet."""
+    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(state, "sshexec")

@@ -1,0 +1,146 @@
+"""SQLAlchemy's engines, set up so that a database means the same to us whoever made it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+
+from sshexec.database.address import redacted
+from sshexec.errors import DatabaseError
+
+CONNECT = 10
+"""Seconds until a server must have answered."""
+ANSWER = 120
+"""Seconds that one statement may take."""
+LOCKED = 30.0
+"""Seconds that one waits for those who write at the same time."""
+
+_DRIVERS = {
+    "sqlite": "sqlite+pysqlite",
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+_PACKAGES = {"psycopg": "postgresql", "pymysql": "mysql"}
+
+
+def parsed(url: str) -> URL:
+    """Return an address in its parts, a driver among them, and the path of a file as an absolute one.
+
+    Raises:
+        DatabaseError: it is none, or of a kind that is not for us.
+    """
+    try:
+        parts = make_url(url)
+    except (exc.ArgumentError, ValueError):
+        raise DatabaseError(f"{redacted(url)}: no address of a database, such as sqlite:///hosts.db") from None
+    driver = _DRIVERS.get(parts.drivername, parts.drivername)
+    if driver not in _DRIVERS.values():
+        raise DatabaseError(
+            f"{redacted(url)}: no such kind of database; there are {', '.join(sorted(_DRIVERS.values()))}"
+        )
+    parts = parts.set(drivername=driver)
+    if driver != "sqlite+pysqlite":
+        return parts
+    if parts.database in (None, "", ":memory:") or str(parts.database).startswith("file:"):
+        raise DatabaseError(f"{redacted(url)}: names no file; write sqlite:///hosts.db or sqlite:////srv/hosts.db")
+    return parts.set(database=os.path.abspath(str(parts.database)))
+
+
+def engine_of(url: URL) -> Engine:
+    """Return an engine that has not connected yet.
+
+    Raises:
+        DatabaseError: its driver is not installed.
+    """
+    try:
+        if url.drivername == "sqlite+pysqlite":
+            return _sqlite(url)
+        return _postgresql(url) if url.drivername == "postgresql+psycopg" else _mysql(url)
+    except ModuleNotFoundError as error:
+        extra = _PACKAGES.get(error.name or "")
+        if extra is None:
+            raise
+        raise DatabaseError(
+            f"{redacted(url.render_as_string())}: its driver is not installed: pip install 'sshexec[{extra}]'"
+        ) from None
+
+
+def _sqlite(url: URL) -> Engine:
+    # A statement that waits in SQLite stops all greenlets: the long waiting is patiently's.
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 0.1})
+
+    @event.listens_for(engine, "connect")
+    def connect(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None
+        patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        raw = connection.connection.dbapi_connection
+        if not isinstance(raw, sqlite3.Connection):
+            raise TypeError(f"no connection of SQLite: {raw!r}")
+        if connection.get_execution_options().get("sshexec_writes"):
+            patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
+        else:
+            raw.execute("BEGIN")
+            # Only what is read first takes the snapshot.
+            patiently(lambda: raw.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall())
+
+    return engine
+
+
+def patiently(act: Callable[[], object]) -> None:
+    """Do something with SQLite that others may be in the way of, for `LOCKED` seconds.
+
+    Raises:
+        sqlite3.OperationalError: they still are.
+    """
+    deadline = time.monotonic() + LOCKED
+    while True:
+        try:
+            act()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
+
+
+def _postgresql(url: URL) -> Engine:
+    arguments = {"connect_timeout": CONNECT, "client_encoding": "utf8", "keepalives_idle": 30}
+    given = {name: value for name, value in arguments.items() if name not in url.query}
+    return create_engine(
+        url,
+        hide_parameters=True,
+        connect_args=given,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+    )
+
+
+def _mysql(url: URL) -> Engine:
+    arguments: dict[str, Any] = {
+        "connect_timeout": CONNECT,
+        "read_timeout": ANSWER,
+        "write_timeout": ANSWER,
+        "charset": "utf8mb4",
+        "sql_mode": "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+    }
+    given = {name: value for name, value in arguments.items() if name not in url.query}
+    return create_engine(
+        url,
+        hide_parameters=True,
+        connect_args=given,
+        isolation_level="REPEATABLE READ",
+        pool_pre_ping=True,
+        pool_recycle=1800,
+    )
