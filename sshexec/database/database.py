@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, text
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy import Connection, Engine, Executable, Table, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
+from sshexec.database import forks
 from sshexec.database.address import redacted, state_directory
 from sshexec.database.engines import LOCKED, engine_of, parsed
 from sshexec.database.failures import translated
 from sshexec.database.schema import Schema
-from sshexec.database.versions import create, version_of
+from sshexec.database.versions import check, create, newest, version_of
 from sshexec.errors import DatabaseError, DatabaseUnavailableError
 
 _writers: dict[str, threading.Lock] = {}
 """A lock for each SQLite file. A greenlet that waited in SQLite for another one's transaction would wait in vain."""
+_inherited: list[Engine] = []
+"""Of the process that this one was forked from: closing their connections might speak for it."""
+_stranded: set[str] = set()
+"""SQLite files that can't be used in this forked process."""
+_LOCK = "CONCAT(:name, '.', LEFT(MD5(DATABASE()), 16))"
+"""The name of MariaDB's lock for those who write alone; such names are the whole server's."""
 
 
 class Database:
@@ -45,8 +53,12 @@ class Database:
         self._parts = parsed(url)
         self._create = create
         self._engine: Engine | None = None
+        self._closing: weakref.finalize[..., Any] | None = None
         self._prepared = False
-        self._lock = threading.RLock()
+        self._in_use = False
+        self._preparing = threading.RLock()
+        self._lock = threading.Lock()
+        forks.know(self)
 
     @property
     def dialect(self) -> str:
@@ -60,27 +72,85 @@ class Database:
         return self._parts.database if self.dialect == "sqlite" else None
 
     def prepare(self) -> None:
-        """Look at the tables, and make them where there are none; the first transaction does so, too.
+        """Look at the tables once: where there are none they are made, and a file of an older version is upgraded.
+
+        The first transaction does so, too.
 
         Raises:
             DatabaseError: the tables are of another version, or there are none and none are to be made.
             DatabaseUnavailableError: it does not answer.
         """
-        if self._prepared:
-            return
-        with self._lock:
+        with self._preparing:
             if self._prepared:
                 return
-            self._make_file()
-            with self._transaction(writes=False) as connection:
-                version = version_of(connection, self.schema)
+            version = self.version()
             if version is None:
                 if not self._create:
                     raise DatabaseError(f"{self.url}: holds no {self.schema.title} (no such tables)")
-                with self._turn(), self._transaction(writes=True, alone=True) as connection:
-                    if version_of(connection, self.schema) is None:
-                        create(connection, self.schema)
+                self._make_file()
+                version = self._make_tables()
+            if version < newest(self.schema) and self.path is not None:
+                version = self.migrate()
+            check(self.schema, version, self.url)
             self._prepared = True
+
+    def version(self) -> int | None:
+        """Return the version of the tables; None where there are none. Nothing is made or changed.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        if self.path is not None and not os.path.exists(self.path):
+            return None
+        with self._transaction(writes=False) as connection:
+            return version_of(connection, self.schema, self.url)
+
+    def migrate(self, to: int | None = None) -> int:
+        """Take the tables to another version, with what they hold as far as that version can hold it.
+
+        On SQLite and PostgreSQL nothing is changed unless all goes well. MariaDB has no such transactions: what was
+        broken off there is gone on with the next time.
+
+        Args:
+            to: the version; None for this program's, 0 for none: nothing is left then.
+
+        Returns:
+            The version.
+
+        Raises:
+            DatabaseError: there is no such version, or what is there is of a newer program.
+            DatabaseUnavailableError: it does not answer, or others are writing.
+        """
+        last = newest(self.schema)
+        wanted = last if to is None else to
+        if not 0 <= wanted <= last:
+            raise DatabaseError(f"schema {self.schema.name} has no version {wanted}; there are 0 to {last}")
+        self._make_file()
+        engine = engine_of(self._parts, migrates=True)
+        try:
+            with self._turn(), self._transaction(writes=True, alone=True, engine=engine) as connection:
+                start = version_of(connection, self.schema, self.url) or 0
+                if start > last:
+                    check(self.schema, start, self.url)
+                if start == 0 and wanted == last:
+                    create(connection, self.schema, self.url)
+                elif start != wanted:
+                    from sshexec.database.migration import move
+
+                    move(connection, self.schema, start, wanted, self.url)
+        finally:
+            engine.dispose()
+        self._prepared = False
+        self.close()
+        return wanted
+
+    def _make_tables(self) -> int:
+        with self._turn(), self._transaction(writes=True, alone=True) as connection:
+            version = version_of(connection, self.schema, self.url)
+            if version is None:
+                create(connection, self.schema, self.url)
+                return newest(self.schema)
+            return version
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -119,15 +189,20 @@ class Database:
         """
         if not rows:
             return
-        keys = list(table.primary_key.columns)
-        if self.dialect == "sqlite":
-            statement: Any = sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
-        elif self.dialect == "postgresql":
-            statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
-        else:
-            # INSERT IGNORE would cut off what is too long, too.
-            statement = mysql.insert(table).on_duplicate_key_update({keys[0].name: keys[0]})
-        connection.execute(statement, list(rows))
+        connection.execute(_insert_new(self.dialect, table), list(rows))
+
+    def rows(self) -> dict[str, int]:
+        """Count the rows of each table that is there, of whatever version.
+
+        Raises:
+            DatabaseUnavailableError: it does not answer.
+        """
+        with self._transaction(writes=False) as connection:
+            look = inspect(connection)
+            tables = [table for table in self.schema.metadata.sorted_tables if look.has_table(table.name)]
+            return {
+                table.name: connection.execute(select(func.count()).select_from(table)).scalar_one() for table in tables
+            }
 
     def close(self) -> None:
         """Close its connections; they are opened again when it is used again."""
@@ -139,8 +214,6 @@ class Database:
         path = self.path
         if path is None or os.path.exists(path):
             return
-        if not self._create:
-            raise DatabaseError(f"{self.url}: holds no {self.schema.title} (no such file)")
         folder = os.path.dirname(path)
         try:
             if folder == os.path.abspath(state_directory()):
@@ -166,50 +239,95 @@ class Database:
             lock.release()
 
     @contextmanager
-    def _transaction(self, *, writes: bool, alone: bool = False) -> Iterator[Connection]:
+    def _transaction(self, *, writes: bool, alone: bool = False, engine: Engine | None = None) -> Iterator[Connection]:
+        forks.enter()
         try:
-            with self._opened().connect() as connection:
+            with self._said_by(), (engine or self._opened()).connect() as connection:
                 if writes:
                     connection = connection.execution_options(sshexec_writes=True)
                 elif self.dialect == "postgresql":
                     connection = connection.execution_options(
                         isolation_level="REPEATABLE READ", postgresql_readonly=True
                     )
-                lock = self._lock_name() if alone and self.dialect != "sqlite" else None
                 with connection.begin():
-                    self._take(connection, lock)
+                    if alone:
+                        self._take(connection)
                     yield connection
-                self._give_back(connection, lock)
+                if alone:
+                    self._give_back(connection)
+        finally:
+            forks.leave()
+
+    @contextmanager
+    def _said_by(self) -> Iterator[None]:
+        """Say in errors which database they are about."""
+        try:
+            yield
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise translated(error, self.url, self._parts.password) from None
 
     def _opened(self) -> Engine:
         with self._lock:
+            if self.path is not None and os.path.realpath(self.path) in _stranded:
+                raise DatabaseUnavailableError(
+                    f"{self.url}: can't be used here, since this process was forked in the middle of a transaction"
+                )
             if self._engine is None:
                 self._engine = engine_of(self._parts)
+                self._closing = weakref.finalize(self, self._engine.dispose)
             return self._engine
 
-    def _lock_name(self) -> str:
-        return f"sshexec_{self.schema.name}"
-
-    def _take(self, connection: Connection, lock: str | None) -> None:
-        if lock is None:
-            return
+    def _take(self, connection: Connection) -> None:
+        name = {"name": f"sshexec_{self.schema.name}"}
         if self.dialect == "postgresql":
-            connection.execute(
-                text("SELECT pg_advisory_xact_lock(hashtext(:name || current_schema()))"), {"name": lock}
-            )
+            lock = "pg_advisory_xact_lock(hashtext(:name || current_schema()))"
+            connection.execute(text(f"SELECT set_config('lock_timeout', '{LOCKED:g}s', true), {lock}"), name)
             return
-        taken = connection.execute(
-            text("SELECT GET_LOCK(CONCAT(:name, '.', LEFT(MD5(DATABASE()), 16)), :seconds)"),
-            {"name": lock, "seconds": LOCKED},
-        ).scalar()
-        if taken != 1:
+        taken = (
+            self.dialect == "sqlite" or connection.execute(text(f"SELECT GET_LOCK({_LOCK}, {LOCKED:g})"), name).scalar()
+        )
+        if not taken:
             raise DatabaseUnavailableError(f"{self.url}: is locked by another process")
 
-    def _give_back(self, connection: Connection, lock: str | None) -> None:
-        if lock is not None and self.dialect == "mysql":
-            connection.execute(
-                text("SELECT RELEASE_LOCK(CONCAT(:name, '.', LEFT(MD5(DATABASE()), 16)))"), {"name": lock}
-            )
+    def _give_back(self, connection: Connection) -> None:
+        if self.dialect == "mysql":
+            connection.execute(text(f"SELECT RELEASE_LOCK({_LOCK})"), {"name": f"sshexec_{self.schema.name}"})
             connection.commit()
+
+    def let_go(self) -> None:
+        """Close the connections that nobody uses; before a fork."""
+        self._in_use = False
+        if self._engine is not None:
+            pool = self._engine.pool
+            self._in_use = isinstance(pool, QueuePool) and pool.checkedout() > 0
+            self._engine.dispose()
+
+    def start_anew(self) -> None:
+        """Forget the connections of the process that this one was forked from."""
+        self._preparing = threading.RLock()
+        self._lock = threading.Lock()
+        _writers.clear()
+        if self._engine is None or self._closing is None:
+            return
+        self._closing.detach()
+        _inherited.append(self._engine)
+        if self.path is not None and self._in_use:
+            _stranded.add(os.path.realpath(self.path))
+        self._engine = None
+
+
+def _insert_new(dialect: str, table: Table) -> Executable:
+    """Return the statement that adds rows; each kind of database has its own, and loading all takes a while."""
+    keys = list(table.primary_key.columns)
+    if dialect == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table).on_conflict_do_nothing(index_elements=keys)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table).on_conflict_do_nothing(index_elements=keys)
+    from sqlalchemy.dialects import mysql
+
+    # INSERT IGNORE would cut off what is too long, too.
+    return mysql.insert(table).on_duplicate_key_update({keys[0].name: keys[0]})

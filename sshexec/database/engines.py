@@ -11,12 +11,15 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
 
 from sshexec.database.address import redacted
+from sshexec.database.postgresql import patient_connection
 from sshexec.errors import DatabaseError
 
 CONNECT = 10
 """Seconds until a server must have answered."""
-ANSWER = 120
+ANSWER = 60
 """Seconds that one statement may take."""
+MIGRATION = 3600
+"""Seconds that one statement of a migration may take."""
 LOCKED = 30.0
 """Seconds that one waits for those who write at the same time."""
 
@@ -53,16 +56,21 @@ def parsed(url: str) -> URL:
     return parts.set(database=os.path.abspath(str(parts.database)))
 
 
-def engine_of(url: URL) -> Engine:
+def engine_of(url: URL, *, migrates: bool = False) -> Engine:
     """Return an engine that has not connected yet.
+
+    Args:
+        url: of `parsed`.
+        migrates: whether it is for changes of tables: they take long, and SQLite's foreign keys are off.
 
     Raises:
         DatabaseError: its driver is not installed.
     """
     try:
         if url.drivername == "sqlite+pysqlite":
-            return _sqlite(url)
-        return _postgresql(url) if url.drivername == "postgresql+psycopg" else _mysql(url)
+            return _sqlite(url, foreign_keys=not migrates)
+        answer = MIGRATION if migrates else ANSWER
+        return _postgresql(url, answer) if url.drivername == "postgresql+psycopg" else _mysql(url, answer)
     except ModuleNotFoundError as error:
         extra = _PACKAGES.get(error.name or "")
         if extra is None:
@@ -72,7 +80,7 @@ def engine_of(url: URL) -> Engine:
         ) from None
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
     # A statement that waits in SQLite stops all greenlets: the long waiting is patiently's.
     engine = create_engine(url, hide_parameters=True, connect_args={"timeout": 0.1})
 
@@ -81,13 +89,11 @@ def _sqlite(url: URL) -> Engine:
         connection.isolation_level = None
         patiently(lambda: connection.execute("PRAGMA journal_mode=WAL"))
         connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA foreign_keys={'ON' if foreign_keys else 'OFF'}")
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        raw = connection.connection.dbapi_connection
-        if not isinstance(raw, sqlite3.Connection):
-            raise TypeError(f"no connection of SQLite: {raw!r}")
+        raw: Any = connection.connection.dbapi_connection
         if connection.get_execution_options().get("sshexec_writes"):
             patiently(lambda: raw.execute("BEGIN IMMEDIATE"))
         else:
@@ -115,32 +121,36 @@ def patiently(act: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def _postgresql(url: URL) -> Engine:
-    arguments = {"connect_timeout": CONNECT, "client_encoding": "utf8", "keepalives_idle": 30}
-    given = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(
-        url,
-        hide_parameters=True,
-        connect_args=given,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-    )
+def _postgresql(url: URL, answer: float) -> Engine:
+    engine = create_engine(url, hide_parameters=True, isolation_level="READ COMMITTED", pool_pre_ping=True)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: list[Any], settings: dict[str, Any]) -> Any:
+        chosen = {"connect_timeout": CONNECT, "client_encoding": "utf8", **settings}
+        return patient_connection(answer).connect(*arguments, **chosen)
+
+    return engine
 
 
-def _mysql(url: URL) -> Engine:
-    arguments: dict[str, Any] = {
-        "connect_timeout": CONNECT,
-        "read_timeout": ANSWER,
-        "write_timeout": ANSWER,
-        "charset": "utf8mb4",
-        "sql_mode": "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
-    }
-    given = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(
-        url,
-        hide_parameters=True,
-        connect_args=given,
-        isolation_level="REPEATABLE READ",
-        pool_pre_ping=True,
-        pool_recycle=1800,
+def _mysql(url: URL, answer: float) -> Engine:
+    engine = create_engine(
+        url, hide_parameters=True, isolation_level="REPEATABLE READ", pool_pre_ping=True, pool_recycle=1800
     )
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _record: Any, arguments: list[Any], settings: dict[str, Any]) -> Any:
+        chosen = {
+            "connect_timeout": CONNECT,
+            # Before the login is done, connect_timeout is for TCP alone.
+            "read_timeout": CONNECT,
+            "write_timeout": answer,
+            "charset": "utf8mb4",
+            # What does not fit is an error, whatever the server's default.
+            "sql_mode": "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
+        }
+        connection = dialect.loaded_dbapi.connect(*arguments, **{**chosen, **settings})
+        if "read_timeout" not in settings:
+            connection._read_timeout = answer
+        return connection
+
+    return engine

@@ -1,4 +1,4 @@
-"""What went wrong with a database, as one line of ours that holds no statement and no parameters."""
+"""What went wrong with a database, as one line of ours that holds no statement and no value of a row."""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ import re
 from sqlalchemy import exc
 
 from sshexec.errors import DatabaseError, DatabaseUnavailableError
+from sshexec.secret import HIDDEN
 
-_LATER = re.compile(
-    r"is locked|is busy|disk I/O error|is full|No space left|unable to open|readonly database|read-only"
-    r"|starting up|shutting down|connection|server closed|timeout|timed out|deadlock|too many|Can't connect"
-    r"|Lost connection|gone away|could not serialize|not answer|canceling|terminating",
+_STATES = ("08", "40", "53", "55", "57", "58", "25006")
+"""SQLSTATE of what may go better later: no connection, a deadlock, no room, a lock, a server that stops, a reader."""
+
+_NUMBERS = {
+    *(1020, 1021, 1037, 1038, 1040, 1041, 1053, 1114, 1129, 1135, 1158, 1159, 1160, 1161, 1180, 1203, 1205, 1206),
+    *(1213, 1226, 1290, 1317, 1836, 1927, 1969, 2002, 2003, 2006, 2013, 2014, 2055, 3024, 4031),
+}
+"""Such numbers of MariaDB and MySQL."""
+
+_WORDS = re.compile(
+    r"is locked|is busy|disk I/O error|is full|unable to open|readonly database|starting up|shutting down"
+    r"|connection|closed|timeout|timed out|too many clients|did not answer|no route|resolve|not known|unreachable",
     re.IGNORECASE,
 )
-_NEVER = re.compile(
-    r"no such (?:table|column)|authentication failed|no password supplied|pg_hba|Access denied|Unknown database"
-    r"|does not exist|not a database|malformed|unknown column",
-    re.IGNORECASE,
+_WRONG = re.compile(
+    r"authentication failed|no password supplied|pg_hba|(?:database|role) .* does not exist", re.IGNORECASE
 )
-_NUMBERED = re.compile(r"\(?\d{4}, *['\"](.*?)['\"]\)?$")
+"""Of a login, which psycopg gives no SQLSTATE."""
+
+_VALUE = re.compile(
+    r"(?P<what>Duplicate entry|value:?|near) '.*'(?P<where> for (?:column|key) .*| at (?:row|line) \d+)?$"
+    r'|: ".*$',
+    re.DOTALL,
+)
+"""A value as MariaDB quotes it in messages, and PostgreSQL."""
 
 
 def translated(error: BaseException, url: str, secret: str | None = None) -> DatabaseError:
@@ -33,21 +47,38 @@ def translated(error: BaseException, url: str, secret: str | None = None) -> Dat
     cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
     reason = _reason(cause)
     if secret:
-        reason = reason.replace(secret, "********")
-    broken = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    later = broken or isinstance(error, exc.TimeoutError) or bool(_LATER.search(reason))
-    kind = DatabaseUnavailableError if later and not _NEVER.search(reason) else DatabaseError
+        reason = reason.replace(secret, HIDDEN)
+    kind = DatabaseUnavailableError if _may_pass(error, cause, reason) else DatabaseError
     return kind(f"{url}: {reason}{_advice(reason)}")
 
 
-def _reason(error: BaseException) -> str:
+def _may_pass(error: BaseException, cause: BaseException, reason: str) -> bool:
+    state = getattr(cause, "sqlstate", None)
+    if state:
+        return str(state).startswith(_STATES)
+    number = _number(cause)
+    if number:
+        return number in _NUMBERS
     if isinstance(error, exc.TimeoutError):
+        return True
+    if not isinstance(error, (exc.OperationalError, exc.InterfaceError)) and isinstance(error, exc.SQLAlchemyError):
+        return False
+    return bool(_WORDS.search(reason)) and not _WRONG.search(reason)
+
+
+def _number(cause: BaseException) -> int | None:
+    """Return PyMySQL's number of an error."""
+    first = cause.args[0] if len(cause.args) > 1 else None
+    return first if isinstance(first, int) else None
+
+
+def _reason(cause: BaseException) -> str:
+    if isinstance(cause, exc.TimeoutError):
         return "all its connections were busy for 30 s"
-    primary = getattr(getattr(error, "diag", None), "message_primary", None)
-    lines = str(primary or error).strip().splitlines()
-    text = lines[0].strip() if lines else type(error).__name__
-    numbered = _NUMBERED.match(text)
-    return numbered[1] if numbered else text
+    primary = getattr(getattr(cause, "diag", None), "message_primary", None)
+    said = str(primary or (cause.args[1] if _number(cause) else cause)).strip()
+    text = _VALUE.sub(lambda found: f"{found['what'] or ''}{found['where'] or ''}", said)
+    return text.partition("\n")[0].strip() or type(cause).__name__
 
 
 def _advice(reason: str) -> str:
