@@ -33,6 +33,7 @@ class Opening:
         course: how it goes through its hosts.
         extra: names of the variables that the caller set on top of the inventory's; their values are not recorded.
         resumes: the run that this one goes on with.
+        root: the first run of that chain; None has it looked up.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Opening:
     course: Course
     extra: tuple[str, ...] = ()
     resumes: str | None = None
+    root: str | None = None
 
 
 class Recorder(Protocol):

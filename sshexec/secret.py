@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -49,6 +51,7 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name holds a secret: ``ansible_ssh_pass``, ``dbPassword``, ``api-key``."""
     words = _CAMEL.sub("_", name).replace("-", "_").lower()
@@ -104,6 +107,39 @@ def shows_secret(value: Any, variables: Any) -> bool:
     """Return whether the value of a secret among the variables stands in a text, or in one at any depth of a value."""
     secrets = secrets_of(variables)
     return bool(secrets) and any(each in text for text in _values(value, secret=True) for each in secrets)
+
+
+def secrets_in(arguments: str) -> list[str] | None:
+    """Return the texts that a module's free-form arguments name as secrets, the longest first.
+
+    None stands for arguments that name none: they may be shown. An empty list stands for ones that must not be shown
+    although no text in them is known to be a secret: they hold what a file shall hold, say.
+
+    Args:
+        arguments: such as ``user=web password=...`` or ``mysql --password ... -e 'select 1'``.
+    """
+    try:
+        words = shlex.split(arguments)
+    except ValueError:
+        words = arguments.split()
+    found: list[str] | None = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if not equals and name.startswith("-"):
+            value, equals = following, "="
+        if equals and (name == "content" or is_secret_name(name)):
+            found = [*(found or []), *([value] if name != "content" else [])]
+    for login in _LOGIN.finditer(arguments):
+        found = [*(found or []), login[1]]
+    if arguments.lstrip().startswith("{"):
+        for name, value in _PAIR.findall(arguments):
+            if name == "content" or is_secret_name(name):
+                found = [*(found or []), *([value] if value and name != "content" else [])]
+    return found if found is None else sorted({text for text in found if len(text) > 2}, key=len, reverse=True)
+
+
+_PAIR = re.compile(r'"([^"]+)"\s*:(?:\s*"((?:[^"\\]|\\.)*)")?')
+_LOGIN = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
 
 
 def _values(value: Any, *, secret: bool) -> Iterator[str]:

@@ -1,0 +1,339 @@
+"""The thread of a history that delivers journals: those of its runs, and those that others have left behind."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sshexec.errors import DatabaseError
+from sshexec.history.delivery import Batch, Parcel, write
+from sshexec.history.journals import Journals
+
+if TYPE_CHECKING:
+    from sshexec.database.database import Database
+    from sshexec.results import Recorded
+
+log = logging.getLogger("sshexec.history")
+
+INTERVAL = 0.25
+"""Seconds between two looks at the journals of runs in progress."""
+
+GRACE = 5.0
+"""Seconds that the end of a run waits for the database; what is not there by then is delivered later."""
+
+PATIENCE = 1.0
+"""Seconds that a run has to last until a patient history loads what it needs for a database."""
+
+FEW = 50
+"""Journals that a patient history leaves for later at most."""
+
+SMALL = 16 * 2**20
+"""Bytes of journals that a patient history leaves for later at most."""
+
+_SLOWEST = 10.0
+"""Seconds between two attempts at a database that does not take anything, at most."""
+
+_LINGER = 2.0
+"""Seconds that the thread waits for the next run."""
+
+_AT_ONCE = 8
+"""Journals of others that are being delivered at the same time."""
+
+_TELL_AGAIN = 600.0
+"""Seconds after which another outage is told again."""
+
+_alive: weakref.WeakSet[Courier] = weakref.WeakSet()
+
+Settle = Callable[["Recorded"], None]
+
+
+class Delivered:
+    """Tells once where the record of a run is.
+
+    Args:
+        settle: is told.
+    """
+
+    def __init__(self, settle: Settle) -> None:
+        self._settle: Settle | None = settle
+        self._lock = threading.Lock()
+        self.timer: threading.Timer | None = None
+
+    def tell(self, recorded: Recorded) -> None:
+        """Tell it, unless it was told."""
+        with self._lock:
+            settle, self._settle = self._settle, None
+        if self.timer is not None:
+            self.timer.cancel()
+        if settle is not None:
+            try:
+                settle(recorded)
+            except Exception:
+                # The courier goes on for the other runs.
+                log.exception("the end of a run could not be told")
+
+
+class Consignment:
+    """A run whose journal the courier delivers.
+
+    Args:
+        parcel: its journal.
+        due: when delivery may begin, on the monotonic clock.
+    """
+
+    def __init__(self, parcel: Parcel, due: float) -> None:
+        self.parcel = parcel
+        self.due = due
+        self.delivered: Delivered | None = None
+        """Told once its end is in the database; None while it goes on."""
+
+
+class Courier:
+    """Delivers journals in a thread of its own, which ends when there is nothing to do.
+
+    Args:
+        database: makes the database, or raises DatabaseError; called when the first journal is due.
+        journals: of this history.
+        patient: whether short runs are left to whoever comes next.
+    """
+
+    def __init__(self, database: Callable[[], Database], journals: Journals, *, patient: bool) -> None:
+        self._database = database
+        self._journals = journals
+        self._patient = patient
+        self._reset()
+        _alive.add(self)
+
+    def _reset(self) -> None:
+        self._changed = threading.Condition()
+        self._filling = threading.Lock()  # a journal is not closed while it is being read; taken inside of _changed
+        self._consignments: dict[str, Consignment] = {}
+        self._thread: object = None
+        self._closing = False
+        self._hurried = False
+        self._looked = False
+        self._next = 0.0
+        self._failures = 0
+        self._told = float("-inf")
+        self._down = False
+
+    # ------------------------------------------------------------------ for recorders
+
+    def add(self, parcel: Parcel) -> None:
+        """Deliver the journal of a run that is about to begin."""
+        due = time.monotonic() + (PATIENCE if self._patient else 0.0)
+        with self._changed:
+            self._consignments[parcel.journal.run] = Consignment(parcel, due)
+            self._closing = False
+            self._start()
+            self._changed.notify_all()
+
+    def drop(self, run: str) -> None:
+        """Deliver nothing of a run that was not begun, and remove its journal."""
+        with self._changed:
+            consignment = self._consignments.pop(run, None)
+            if consignment is not None:
+                with self._filling:
+                    consignment.parcel.ended = True
+                    consignment.parcel.done()
+
+    def end(self, run: str, settle: Settle) -> None:
+        """Deliver what is left of a run, and tell then, or after `GRACE` seconds, where its record is."""
+        delivered = Delivered(settle)
+        with self._changed:
+            consignment = self._consignments.get(run)
+            later = consignment is None or self._closing or self._is_left_for_later(consignment)
+            if consignment is not None and not later:
+                consignment.delivered = delivered
+                consignment.due = self._next = 0.0
+                self._hurried = True
+                delivered.timer = threading.Timer(GRACE, delivered.tell, ("journal",))
+                delivered.timer.daemon = True
+                delivered.timer.start()
+                self._start()
+                self._changed.notify_all()
+            elif consignment is not None:
+                del self._consignments[run]
+                with self._filling:
+                    consignment.parcel.close()
+                self._changed.notify_all()
+        if later:
+            delivered.tell("journal")
+
+    def _is_left_for_later(self, consignment: Consignment) -> bool:
+        if not self._patient or consignment.due <= time.monotonic():
+            return False
+        runs = self._journals.all()
+        return len(runs) <= FEW and sum(map(self._journals.size, runs)) <= SMALL
+
+    # ------------------------------------------------------------------ the thread
+
+    def _start(self) -> None:
+        if self._thread is None:
+            # Whoever finds another token than his own in a forked child, to which gevent hands greenlets, ends.
+            token = self._thread = object()
+            threading.Thread(target=self._deliver, args=(token,), name="sshexec-history", daemon=True).start()
+
+    def _deliver(self, token: object) -> None:
+        idle = time.monotonic()
+        while True:
+            with self._changed:
+                if self._thread is not token:
+                    return
+                now = time.monotonic()
+                ready = [each for each in self._consignments.values() if each.due <= now]
+                if self._consignments:
+                    idle = now
+                if self._closing or now - idle > _LINGER:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
+                self._hurried = False
+            wait = self._round(ready, token) if ready and now >= self._next else INTERVAL
+            with self._changed:
+                if self._thread is not token:
+                    return
+                if wait and not self._hurried and not self._closing:
+                    self._changed.wait(wait)
+
+    def _round(self, ready: list[Consignment], token: object) -> float:
+        """Write what the journals have to say, and return the seconds until the next look."""
+        batch = Batch()
+        filled: list[Consignment] = []
+        try:
+            for consignment in ready:
+                if self._fill(consignment, batch):
+                    filled.append(consignment)
+            if batch:
+                problems = write(self._database(), batch)
+                self._answers()
+                for problem in problems:
+                    log.warning("history: %s", problem)
+                if problems:
+                    for consignment in filled:
+                        consignment.parcel.gaps = True
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not end the delivery: the journals are there
+            if self._thread is token:
+                for consignment in filled:
+                    consignment.parcel.rewind()
+                self._fails(error)
+            return INTERVAL
+        if self._thread is not token:
+            return 0.0
+        for consignment in filled:
+            self._settle(consignment)
+        if not self._looked:
+            self._looked = True
+            self._collect()
+            return 0.0
+        return 0.0 if batch.room <= 0 else INTERVAL
+
+    def _fill(self, consignment: Consignment, batch: Batch) -> bool:
+        try:
+            with self._filling:
+                if self._consignments.get(consignment.parcel.journal.run) is not consignment:
+                    return False  # taken back meanwhile
+                consignment.parcel.fill(batch)
+        except OSError as error:
+            log.warning("history: the journal of run %s can't be read: %s", consignment.parcel.journal.run, error)
+            self._leave(consignment)
+            return False
+        return True
+
+    def _settle(self, consignment: Consignment) -> None:
+        parcel = consignment.parcel
+        if parcel.live and not (parcel.ended and consignment.delivered is not None):
+            return
+        if not parcel.live and not parcel.exhausted:
+            return
+        with self._changed:
+            if self._consignments.pop(parcel.journal.run, None) is None:
+                return
+        parcel.done()
+        if consignment.delivered is not None:
+            consignment.delivered.tell("incomplete" if parcel.gaps else "database")
+
+    def _leave(self, consignment: Consignment) -> None:
+        with self._changed:
+            self._consignments.pop(consignment.parcel.journal.run, None)
+        consignment.parcel.close()
+        if consignment.delivered is not None:
+            consignment.delivered.tell("incomplete")
+
+    def _collect(self) -> None:
+        """Take over the journals that others have left, a few at a time."""
+        taken = 0
+        for run in self._journals.all():
+            journal = self._journals.take(run)
+            if journal is None:
+                continue
+            with self._changed:
+                self._consignments[run] = Consignment(Parcel(journal, live=False), 0.0)
+            taken += 1
+            if taken == _AT_ONCE:
+                self._looked = False  # there may be more
+                return
+
+    def _answers(self) -> None:
+        if self._down:
+            log.info("history: the database takes the record of runs again")
+        self._down, self._failures, self._next = False, 0, 0.0
+
+    def _fails(self, error: Exception) -> None:
+        now = time.monotonic()
+        self._next = now + min(INTERVAL * 2**self._failures, _SLOWEST)
+        self._failures = min(self._failures + 1, 10)
+        self._down = True
+        if now - self._told < _TELL_AGAIN:
+            return
+        self._told = now
+        reason = str(error) if isinstance(error, DatabaseError) else f"internal error: {type(error).__name__}: {error}"
+        log.warning(
+            "history: %s; records of runs are kept in %s and delivered when it takes them",
+            reason,
+            self._journals.folder,
+        )
+        log.debug("history: delivery failed", exc_info=error)
+
+    # ------------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Deliver what is left of runs that are done, for `GRACE` seconds, and let go of the rest."""
+        limit = time.monotonic() + GRACE
+        with self._changed:
+            while self._thread is not None and any(each.delivered for each in self._consignments.values()):
+                left = limit - time.monotonic()
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, INTERVAL))
+            self._closing = True
+            self._changed.notify_all()
+            while self._thread is not None and (left := limit - time.monotonic()) > 0:
+                self._changed.wait(left)
+            stuck = self._thread is not None
+            self._thread = None
+            left_over = [each for each in self._consignments.values() if each.delivered or not each.parcel.live]
+            for consignment in left_over:
+                del self._consignments[consignment.parcel.journal.run]
+        for consignment in left_over:
+            if not stuck:
+                consignment.parcel.close()
+            if consignment.delivered is not None:
+                consignment.delivered.tell("journal")
+
+    def _forked(self) -> None:
+        """In a child: its parent's runs are its parent's."""
+        self._reset()
+
+
+def _after_fork() -> None:
+    for courier in list(_alive):
+        courier._forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
