@@ -25,6 +25,8 @@ from sshexec.journal import line
 
 if TYPE_CHECKING:
     from sshexec.database.database import Database
+    from sshexec.history.pruning import Pruned
+    from sshexec.history.reading import Records
     from sshexec.recorder import Opening
 
 log = logging.getLogger("sshexec.history")
@@ -64,6 +66,7 @@ class History:
         outputs: directory for those files; None is one beside the database's file, or in the state directory.
         patient: whether what a database needs is loaded for runs only that last for a second; the journals of others
             are delivered by whoever comes next. For programs that run for one task.
+        create: whether a file and tables that are not there are made; without it they are an error.
 
     Raises:
         DatabaseError: the address is wrong.
@@ -77,6 +80,7 @@ class History:
         output_budget: int = OUTPUT_BUDGET,
         outputs: str | None = None,
         patient: bool = False,
+        create: bool = True,
     ) -> None:
         state = os.path.abspath(state) if state is not None else state_directory()
         given = url or os.environ.get("SSHEXEC_HISTORY")
@@ -95,6 +99,7 @@ class History:
         self.journals = Journals(folders[0])
         self.outputs = Outputs(folders[1] if outputs is None else os.path.abspath(outputs))
         self._budget = output_budget
+        self._create = create
         self._lock = threading.Lock()
         self._opened: Database | None = None
         self._courier = Courier(lambda: self.database, self.journals, patient=patient)
@@ -114,9 +119,49 @@ class History:
 
             with self._lock:
                 if self._opened is None:
-                    self._make_folder()
-                    self._opened = Database(self._url, SCHEMA)
+                    if self._create:
+                        self._make_folder()
+                    self._opened = Database(self._url, SCHEMA, create=self._create)
         return self._opened
+
+    @property
+    def records(self) -> Records:
+        """What is recorded: runs, results, outputs. Journals that wait are not in there: see `recover`.
+
+        Raises:
+            DatabaseError: the address is wrong.
+        """
+        from sshexec.history.reading import Records, alive_by
+
+        return Records(self.database, alive_by(self.journals))
+
+    def prune(
+        self,
+        *,
+        keep_days: float | None = None,
+        keep_bytes: int | None = None,
+        keep_runs: int | None = None,
+        dry: bool = False,
+        seconds: float | None = None,
+    ) -> Pruned:
+        """Let go of the oldest runs, and of their files; never of a run that goes on, or whose journal waits.
+
+        Args:
+            keep_days: what began no longer ago stays; None for all.
+            keep_bytes: the latest runs stay that take no more room than this, about, with their files; likewise.
+            keep_runs: so many of the latest runs stay; likewise.
+            dry: whether nothing is removed, only looked for.
+            seconds: after which the rest is left for another time.
+
+        Raises:
+            DatabaseError: the database can't be read or written.
+            HistoryError: what is to be kept makes no sense.
+        """
+        from sshexec.history.pruning import Keep, Pruning
+
+        records = self.records
+        pruning = Pruning(self.database, self.outputs.folder, self.journals.folder, records.going_on)
+        return pruning.prune(Keep(keep_days, keep_bytes, keep_runs), dry=dry, seconds=seconds)
 
     def begin(self, opening: Opening) -> JournalRecorder:
         """Return the recorder of a run that is about to begin; see `sshexec.recorder.History`.
