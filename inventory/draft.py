@@ -24,6 +24,8 @@ class Draft:
         self.warnings: list[str] = []
         self.directories: dict[str, str] = {}
         """Where the sources lie, absolute path and as written: ``group_vars`` and ``host_vars`` are there."""
+        self.kinds: dict[str, str] = {}
+        """Which groups are a ``site``, a ``region`` or a ``tag``, where a source says so; only a CMDB keeps it."""
         self.path: str | None = None
         """The source being read, as the caller wrote it."""
         self.line: int | None = None

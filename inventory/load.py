@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 
+from sshexec.database.address import is_address
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.files import read_text
@@ -14,6 +15,7 @@ from sshexec.inventory.listing import is_listing, read_listing
 from sshexec.inventory.plugins import read_plugin
 from sshexec.inventory.ranges import expand, split_port
 from sshexec.inventory.script import is_script, read_script
+from sshexec.inventory.source import Location, Source, read_source
 
 _IGNORED_NAMES = frozenset({"group_vars", "host_vars", "vars_plugins"})
 _IGNORED_ENDINGS = (
@@ -25,20 +27,23 @@ _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
 _KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
 
 
-def read_sources(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Draft:
+def read_sources(sources: Location | Iterable[Location]) -> Draft:
     """Read one or several sources, merged in their order.
 
     Raises:
         InventoryError: one is missing, unreadable or wrong.
+        DatabaseError: one is a database that holds no inventory, or does not answer.
     """
-    listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    texts = [os.fspath(source) for source in listed]
-    if not texts:
+    listed = [sources] if isinstance(sources, (str, os.PathLike, Source)) else list(sources)
+    if not listed:
         raise InventoryError("no inventory source is given")
     draft = Draft()
-    for text in texts:
+    for source in listed:
         draft.path = draft.line = draft.source = None
-        _read_source(draft, text)
+        if isinstance(source, Source):
+            read_source(draft, source)
+        else:
+            _read_source(draft, os.fspath(source))
     draft.finish()
     return draft
 
@@ -53,6 +58,12 @@ def _read_source(draft: Draft, text: str) -> None:
     elif os.path.lexists(path):
         _add_directory(draft, os.path.dirname(path))
         _read_file(draft, path)
+    elif is_address(text):
+        # SQLAlchemy takes 0.2 s to import.
+        from sshexec.inventory.cmdb.cmdb import Cmdb
+
+        with Cmdb(text, create=False) as cmdb:
+            read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:
             raise InventoryError(f"there is no such file; a single host is written {text + ','!r}", path=text)

@@ -14,6 +14,7 @@ from sshexec.inventory.members import Group, Host, Scope
 from sshexec.inventory.patterns import LOCALHOST, Selector
 
 if TYPE_CHECKING:
+    from sshexec.inventory.source import Location
     from sshexec.inventory.vars_files import VariableFiles
 
 __all__ = ["Group", "Host", "Inventory"]
@@ -34,6 +35,8 @@ class Inventory:
         """Every host by name, in the order of the sources."""
         self.groups: Mapping[str, Group] = MappingProxyType(draft.groups)
         """Every group by name; ``all`` and ``ungrouped`` are always there."""
+        self.kinds: Mapping[str, str] = draft.kinds
+        """Which groups are a ``site``, a ``region`` or a ``tag``; the others are mere groups."""
         self.warnings: list[str] = draft.warnings
         """What the sources hold that was left out, one line each."""
         self._directories = draft.directories
@@ -52,13 +55,14 @@ class Inventory:
         return type(self), (self._draft,)
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Inventory:
+    def load(cls, source: Location | Iterable[Location]) -> Inventory:
         """Read an inventory.
 
         Args:
             source: a YAML, INI or JSON file, a directory of such files, an executable that answers ``--list``, a list
-                ``"web1,web2"`` (a single host needs the comma behind it), ``NAME://…`` for a plugin, or several of
-                these, merged in their order.
+                ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
+                `sshexec.inventory.cmdb.cmdb.Cmdb` keeps, a `sshexec.inventory.source.Source`, ``NAME://…`` for a
+                plugin, or several of these, merged in their order.
 
         Raises:
             InventoryError: a source is missing, unreadable or wrong; path and line are named.

@@ -14,20 +14,23 @@ import struct
 import threading
 from typing import Any
 
-from sshexec.secret import Secret
+from sshexec.secret import LockedSecret, Secret
 
 _HEADER = struct.Struct("!Q")
 _PIECE = 2**18
 
 
 class _Pickler(pickle.Pickler):
-    def persistent_id(self, obj: object) -> str | None:
-        return obj.reveal() if type(obj) is Secret else None
+    def persistent_id(self, obj: object) -> tuple[bool, str] | None:
+        if not isinstance(obj, Secret):
+            return None
+        return (False, obj.reason) if isinstance(obj, LockedSecret) else (True, obj.reveal())
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Secret:
-        return Secret(pid)
+        is_open, text = pid
+        return Secret(text) if is_open else LockedSecret(text)
 
 
 def pack(value: object) -> bytes:
