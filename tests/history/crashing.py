@@ -89,8 +89,9 @@ class Record:
 
     @property
     def unknown(self) -> set[str]:
-        """Hosts that were begun and whose result nobody knows."""
-        return self.starts - set(self.results)
+        """Hosts that were begun and whose end nobody knows; their worker may have been lost with it."""
+        lost = {host for host, row in self.results.items() if row["cause"] == "worker_lost"}
+        return {host for host in self.starts if host not in self.results or host in lost}
 
     @property
     def pending(self) -> set[str]:
@@ -99,8 +100,9 @@ class Record:
 
     @property
     def failed(self) -> set[str]:
-        """Hosts that did not end well."""
-        return {host for host, row in self.results.items() if row["status"] not in ("ok", "changed", "skipped")}
+        """Hosts that did not end well, as far as that is known."""
+        bad = {host for host, row in self.results.items() if row["status"] not in ("ok", "changed", "skipped")}
+        return bad - self.unknown
 
 
 @dataclass
