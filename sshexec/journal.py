@@ -113,16 +113,18 @@ class Reader:
         Raises:
             OSError: the file can't be read.
         """
-        data = os.pread(self._descriptor, limit, self.position)
-        end = data.rfind(b"\n") + 1
-        while data and not end and len(data) < _LONGEST:
-            more = os.pread(self._descriptor, len(data), self.position + len(data))
-            if not more:
-                return []
-            end = len(data) + more.rfind(b"\n") + 1 if b"\n" in more else 0
-            data += more
-        self.position += end
-        return [found for text in data[:end].split(b"\n") if text and (found := _parsed(text)) is not None]
+        while data := os.pread(self._descriptor, limit, self.position):
+            end = data.rfind(b"\n") + 1
+            if not end:
+                if len(data) < limit or limit > _LONGEST:
+                    break  # its writer is not done with it, or never will be
+                limit *= 2
+                continue
+            self.position += end
+            lines = [found for text in data[:end].split(b"\n") if text and (found := _parsed(text)) is not None]
+            if lines:
+                return lines
+        return []
 
     @property
     def written(self) -> float:

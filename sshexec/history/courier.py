@@ -118,6 +118,7 @@ class Courier:
         self._hurried = False
         self._looked = False
         self._next = 0.0
+        self._rounds = 0
         self._failures = 0
         self._told = float("-inf")
         self._down = False
@@ -205,8 +206,10 @@ class Courier:
         """Write what the journals have to say, and return the seconds until the next look."""
         batch = Batch()
         filled: list[Consignment] = []
+        self._rounds += 1
+        turn = self._rounds % len(ready)  # what one journal holds may fill a batch: each comes first once
         try:
-            for consignment in ready:
+            for consignment in ready[turn:] + ready[:turn]:
                 if self._fill(consignment, batch):
                     filled.append(consignment)
             if batch:
@@ -231,7 +234,7 @@ class Courier:
             self._looked = True
             self._collect()
             return 0.0
-        return 0.0 if batch.room <= 0 else INTERVAL
+        return 0.0 if batch.full else INTERVAL
 
     def _fill(self, consignment: Consignment, batch: Batch) -> bool:
         try:

@@ -29,6 +29,11 @@ class Batch:
         self.ends: list[dict[str, Any]] = []
         self.room = _BATCH
 
+    @property
+    def full(self) -> bool:
+        """Whether there may be more to read than went into it."""
+        return self.room < _BATCH // 2
+
     def __bool__(self) -> bool:
         return bool(self.runs or self.starts or self.results or self.ends)
 
