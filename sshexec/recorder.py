@@ -97,8 +97,10 @@ class Resumption:
 class Recorder(Protocol):
     """Keeps the record of one run. None of its methods raises; what can't be kept is logged once."""
 
-    journal: str | None
-    """The file in which executors mark each host before it is contacted; None where there is none."""
+    @property
+    def journal(self) -> str | None:
+        """The file in which executors mark each host before it is contacted; None where there is none."""
+        ...
 
     def take(self, result: HostResult) -> None:
         """Keep a result; called before anybody sees it, in the order of the results. It must be quick."""

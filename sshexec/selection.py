@@ -40,7 +40,7 @@ def selected(
     if limit is not None:
         allowed = {host.name for host in inventory.select(limit)}
         hosts = [host for host in hosts if host in allowed]
-        if not hosts:
+        if not hosts and earlier is None:
             raise PatternError(f"no host of {pattern!r} is within the limit {limit!r}")
     if earlier is None:
         return hosts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -97,12 +98,14 @@ def _words(pattern: str, sources: Sequence[str], options: Mapping[str, Any]) -> 
     for source in sources:
         words += ["-i", _without_secrets(source)]
     words += ["-m", options["module"]]
-    if options["arguments"] is not None:
-        words += ["-a", HIDDEN if secrets_in(options["arguments"]) is not None else options["arguments"]]
+    given = options["arguments"]
+    if given is not None:
+        text = given if isinstance(given, str) else json.dumps(given)  # a record may hold them as a mapping
+        words += ["-a", HIDDEN if secrets_in(text) is not None else text]
     if options["limit"] is not None:
         words += ["-l", options["limit"]]
-    for given in options["extra"]:
-        words += ["-e", given if given.startswith("@") else HIDDEN]
+    for extra in options["extra"]:
+        words += ["-e", extra if extra.startswith("@") else HIDDEN]
     flags = {"check": "-C", "diff": "-D", "become": "-b"}
     return words + [flag for name, flag in flags.items() if options[name]]
 

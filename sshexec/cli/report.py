@@ -246,7 +246,18 @@ def summary(result: RunResult, names: Names | None = None, *, verbose: bool = Fa
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
-    return lines + _bad(result, names or Names()) + _cut(result) + _learned(result, verbose) + _problems(result)
+    lines += _bad(result, names or Names()) + _cut(result) + _learned(result, verbose) + _problems(result)
+    return lines + _recorded(result)
+
+
+def _recorded(result: RunResult) -> list[str]:
+    """Return under which name the run is recorded."""
+    if result.recorded is None:
+        return []
+    name = result.id[:8]
+    gaps = ", not as a whole" if result.recorded == "incomplete" else ""
+    more = "" if all(host.good for host in result.values()) else f" (--resume {name} goes on with it)"
+    return [f"  recorded as run {name}{gaps}{more}"]
 
 
 def _bad(result: RunResult, names: Names) -> list[str]:

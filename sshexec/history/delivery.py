@@ -65,7 +65,7 @@ class Parcel:
         self._reader: Reader | None = None
         self._opening: dict[str, Any] | None = None
         self._opened = False
-        self._started: set[str] = set()
+        self._started: dict[str, float] = {}
         self._before: tuple[Any, ...] | None = None
 
     def fill(self, batch: Batch) -> None:
@@ -77,7 +77,7 @@ class Parcel:
         if self._reader is None:
             self._reader = self.journal.reader()
         before = self._reader.position
-        self._before = (before, self._opening, self._opened, set(self._started), self.gaps, self.ended)
+        self._before = (before, self._opening, self._opened, dict(self._started), self.gaps, self.ended)
         lines = self._reader.read(batch.room) if batch.room > 0 else []
         self.exhausted = not lines and batch.room > 0
         batch.room -= self._reader.position - before
@@ -103,15 +103,18 @@ class Parcel:
             self._opening, self._opened = None, True
         if "start" in line:
             host = line["start"]
-            self._started.add(host)
+            self._started[host] = line["time"]
             if is_name(host):
                 batch.starts[run, host] = {"run": run, "host": host, "started": line["time"]}
         elif "result" in line:
             row = line["result"]
             host = row["host"]
             if host in self._started:
-                self._started.discard(host)
+                begun = self._started.pop(host)
                 batch.starts.pop((run, host), None)
+                if row["started"] is None:
+                    # Whoever was at it is gone, or did not answer, and another one has made the result.
+                    row["started"] = begun
             elif row["started"] is not None:
                 self.gaps = True
             if '"sha256":null' in row["files"]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sshexec.database.database import Database
     from sshexec.history.pruning import Pruned
     from sshexec.history.reading import Records
-    from sshexec.recorder import Opening
+    from sshexec.recorder import Opening, Resumption
 
 log = logging.getLogger("sshexec.history")
 
@@ -211,6 +211,13 @@ class History:
                 break
         left = 0 if reason is None else len(self.journals.waiting())
         return Recovery(delivered, left, reason)
+
+    def resumption(self, run: str) -> Resumption:
+        """Return what is known to whoever wants to go on with a run; see `sshexec.recorder.History`."""
+        from sshexec.history.resumption import resumption
+
+        self.recover()
+        return resumption(self.database, self.records, run, undelivered=self.journals.all())
 
     def close(self) -> None:
         """Deliver what is left of runs that are done, for a few seconds, and close the database.

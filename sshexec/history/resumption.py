@@ -112,11 +112,18 @@ def resumption(database: Database, records: Records, reference: str, undelivered
                 f"run {each.id[:8]} is not in the database as a whole yet: `sshexec history list` says why"
             )
     sorted_out = fates(Pass(each.state, each.hosts, _seen(database, each.id)) for each in chain)
-    groups: dict[Fate, list[str]] = {"failed": [], "never_reached": [], "unknown": [], "done": []}
-    for host, fate in sorted_out.items():
-        groups[fate].append(host)
-    hosts = {name: tuple(names) for name, names in groups.items()}
-    return Resumption(run.id, run.root, run.module, run.args, tuple(sorted_out), **hosts, **_task(run))
+    return Resumption(
+        *(run.id, run.root, run.module, run.args, tuple(sorted_out)),
+        failed=_with(sorted_out, "failed"),
+        never_reached=_with(sorted_out, "never_reached"),
+        unknown=_with(sorted_out, "unknown"),
+        done=_with(sorted_out, "done"),
+        **_task(run),
+    )
+
+
+def _with(sorted_out: Mapping[str, Fate], fate: Fate) -> tuple[str, ...]:
+    return tuple(host for host, own in sorted_out.items() if own == fate)
 
 
 def _task(run: RunRecord) -> dict[str, Any]:

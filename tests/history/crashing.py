@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sshexec.history.history import History
 from tests.cli.command import SSHEXEC, environment
 
 HERE = Path(__file__).parent
@@ -90,8 +91,8 @@ class Record:
     @property
     def unknown(self) -> set[str]:
         """Hosts that were begun and whose end nobody knows; their worker may have been lost with it."""
-        lost = {host for host, row in self.results.items() if row["cause"] == "worker_lost"}
-        return {host for host in self.starts if host not in self.results or host in lost}
+        lost = {host for host, row in self.results.items() if row["cause"] == "worker_lost" and row["started"]}
+        return (self.starts - set(self.results)) | lost
 
     @property
     def pending(self) -> set[str]:
@@ -185,6 +186,12 @@ class Scene:
         while left := _marked(str(self.folder)):
             assert time.monotonic() < limit, f"{self}: processes are left: {left}"
             time.sleep(0.05)
+
+    def recover(self) -> None:
+        """Have the journals delivered that are left, as whoever reads the history does."""
+        with History(self.url) as history:
+            recovery = history.recover()
+        assert recovery.left == 0, f"{self}: {recovery.reason}"
 
     def record(self, run: str) -> Record:
         """Read the record of a run."""
