@@ -24,6 +24,7 @@ from sshexec.errors import DatabaseError, DatabaseUnavailableError
 
 _writers: dict[str, threading.Lock] = {}
 """A lock for each SQLite file. A greenlet that waited in SQLite for another one's transaction would wait in vain."""
+_making = threading.Lock()
 _inherited: list[Engine] = []
 """Of the process that this one was forked from: closing their connections might speak for it."""
 _stranded: set[str] = set()
@@ -212,13 +213,18 @@ class Database:
 
     def _make_file(self) -> None:
         path = self.path
-        if path is None or os.path.exists(path):
+        if path is None:
             return
         folder = os.path.dirname(path)
         try:
-            if folder == os.path.abspath(state_directory()):
-                os.makedirs(folder, mode=0o700, exist_ok=True)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Who closes a file gives up all locks that this process has on it, SQLite's too.
+            with _making:
+                if not os.path.exists(path):
+                    if folder == os.path.abspath(state_directory()):
+                        os.makedirs(folder, mode=0o700, exist_ok=True)
+                    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
         except FileNotFoundError:
             raise DatabaseError(f"{self.url}: there is no folder {folder}") from None
         except OSError as error:

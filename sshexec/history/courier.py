@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sshexec.errors import DatabaseError
+from sshexec.errors import DatabaseError, DatabaseUnavailableError
 from sshexec.history.delivery import Batch, Parcel, write
 from sshexec.history.journals import Journals
 
@@ -117,9 +117,12 @@ class Courier:
         self._closing = False
         self._hurried = False
         self._looked = False
+        self._answered = False
         self._next = 0.0
         self._rounds = 0
         self._failures = 0
+        self._failed = 0
+        self._down_since = 0.0
         self._told = float("-inf")
         self._down = False
 
@@ -183,6 +186,8 @@ class Courier:
     def _deliver(self, token: object) -> None:
         idle = time.monotonic()
         while True:
+            if self._thread is token:
+                self._collect()
             with self._changed:
                 if self._thread is not token:
                     return
@@ -210,11 +215,14 @@ class Courier:
         turn = self._rounds % len(ready)  # what one journal holds may fill a batch: each comes first once
         try:
             for consignment in ready[turn:] + ready[:turn]:
-                if self._fill(consignment, batch):
-                    filled.append(consignment)
+                filled.append(consignment)
+                if not self._fill(consignment, batch):
+                    filled.remove(consignment)
             if batch:
                 problems = write(self._database(), batch)
                 self._answers()
+                if self._thread is token:
+                    self._collect()
                 for problem in problems:
                     log.warning("history: %s", problem)
                 if problems:
@@ -230,11 +238,8 @@ class Courier:
             return 0.0
         for consignment in filled:
             self._settle(consignment)
-        if not self._looked:
-            self._looked = True
-            self._collect()
-            return 0.0
-        return 0.0 if batch.full else INTERVAL
+        more = batch.full or (self._answered and not self._looked) or len(self._consignments) > len(ready)
+        return 0.0 if more else INTERVAL
 
     def _fill(self, consignment: Consignment, batch: Batch) -> bool:
         try:
@@ -254,10 +259,10 @@ class Courier:
             return
         if not parcel.live and not parcel.exhausted:
             return
-        with self._changed:
-            if self._consignments.pop(parcel.journal.run, None) is None:
-                return
         parcel.done()
+        with self._changed:
+            self._consignments.pop(parcel.journal.run, None)
+            self._changed.notify_all()
         if consignment.delivered is not None:
             consignment.delivered.tell("incomplete" if parcel.gaps else "database")
 
@@ -269,29 +274,38 @@ class Courier:
             consignment.delivered.tell("incomplete")
 
     def _collect(self) -> None:
-        """Take over the journals that others have left, a few at a time."""
-        taken = 0
+        """Take over journals that others have left, a few at a time, once the database has taken something."""
+        if self._looked or not self._answered:
+            return
+        taken = sum(not each.parcel.live for each in list(self._consignments.values()))
         for run in self._journals.all():
-            journal = self._journals.take(run)
-            if journal is None:
-                continue
-            with self._changed:
-                self._consignments[run] = Consignment(Parcel(journal, live=False), 0.0)
-            taken += 1
-            if taken == _AT_ONCE:
-                self._looked = False  # there may be more
+            if taken >= _AT_ONCE:
                 return
+            journal = self._journals.take(run)
+            if journal is not None:
+                with self._changed:
+                    self._consignments[run] = Consignment(Parcel(journal, live=False), 0.0)
+                taken += 1
+        self._looked = True
 
     def _answers(self) -> None:
         if self._down:
             log.info("history: the database takes the record of runs again")
-        self._down, self._failures, self._next = False, 0, 0.0
+        self._down, self._failures, self._next, self._answered = False, 0, 0.0, True
 
     def _fails(self, error: Exception) -> None:
         now = time.monotonic()
         self._next = now + min(INTERVAL * 2**self._failures, _SLOWEST)
         self._failures = min(self._failures + 1, 10)
-        self._down = True
+        if not self._down:
+            self._down, self._down_since = True, now
+        with self._changed:
+            self._failed += 1
+            waiting = [each.delivered for each in self._consignments.values() if each.delivered is not None]
+            self._changed.notify_all()
+        lasts = not isinstance(error, DatabaseUnavailableError) or now - self._down_since > GRACE
+        for delivered in waiting if lasts else ():
+            delivered.tell("journal")  # nothing that a moment would mend
         if now - self._told < _TELL_AGAIN:
             return
         self._told = now
@@ -309,7 +323,10 @@ class Courier:
         """Deliver what is left of runs that are done, for `GRACE` seconds, and let go of the rest."""
         limit = time.monotonic() + GRACE
         with self._changed:
-            while self._thread is not None and any(each.delivered for each in self._consignments.values()):
+            failed = self._failed
+            self._next, self._hurried = 0.0, True
+            self._changed.notify_all()
+            while self._thread is not None and self._failed == failed and self._has_work():
                 left = limit - time.monotonic()
                 if left <= 0:
                     break
@@ -328,6 +345,11 @@ class Courier:
                 consignment.parcel.close()
             if consignment.delivered is not None:
                 consignment.delivered.tell("journal")
+
+    def _has_work(self) -> bool:
+        """Return whether there are journals that nobody adds to any more, and that may be delivered now."""
+        waits = any(each.delivered or not each.parcel.live for each in self._consignments.values())
+        return waits or (self._answered and not self._looked)
 
     def _forked(self) -> None:
         """In a child: its parent's runs are its parent's."""

@@ -76,13 +76,16 @@ class Parcel:
         """
         if self._reader is None:
             self._reader = self.journal.reader()
-        before = self._reader.position
-        self._before = (before, self._opening, self._opened, dict(self._started), self.gaps, self.ended)
-        lines = self._reader.read(batch.room) if batch.room > 0 else []
-        self.exhausted = not lines and batch.room > 0
-        batch.room -= self._reader.position - before
-        for line in lines:
-            self._put(line, batch)
+        started = dict(self._started)
+        self._before = (self._reader.position, self._opening, self._opened, started, self.gaps, self.ended)
+        self.exhausted = False
+        while batch.room > 0 and not self.exhausted:
+            position = self._reader.position
+            lines = self._reader.read(batch.room)
+            batch.room -= self._reader.position - position
+            for line in lines:
+                self._put(line, batch)
+            self.exhausted = not lines
         if self.exhausted and not self.live and not self.ended:
             self._bury(batch)
 

@@ -177,6 +177,9 @@ class History:
         except OSError as error:
             self._warn(f"{error.filename or self.journals.folder}: {error.strerror}")
             return JournalRecorder(None, None, self._courier)
+        except Exception as error:  # noqa: BLE001 - whatever stands in a variable or argument: the run goes on
+            self._warn(f"internal error: {type(error).__name__}")
+            return JournalRecorder(None, None, self._courier)
         recorder = JournalRecorder(journal, Results(opening.run, hiding, self.outputs, self._budget), self._courier)
         self._courier.add(Parcel(journal, live=True))
         return recorder

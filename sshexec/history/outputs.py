@@ -72,7 +72,12 @@ def found(path: str) -> dict[str, Any]:
 def hashed(files: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return files with the hashes that are missing; a file that is gone or very large goes without."""
     for file in files.values():
-        if file["sha256"] is None and file["bytes"] is not None and file["bytes"] <= HASHED:
+        if (
+            file["sha256"] is None
+            and file["path"] is not None
+            and file["bytes"] is not None
+            and file["bytes"] <= HASHED
+        ):
             with contextlib.suppress(OSError), open(file["path"], "rb") as opened:
                 digest = hashlib.sha256()
                 while piece := opened.read(_PIECE):

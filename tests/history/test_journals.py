@@ -141,7 +141,7 @@ def test_nothing_is_left_of_a_journal_that_can_not_be_made(journals, run, tmp_pa
     with pytest.raises(FileNotFoundError):
         Journals(str(tmp_path / "missing" / "journals")).create(run, OPENING)
     journals.create(run, OPENING)
-    with pytest.raises(OSError, match="not empty|exists"):
+    with pytest.raises(OSError, match=r"not empty|exists"):
         journals.create(run, OPENING)
     assert os.listdir(journals.folder) == [run]
     assert journals.alive(run)
