@@ -89,6 +89,7 @@ class Keeping:
         if options["history"] is not None and options["no_history"]:
             raise click.UsageError("--history and --no-history exclude each other", click.get_current_context())
         self.history: History | None = None if options["no_history"] else _history(options["history"])
+        self._own = options["history"] is None
         self.audit: FileSink | None = None
         if options["audit_log"] is not None:
             from sshexec.audit import FileSink
@@ -115,6 +116,10 @@ class Keeping:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.history is not None:
+            if error is None:
+                from sshexec.cli.history_source import prune_when_due
+
+                prune_when_due(self.history, own=self._own)
             self.history.close()
 
 

@@ -16,7 +16,7 @@ from sshexec.history.rows import STREAMS
 from sshexec.history.tables import results
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from sshexec.database.database import Database
 
@@ -168,7 +168,7 @@ _Facts = tuple["int | None", "str | None"]
 _NONE: _Facts = (None, None)
 
 
-def _facts(row: Row[Any]) -> tuple[Sequence[_Facts], tuple[str, ...]]:
+def _facts(row: Any) -> tuple[Sequence[_Facts], tuple[str, ...]]:
     """Return exit status and cause of both sides, and the streams that differ."""
     facts = [(getattr(row, f"rc_{place}"), getattr(row, f"cause_{place}")) for place in (0, 1)]
     # One that was not reached printed nothing: that is its state, and no other output.
@@ -181,7 +181,7 @@ def _single_rows(connection: Connection, run: str) -> dict[str, _Facts]:
     return {row.host: (row.rc, row.cause) for row in connection.execute(query)}
 
 
-def _different(row: Row[Any]) -> tuple[str, ...]:
+def _different(row: Any) -> tuple[str, ...]:
     """Return the streams that differ; of those in files, of which rows hold head and tail alone, by their hashes."""
     hashes = [
         {stream: file["sha256"] for stream, file in json.loads(getattr(row, f"files_{place}")).items()}

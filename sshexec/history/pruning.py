@@ -281,27 +281,3 @@ def compact(database: Database) -> int:
     except sqlite3.Error as error:
         raise DatabaseUnavailableError(f"{database.url}: can't be made smaller now: {error}") from None
     return max(0, before - os.path.getsize(database.path))
-
-
-def due(marker: str, *, every: float = DAY) -> bool:
-    """Return whether so much time has gone by since this last said so; for one of several processes only.
-
-    Args:
-        marker: a file whose time says when that was.
-        every: seconds.
-    """
-    try:
-        age = time.time() - os.stat(marker).st_mtime
-        if 0 <= age < every:
-            return False
-        os.utime(marker)
-    except FileNotFoundError:
-        try:
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        except OSError:
-            return False
-        # A history that was begun just now has nothing to let go of.
-        return False
-    except OSError:
-        return False
-    return True

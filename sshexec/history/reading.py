@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from sqlalchemy import Row, Select, and_, case, exists, func, literal, or_, select
+from sqlalchemy import Select, and_, case, exists, func, literal, or_, select
 
 from sshexec.errors import HistoryError
 from sshexec.history.comparison import Comparison, Difference, compare, differences
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from sshexec.database.database import Database
     from sshexec.history.journals import Journals
 
+Found = Any
+"""A row: its type is written differently for SQLAlchemy 2.0 and 2.1."""
+
 Alive = Callable[[str, Mapping[str, Any]], bool | None]
 """Says of a run and its ``runner`` whether it goes on; None where that can't be seen from here."""
 
@@ -54,7 +57,8 @@ _LINE = (results.c.host, results.c.status, results.c.cause, results.c.phase, res
 _BRIEF = (*_LINE, results.c.started, results.c.finished, results.c.phases, results.c.data, results.c.files)
 _RUN = (
     *(runs.c[name] for name in ("id", "root", "resumes", "actor", "reason", "labels", "module", "task", "pattern")),
-    *(runs.c[name] for name in ("count", "runner", "started")),
+    *(runs.c[name] for name in ("runner", "started")),
+    runs.c["count"].label("hosts"),  # a row has a method of that name
     ends.c.state,
     ends.c.finished,
 )
@@ -111,7 +115,7 @@ class Records:
             *(runs.c.labels.contains(json.dumps(text), autoescape=True) for pair in wanted.items() for text in pair),
         ]
         with self._database.reading() as connection:
-            found: list[tuple[Row[Any], RunState]] = []
+            found: list[tuple[Found, RunState]] = []
             for row in _pages(connection, _select_runs().where(*conditions)):
                 if limit is not None and len(found) >= limit:
                     break
@@ -248,7 +252,7 @@ class Records:
         with self._database.reading() as connection:
             return self._state(connection, self._find(connection, run)) == "running"
 
-    def _find(self, connection: Connection, reference: str) -> Row[Any]:
+    def _find(self, connection: Connection, reference: str) -> Found:
         last = _LAST.fullmatch(reference)
         if last is not None:
             row = connection.execute(_select_runs().limit(1).offset(int(last[1] or 0))).first()
@@ -271,7 +275,7 @@ class Records:
             )
         return (exact or found)[0]
 
-    def _state(self, connection: Connection, row: Row[Any]) -> RunState:
+    def _state(self, connection: Connection, row: Found) -> RunState:
         if row.state is not None:
             return cast("RunState", row.state)
         alive = None if self._alive is None else self._alive(row.id, json.loads(row.runner))
@@ -288,7 +292,7 @@ def _select_runs() -> Select[Any]:
     )
 
 
-def _pages(connection: Connection, query: Select[Any]) -> Iterator[Row[Any]]:
+def _pages(connection: Connection, query: Select[Any]) -> Iterator[Found]:
     """Yield a query's rows, without fetching all of them where the first ones are enough."""
     first = 0
     while rows := connection.execute(query.limit(_PAGE).offset(first)).all():
@@ -311,16 +315,16 @@ def _ended(state: RunState) -> ColumnElement[bool]:
     return ends.c.state == state
 
 
-def _last_sign(connection: Connection, row: Row[Any]) -> float:
+def _last_sign(connection: Connection, row: Found) -> float:
     """Return when a run was heard of last."""
-    seen = [row.started]
+    seen: list[float] = [row.started]
     for column, run in ((results.c.finished, results.c.run), (starts.c.started, starts.c.run)):
         latest = connection.execute(select(func.max(column)).where(run == row.id)).scalar()
         seen += [latest] if latest is not None else []
     return max(seen)
 
 
-def _counts(connection: Connection, found: Sequence[tuple[Row[Any], RunState]]) -> dict[str, dict[HostState, int]]:
+def _counts(connection: Connection, found: Sequence[tuple[Found, RunState]]) -> dict[str, dict[HostState, int]]:
     """Return how many hosts are in which state, for each of some runs."""
     counts: dict[str, dict[str, int]] = {row.id: {} for row, _ in found}
     for some in _slices(list(counts)):
@@ -332,7 +336,7 @@ def _counts(connection: Connection, found: Sequence[tuple[Row[Any], RunState]]) 
         for run, status, count in connection.execute(query):
             counts[run][status] = count
     # Of most runs every host has a result; only of the others it matters which were begun.
-    open_ones = {row.id: (state, row.count) for row, state in found if sum(counts[row.id].values()) < row.count}
+    open_ones = {row.id: (state, row.hosts) for row, state in found if sum(counts[row.id].values()) < row.hosts}
     begun: dict[str, int] = dict.fromkeys(open_ones, 0)
     for some in _slices(list(open_ones)):
         result = exists().where(results.c.run == starts.c.run, results.c.host == starts.c.host)
@@ -362,7 +366,7 @@ def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
         yield names[first : first + _PAGE]
 
 
-def _rows(connection: Connection, run: str, hosts: Sequence[str] | None, streams: bool) -> dict[str, Row[Any]]:
+def _rows(connection: Connection, run: str, hosts: Sequence[str] | None, streams: bool) -> dict[str, Found]:
     if streams:
         query = select(*_BRIEF, results.c.stdout, results.c.stderr)
     else:
@@ -389,14 +393,14 @@ def _check_hosts(record: RunRecord, hosts: Collection[str]) -> None:
         raise HistoryError(f"run {short(record.id)} had no host {min(strangers)!r}")
 
 
-def _summary(row: Row[Any], state: RunState, counts: Mapping[HostState, int]) -> RunSummary:
-    plain = {name: getattr(row, name) for name in ("id", "module", "pattern", "count", "started", "finished")}
+def _summary(row: Found, state: RunState, counts: Mapping[HostState, int]) -> RunSummary:
+    plain = {name: getattr(row, name) for name in ("id", "module", "pattern", "started", "finished")}
     plain |= {name: getattr(row, name) for name in ("actor", "reason", "root", "resumes")}
     data = {name: json.loads(getattr(row, name)) for name in ("task", "labels", "runner")}
-    return RunSummary(**plain, **data, state=state, counts=counts)
+    return RunSummary(**plain, **data, count=row.hosts, state=state, counts=counts)
 
 
-def _recorded(row: Row[Any], streams: bool) -> RecordedResult:
+def _recorded(row: Found, streams: bool) -> RecordedResult:
     plain = dict(row._mapping)
     if not streams:
         plain["stderr"] = _end_of(row.stderr)

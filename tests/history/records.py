@@ -1,91 +1,73 @@
-"""Rows of a history, as tests want them."""
+"""Runs for the tests of the history, told to it as an engine would."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import threading
+import time
+import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from sshexec.database.database import Database
-from sshexec.history.tables import ends, results, runs, starts
-
-BEGAN = 1_800_000_000.0
-"""When runs begin here, if nothing else is said."""
-
-
-def add_run(database: Database, run: str, hosts: Sequence[str], *, end: str | None = "finished", **more: Any) -> str:
-    """Add a run, and how it ended; return its identifier."""
-    started = more.get("started", BEGAN)
-    row: dict[str, Any] = {
-        "id": run,
-        "root": run,
-        "resumes": None,
-        "actor": "olga",
-        "reason": None,
-        "labels": {},
-        "module": "command",
-        "task": {"args": "uptime"},
-        "pattern": "all",
-        "hosts": list(hosts),
-        "count": len(hosts),
-        "runner": {"machine": "here", "process": 1},
-        "started": started,
-    }
-    row |= more
-    for name in ("labels", "task", "hosts", "runner"):
-        row[name] = json.dumps(row[name])
-    with database.writing() as connection:
-        database.insert_new(connection, runs, [row])
-        if end is not None:
-            database.insert_new(connection, ends, [{"run": run, "state": end, "finished": started + 10}])
-    return run
+from sshexec import History, HostResult, RunResult
+from sshexec.history import tables
+from sshexec.journal import Marks
+from sshexec.recorder import Course, Opening
+from sshexec.task import Occasion, Target, Task
 
 
-def result_row(run: str, host: str, status: str = "ok", **more: Any) -> dict[str, Any]:
-    """Return the row of a result; texts as they are, JSON is made of them."""
-    row: dict[str, Any] = {
-        "run": run,
-        "host": host,
-        "status": status,
-        "cause": None,
-        "phase": None,
-        "rc": 0,
-        "changed": status == "changed",
-        "started": BEGAN + 1,
-        "finished": BEGAN + 3,
-        "phases": {"connecting": 0.5, "running": 1.5},
-        "data": {"result": {"changed": status == "changed", "rc": 0}},
-        "stdout": "",
-        "stderr": "",
-        "files": {},
-        "size": 500,
-    }
-    row |= more
-    if "rc" in more and "data" not in more:
-        row["data"] = {"result": {"changed": False, "rc": more["rc"], "msg": "non-zero return code"}}
-    for name in ("phases", "data", "stdout", "stderr", "files"):
-        row[name] = json.dumps(row[name])
-    return row
+def opening(
+    hosts: Sequence[str] = ("a", "b"),
+    *,
+    args: Any = "uptime",
+    variables: Mapping[str, Any] | None = None,
+    occasion: Occasion | None = None,
+    course: Course | None = None,
+    **task: Any,
+) -> Opening:
+    """What an engine knows of a run before it begins."""
+    targets = [Target(host, variables or {}) for host in hosts]
+    given = Task("shell", args, **task)
+    return Opening(uuid.uuid4().hex, occasion or Occasion(), given, targets, "all", course or Course())
 
 
-def add_results(database: Database, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add results."""
-    with database.writing() as connection:
-        database.insert_new(connection, results, rows)
+def ok(host: str, stdout: str = "", **more: Any) -> HostResult:
+    """A host's result as the shell module's."""
+    data = {"changed": True, "rc": 0, "stdout": stdout, "stderr": "", "cmd": "uptime", **more}
+    data |= {f"{name}_lines": data[name].splitlines() for name in ("stdout", "stderr")}
+    now = time.time()
+    return HostResult(host, "changed", data, started=now - 1, finished=now, phases={"running": 0.5})
 
 
-def add_starts(database: Database, run: str, hosts: Sequence[str], started: float = BEGAN + 1) -> None:
-    """Add hosts that were about to be contacted."""
-    with database.writing() as connection:
-        rows = [{"run": run, "host": host, "started": started} for host in hosts]
-        database.insert_new(connection, starts, rows)
+def run_of(given: Opening, results: Sequence[HostResult], state: Any = "finished") -> RunResult:
+    """The result of a run."""
+    hosts = {result.host: result for result in results}
+    return RunResult(given.run, given.task.module, hosts, time.time() - 1, time.time(), state)
 
 
-def file_of(path: Path, text: str) -> dict[str, Any]:
-    """Write a stream's file and return what a row says of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    data = text.encode()
-    return {"path": str(path), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "kept": True}
+def record(history: History, given: Opening, results: Sequence[HostResult]) -> RunResult:
+    """Record a whole run, and wait until it is said where."""
+    recorder = history.begin(given)
+    marks = Marks(recorder.journal)
+    for result in results:
+        marks.mark(result.host)
+        recorder.take(result)
+    marks.close()
+    return finish(recorder, run_of(given, results))
+
+
+def finish(recorder: Any, result: RunResult, seconds: float = 30) -> RunResult:
+    """End a run, and wait until it is said where its record is."""
+    said: list[RunResult] = []
+    done = threading.Event()
+    recorder.end(result, lambda told: (said.append(told), done.set()))
+    assert done.wait(seconds), "nobody said where the record is"
+    (told,) = said
+    return told
+
+
+def rows(history: History, table: str, run: str | None = None) -> list[dict[str, Any]]:
+    """The rows of a table, of one run where it is given."""
+    found = getattr(tables, table)
+    with history.database.reading() as connection:
+        all_of_them = [dict(row._mapping) for row in connection.execute(found.select())]
+    return [row for row in all_of_them if run is None or row.get("run", row.get("id")) == run]

@@ -10,7 +10,7 @@ from sshexec.database.database import Database
 from sshexec.history.comparison import Outcome
 from sshexec.history.reading import Records
 from sshexec.history.tables import SCHEMA
-from tests.history.records import add_results, add_run, add_starts, file_of, result_row
+from tests.history.rows import add_results, add_run, add_starts, file_of, result_row
 
 A, B = "a" * 32, "b" * 32
 

@@ -13,7 +13,7 @@ import pytest
 
 from sshexec import Engine, Inventory
 from sshexec.history.history import History
-from tests.history.rows import results, table
+from tests.history.held import results, table
 
 HOSTS = 40
 CONCURRENCY = 4

@@ -18,7 +18,7 @@ from sshexec.journal import Marks
 from sshexec.recorder import Course
 from sshexec.results import HostResult
 from sshexec.task import Occasion
-from tests.history.told import finish, ok, opening, record, rows, run_of
+from tests.history.records import finish, ok, opening, record, rows, run_of
 
 
 def warnings_of(caplog):
@@ -128,7 +128,7 @@ RUNNER = """
 import os, signal, sys
 from sshexec import History
 from sshexec.journal import Marks
-from tests.history.told import ok, opening
+from tests.history.records import ok, opening
 history = History(sys.argv[1], patient=True)
 given = opening(["done", "begun", "never"])
 recorder = history.begin(given)

@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 from sshexec import Engine, Inventory
 from sshexec.history.history import History
 from tests.cli.command import PATIENCE, finish, start
+from tests.history.held import results, table
 from tests.history.line import Line
-from tests.history.rows import results, table
 
 HOSTS = 30
 CONCURRENCY = 3

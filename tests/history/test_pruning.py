@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from sshexec.database.database import Database
 from sshexec.errors import HistoryError
-from sshexec.history.pruning import DAY, Keep, Pruning, compact, due
+from sshexec.history.pruning import DAY, Keep, Pruning, compact
 from sshexec.history.tables import SCHEMA, ends, results, runs, starts
-from tests.history.records import add_results, add_run, add_starts, result_row
+from tests.history.rows import add_results, add_run, add_starts, result_row
 
 NOW = time.time()
 NAMES = [letter * 32 for letter in "abcdef"]
@@ -197,12 +197,3 @@ def test_what_is_to_be_kept_is_read(text, keep):
 def test_what_says_nothing_of_the_kind_is_refused(text):
     with pytest.raises(HistoryError, match="90d,2G"):
         Keep.read(text)
-
-
-def test_once_a_day(tmp_path):
-    marker = str(tmp_path / "marker")
-    assert not due(marker)
-    os.utime(marker, (NOW - DAY - 1, NOW - DAY - 1))
-    assert due(marker)
-    assert not due(marker)
-    assert not due(str(tmp_path / "no" / "folder"))

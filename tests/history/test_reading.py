@@ -13,7 +13,7 @@ from sshexec.errors import HistoryError
 from sshexec.history.journals import Journals
 from sshexec.history.reading import FRESH, Records, alive_by
 from sshexec.history.tables import SCHEMA
-from tests.history.records import BEGAN, add_results, add_run, add_starts, file_of, result_row
+from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = ("a" * 32, "ab" * 16, "c" * 32)
 
@@ -40,7 +40,7 @@ def test_runs_come_the_latest_first_with_how_their_hosts_came_out(database):
     second, first = Records(database).runs()
     assert (first.id, first.state, first.counts) == (A, "finished", {"ok": 1, "changed": 1, "failed": 1})
     assert (first.actor, first.reason, first.labels, first.args) == ("olga", "why not", {"change": "Ä-1"}, "uptime")
-    assert (first.started, first.finished, first.seconds) == (BEGAN, BEGAN + 10, 10)
+    assert (first.started, first.finished, first.seconds, first.count) == (BEGAN, BEGAN + 10, 10, 3)
     assert (second.id, second.state, second.counts) == (B, "cancelled", {"cancelled": 1})
     assert (second.root, second.resumes, first.root, first.resumes) == (A, A, A, None)
     assert Records(database).runs(1) == [second]

@@ -13,7 +13,7 @@ import pytest
 
 from tests.cli.command import PATIENCE, environment
 from tests.history.crashing import HERE
-from tests.history.rows import results, table
+from tests.history.held import results, table
 
 PROCESSES = 4
 RUNS = 3
