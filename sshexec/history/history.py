@@ -83,7 +83,7 @@ class History:
         create: bool = True,
     ) -> None:
         state = os.path.abspath(state) if state is not None else state_directory()
-        given = url or os.environ.get("SSHEXEC_HISTORY")
+        given = url or os.environ.get("SSHEXEC_HISTORY") or None
         self._url = given or f"sqlite:///{os.path.join(state, 'history.db')}"
         if not is_address(self._url):
             raise DatabaseError(f"{redacted(self._url)}: no address of a database, such as sqlite:///history.db")
