@@ -1,7 +1,7 @@
 """What a record costs: the same run with and without one, in turns, in one process that gevent has patched.
 
-The CPU is the whole process's, up to the moment when the database has everything; each record is a database of its own,
-as the first run of a machine has it, and one that is not measured has loaded what there is to load.
+The CPU is the whole process's, up to the moment when the database has everything. A run that is not measured has made the
+tables and loaded what there is to load.
 """
 
 from gevent import monkey
@@ -22,8 +22,8 @@ def main() -> None:
     inventory = Inventory.load(job.inventory)
     spent = {False: 0.0, True: 0.0}
 
-    def run(number: int, recorded: bool, pattern: str = "all") -> float:
-        history = History(f"sqlite:///{job.scratch}/history{number}.db") if recorded else None
+    def run(recorded: bool, pattern: str = "all") -> float:
+        history = History(f"sqlite:///{job.scratch}/history.db") if recorded else None
         try:
             with Engine(inventory, concurrency=job.concurrency, keep=0, history=history) as engine:
                 begun = time.process_time()
@@ -39,12 +39,12 @@ def main() -> None:
         return used
 
     for recorded in (True, False):
-        run(0, recorded, "all[0:1]")
+        run(recorded, "all[0:1]")
     tally.ok = tally.failed = 0
     mark("ready")
     for number in range(1, job.repeat + 1):
         for recorded in (True, False) if number % 2 else (False, True):
-            spent[recorded] += run(number, recorded)
+            spent[recorded] += run(recorded)
     mark("done")
     hosts = job.repeat * len(inventory.select("all"))
     extra = (spent[True] - spent[False]) * 1000 / hosts
