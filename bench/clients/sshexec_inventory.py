@@ -47,7 +47,7 @@ def main() -> None:
     job = Job()
     where = source(job)
     mark("ready")
-    done = subprocess.run([python(), "-c", LOAD, where, "g0001:&region1"], stdout=subprocess.PIPE)
+    done = subprocess.run([python(), "-c", LOAD, where, "g0000:&region0"], stdout=subprocess.PIPE)
     mark("done")
     said = json.loads(done.stdout or b"{}")
     good = said.get("count", 0) if said.get("some") else 0
