@@ -66,9 +66,9 @@ def plans(count: int, hosts: int, seed: int) -> list[Plan]:
         lines = min(hosts, max(0, round((number + chance.random()) / count * (hosts + 2)) - 1))
         edge = lines in (0, hosts)
         delay = chance.uniform(0.0, 0.6 if edge else SECONDS * 1.5)
-        program = "library" if number % 5 in (1, 3) else "command"
-        victim = "runner" if program == "command" else chance.choice(("runner", "worker", "all"))
-        made.append(Plan(number, program, victim, lines, delay, "ssh" if number % 10 == 4 else "local"))
+        program = "library" if number % 4 == 1 else "command"
+        victim = "runner" if program == "command" else ("runner", "worker", "all")[number // 4 % 3]
+        made.append(Plan(number, program, victim, lines, delay, "ssh" if number % 10 in (3, 4) else "local"))
     return made
 
 
@@ -114,11 +114,13 @@ class Scene:
         folder: its files.
         plan: when it is killed.
         hosts: variables of each host.
+        failing: whether some of them fail.
     """
 
     folder: Path
     plan: Plan
     hosts: Mapping[str, Mapping[str, Any]]
+    failing: bool = True
     printed: list[dict[str, Any]] = field(default_factory=list)
     complaints: str = ""
 
@@ -128,7 +130,7 @@ class Scene:
         self.inventory = self.folder / "hosts.yml"
         self.url = f"sqlite:///{self.folder}/history.db"
         shown = {
-            host: {**variables, "ending": 1 if number % FAILING == 3 else 0}
+            host: {**variables, "ending": 1 if self.failing and number % FAILING == 3 else 0}
             for number, (host, variables) in enumerate(self.hosts.items())
         }
         self.inventory.write_text(json.dumps({"all": {"hosts": shown}}))
@@ -152,15 +154,20 @@ class Scene:
         """What the scene's processes are started with."""
         return environment(**{MARK: str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")})
 
-    def crash(self) -> None:
-        """Run it, kill it, and wait until nothing of it is left."""
+    def crash(self, *, resume: str | None = None, lines: int | None = None) -> None:
+        """Run it, kill it, and wait until nothing of it is left.
+
+        Args:
+            resume: a run that it goes on with.
+            lines: how many hosts have begun by then, instead of the plan's number.
+        """
         printed, complaints = self.folder / "printed", self.folder / "complaints"
         with printed.open("wb") as stdout, complaints.open("wb") as stderr:
             process = subprocess.Popen(
-                self._arguments(), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=self.environment()
+                self._arguments(resume), stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, env=self.environment()
             )
         try:
-            self._await(process)
+            self._await(process, self.plan.lines if lines is None else lines)
             if self.plan.victim == "worker":
                 workers = _children(process.pid)
                 for worker in workers[:1]:
@@ -226,15 +233,16 @@ class Scene:
         with contextlib.closing(sqlite3.connect(self.folder / "history.db")) as database:
             return str(database.execute("PRAGMA integrity_check").fetchone()[0])
 
-    def _arguments(self) -> Sequence[str]:
+    def _arguments(self, resume: str | None) -> Sequence[str]:
         if self.plan.program == "library":
-            return [sys.executable, str(HERE / "runner.py"), self.url, str(self.inventory), self.command, "2", "1"]
-        task = ["-i", str(self.inventory), "-m", "shell", "-a", self.command, "-f", "6"]
-        return [*SSHEXEC, "run", "all", *task, "--jsonl", "--history", self.url]
+            processes = "2" if self.plan.victim == "worker" else "1"
+            return [sys.executable, str(HERE / "runner.py"), self.url, str(self.inventory), self.command, processes]
+        task = ["all", "-m", "shell", "-a", self.command] if resume is None else ["--resume", resume]
+        return [*SSHEXEC, "run", *task, "-i", str(self.inventory), "-f", "6", "--jsonl", "--history", self.url]
 
-    def _await(self, process: subprocess.Popen[bytes]) -> None:
+    def _await(self, process: subprocess.Popen[bytes], lines: int) -> None:
         limit = time.monotonic() + PATIENCE
-        while self.ran().total() < self.plan.lines and process.poll() is None:
+        while self.ran().total() < lines and process.poll() is None:
             assert time.monotonic() < limit, f"{self}: it does not get on"
             time.sleep(0.002)
         time.sleep(self.plan.delay)

@@ -171,3 +171,28 @@ def test_the_command_line_resumes_what_it_began(tmp_path: Path) -> None:
     sshexec("run", "--resume", second, "--include-unknown", *arguments, env=scene.environment())
     scene.recover()
     assert scene.ran() - before == dict.fromkeys(scene.record(second).failed | record.unknown, 1)
+
+
+def test_passes_that_are_killed_too(tmp_path: Path) -> None:
+    plan = Plan(0, "command", "runner", 4, 0.01)
+    scene = Scene(tmp_path / "scene", plan, local(HOSTS), failing=False)
+    scene.crash()
+    scene.recover()
+    (first,) = scene.runs()
+    for lines in (9, 14, 19):
+        # Every pass is told of the first run; what those in between have done counts.
+        scene.crash(resume=first, lines=lines)
+    arguments = ["-i", scene.inventory, "--history", scene.url]
+    sshexec("run", "--resume", first, *arguments, env=scene.environment())
+    ended = sshexec("run", "--resume", first, *arguments, env=scene.environment())
+    scene.recover()
+    record = scene.record(first)
+    for run in scene.runs()[1:]:
+        record = _after(record, scene.record(run))
+    assert record.pending == set()
+    assert scene.sound() == "ok"
+    # Nobody twice; and those whose command never began, though they were about to, are among the unknown.
+    ran = scene.ran()
+    assert set(ran.values()) == {1}
+    assert set(record.hosts) - set(ran) <= record.unknown
+    assert str(len(record.unknown)) in ended.stderr

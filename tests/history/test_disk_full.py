@@ -23,7 +23,7 @@ CONCURRENCY = 4
 def inventory(tmp_path: Path) -> Inventory:
     """Hosts that print something."""
     path = tmp_path / "hosts.yml"
-    answer = {"*": {"stdout": "x" * 2000, "delay": 0.03}}
+    answer = {"*": {"stdout": "x" * 2000, "delay": 0.1}}
     hosts = {f"h{n:03d}": {} for n in range(HOSTS)}
     path.write_text(
         json.dumps({"all": {"vars": {"ansible_connection": "fake", "fake_answers": answer}, "hosts": hosts}})

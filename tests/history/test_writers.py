@@ -16,7 +16,7 @@ from tests.history.crashing import HERE
 from tests.history.held import results, table
 
 PROCESSES = 4
-RUNS = 3
+RUNS = 2
 HOSTS = 60
 
 
