@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+from sshexec.credentials.openers import Openers
+from sshexec.credentials.vault import is_vault
 from sshexec.database.address import is_address
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
@@ -24,28 +28,47 @@ _IGNORED_ENDINGS = (
 )
 _MAX_DEPTH = 20
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
-_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini", ".csv": "csv"}
 
 
-def read_sources(sources: Location | Iterable[Location]) -> Draft:
+def read_sources(sources: Location | Iterable[Location], openers: Openers | None = None) -> Draft:
     """Read one or several sources, merged in their order.
+
+    Args:
+        sources: see `Inventory.load`.
+        openers: open the secrets in them.
 
     Raises:
         InventoryError: one is missing, unreadable or wrong.
         DatabaseError: one is a database that holds no inventory, or does not answer.
     """
+    if not isinstance(sources, (str, os.PathLike, Source, Iterable)):
+        raise InventoryError(f"{sources!r} is no inventory source; of a Cmdb take its source()")
     listed = [sources] if isinstance(sources, (str, os.PathLike, Source)) else list(sources)
     if not listed:
         raise InventoryError("no inventory source is given")
-    draft = Draft()
-    for source in listed:
-        draft.path = draft.line = draft.source = None
-        if isinstance(source, Source):
-            read_source(draft, source)
-        else:
-            _read_source(draft, os.fspath(source))
-    draft.finish()
+    draft = Draft(openers)
+    with _without_collections():
+        for source in listed:
+            draft.path = draft.line = draft.source = None
+            if isinstance(source, Source):
+                read_source(draft, source)
+            else:
+                _read_source(draft, os.fspath(source))
+        draft.finish()
     return draft
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: in a large inventory there is hardly any, and it takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(draft: Draft, text: str) -> None:
@@ -62,7 +85,8 @@ def _read_source(draft: Draft, text: str) -> None:
         # SQLAlchemy takes 0.2 s to import.
         from sshexec.inventory.cmdb.cmdb import Cmdb
 
-        with Cmdb(text, create=False) as cmdb:
+        keys = draft.openers
+        with Cmdb(text, keys.keyring, vault=keys.vault, providers=keys.providers, create=False) as cmdb:
             read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:
@@ -117,6 +141,17 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
         read_script(draft, draft.source)
         return
     text = read_text(path)
+    draft.encrypted = is_vault(text)
+    try:
+        if draft.encrypted:
+            text = draft.openers.vault.decrypt(text, path)
+        _read_content(draft, text, alone=alone)
+    finally:
+        draft.encrypted = False
+
+
+def _read_content(draft: Draft, text: str, *, alone: bool) -> None:
+    path = draft.path or ""
     first = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "#;"), None)
     if first is None:
         if alone:
@@ -139,16 +174,19 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
 
 def _read_text(draft: Draft, text: str, kind: str) -> None:
     assert draft.path is not None  # noqa: S101 - _read_file has set it
-    if text.startswith("$ANSIBLE_VAULT;"):
-        raise draft.error("files encrypted with ansible-vault are not supported yet")
     if kind == "ini":
         read_ini(draft, text)
+        return
+    if kind == "csv":
+        from sshexec.inventory.spreadsheet import read_spreadsheet
+
+        read_spreadsheet(draft, text)
         return
     # PyYAML takes 10 ms to import, for nothing where the sources are INI.
     from sshexec.inventory.document import read_json, read_yaml
     from sshexec.inventory.tree import read_tree
 
-    document = read_json(text, draft.path) if kind == "json" else read_yaml(text, draft.path)
+    document = (read_json if kind == "json" else read_yaml)(text, draft.path, draft.openers.vault)
     if kind == "json" and is_listing(document.data):
         read_listing(draft, document.data)
     else:

@@ -139,7 +139,9 @@ def _read(draft: Draft, source: Source) -> None:
         for name in entry.hosts:
             if name not in own:
                 raise draft.error(f"group {entry.name!r} names the host {name!r}, which is not among the hosts")
-            draft.host(name, parent)
+            # As `Draft.host` does; there may be very many.
+            member = parent.hosts[name] = draft.hosts[name]
+            member.groups[entry.name] = parent
         for name in entry.children:
             draft.adopt(parent, draft.group(name))
 

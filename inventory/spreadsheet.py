@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -81,7 +82,8 @@ class _Row:
 def read_spreadsheet(draft: Draft, text: str) -> None:
     """Add the hosts of a CSV text.
 
-    The first line names the columns (`COLUMNS`); ``,``, ``;`` or a tab divides them. Names of groups and tags are
+    The first line names the columns (`COLUMNS`), but for remarks above it that begin with ``#``; ``,``, ``;`` or a tab
+    divides them. Names of groups and tags are
     divided by ``;``. An empty cell sets nothing; whole numbers, ``TRUE`` and ``FALSE`` are such, anything else is text.
 
     Args:
@@ -114,20 +116,22 @@ class _Lines:
     """The rows of a CSV text that hold something, each with the number of its first line."""
 
     def __init__(self, draft: Draft, text: str) -> None:
-        lines = text.splitlines(keepends=True)
+        # As the csv module counts lines; Python's texts end theirs at more characters.
+        lines = list(io.StringIO(text, newline=""))
         self._first = 1
         delimiter = None
         if lines and re.fullmatch(r"sep=[,;\t]\s*", lines[0]):
             # Excel's own line for it.
             delimiter, self._first = lines.pop(0)[4], 2
         if delimiter is None:
-            header = re.sub(r'"[^"]*"', "", next((line for line in lines if line.strip()), ""))
+            header = re.sub(r'"[^"]*"', "", next((line for line in lines if line.strip() and not _remark(line)), ""))
             delimiter = max(_DELIMITERS, key=header.count)
         self._draft = draft
         self._reader = csv.reader(lines, delimiter=delimiter, strict=True)
         self.rows = self._read()
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
+        begin = True
         while True:
             line = self._reader.line_num + self._first
             self._draft.line = line
@@ -135,23 +139,28 @@ class _Lines:
                 cells = next(self._reader)
             except StopIteration:
                 return
-            if any(cell.strip() for cell in cells):
-                yield line, [cell.strip() for cell in cells]
+            cells = [cell.strip() for cell in cells]
+            if any(cells) and not (begin and _remark(cells[0]) and not any(cells[1:])):
+                begin = False
+                yield line, cells
+
+
+def _remark(text: str) -> bool:
+    """Return whether a line above the header is about the file; one with several cells may be the header."""
+    return text.startswith("#") and not any(delimiter in text for delimiter in _DELIMITERS)
 
 
 def _columns(draft: Draft, header: list[str]) -> list[str]:
     """Return for each column the variable, or what else it holds."""
+    if not any(COLUMNS.get(title.lower()) == "name" for title in header):
+        # Without the line itself: if it is no header, there may be a password in it.
+        raise draft.error("no column is called 'name' ('host', 'hostname'); the first line must name the columns")
     columns: list[str] = []
     for title in header:
         name = _column(draft, title)
         if name and name in columns:
-            raise draft.error(f"two columns are the {name!r} of a host")
+            raise draft.error(f"two columns are the {name.removeprefix('=')!r} of a host")
         columns.append(name)
-    if "name" not in columns:
-        raise draft.error(
-            f"no column is called 'name' ('host', 'hostname'); the first line must name the columns, and is "
-            f"{', '.join(header)[:80]!r}"
-        )
     return columns
 
 
@@ -169,7 +178,7 @@ def _column(draft: Draft, title: str) -> str:
         close = difflib.get_close_matches(title.lower(), COLUMNS, 1, 0.8)
         if close:
             raise draft.error(
-                f"the column {title!r}: did you mean {close[0]!r}? A variable of that name is written {PREFIX + title!r}"
+                f"the column {title!r}: did you mean {close[0]!r}? A variable of that name is {PREFIX + title!r}"
             )
     # A variable may be called as what a spreadsheet has a column for.
     return name if name != "name" else f"{PREFIX}name"
@@ -198,7 +207,7 @@ class _Reader:
             raise ValueError(f"it has {len(cells)} cells, and there are {len(self.columns)} columns")
         values = {column: cell for column, cell in zip(self.columns, cells, strict=False) if cell}
         if "" in values:
-            raise ValueError(f"{values['']!r} stands in a column without a name")
+            raise ValueError("a cell stands in a column without a name")
         row = _Row(line, _host_name(values.pop("name", "")))
         before = self.rows.get(row.name)
         if before is not None:
@@ -268,11 +277,12 @@ def _variable(name: str, cell: str) -> Any:
         except ValueError:
             port = 0
         if not 1 <= port <= 65535:
-            raise ValueError(f"the port {cell!r} is no number between 1 and 65535")
+            # Without the cell: where cells are in the wrong columns, it may be a password.
+            raise ValueError("the port is no number between 1 and 65535")
         return port
     if name in ("ansible_host", "ansible_user"):
         if not cell.isprintable() or any(char.isspace() for char in cell):
-            raise ValueError(f"{name.removeprefix('ansible_')} {cell!r} holds blanks")
+            raise ValueError(f"the {'address' if name == 'ansible_host' else 'user'} holds blanks")
         return _plain(cell)
     return value(cell)
 
@@ -287,17 +297,21 @@ def value(cell: str) -> Any:
 
 
 def _add(draft: Draft, row: _Row, kinds: dict[str, tuple[str, int]]) -> None:
+    """Put a host, which is right, into the inventory."""
     draft.line = row.line
-    groups = row.groups + ([row.site] if row.site else [row.region] if row.region else [])
     host = draft.host(row.name)
-    for name in groups or ["ungrouped"]:
+    for name in row.groups or ([] if row.site or row.region else ["ungrouped"]):
         draft.host(row.name, draft.group(name))
-    if row.site and row.region:
-        draft.adopt(draft.group(row.region), draft.groups[row.site])
-    for name in groups:
-        kind = kinds[name][0]
+    if row.region:
+        region = draft.group(row.region)
+        if row.site:
+            draft.adopt(region, draft.group(row.site))
+        else:
+            draft.host(row.name, region)
+    if row.site:
+        draft.host(row.name, draft.group(row.site))
+    for name in (*row.groups, row.site, row.region):
+        kind = kinds[name][0] if name else "group"
         if kind != "group":
             draft.kinds[name] = kind
-    if row.region:
-        draft.kinds[row.region] = "region"
     draft.assign(host, row.variables)

@@ -55,6 +55,12 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+class SecretExpression(Secret):
+    """A secret with Jinja2 expressions in it, which are filled in where it is used."""
+
+    __slots__ = ()
+
+
 class LazySecret(Secret):
     """A secret that is opened when it is asked for: decrypted, or fetched from somewhere.
 
@@ -131,7 +137,34 @@ class LockedSecret(LazySecret):
         return self.reason
 
 
-def opened(variables: Mapping[str, Any], host: str, known: dict[Hashable, Secret] | None = None) -> dict[str, Any]:
+def closed(value: Any) -> Any:
+    """Return a value in which each secret that nobody has opened yet stands as `HIDDEN`; none is opened for it."""
+    if isinstance(value, Mapping):
+        return {key: closed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [closed(item) for item in value]
+    return Secret(HIDDEN) if isinstance(value, LazySecret) and value.known is None else value
+
+
+def holds_secret(value: Any) -> bool:
+    """Return whether there is a `Secret` in a value, at any depth."""
+    if isinstance(value, Mapping):
+        return any(map(holds_secret, value.values()))
+    return any(map(holds_secret, value)) if isinstance(value, (list, tuple)) else isinstance(value, Secret)
+
+
+def as_secrets(value: Any) -> Any:
+    """Return a value with each text and number in it as a `Secret`; so is read what stands in an encrypted file."""
+    if isinstance(value, str):
+        return SecretExpression(value) if "{{" in value or "{%" in value else Secret(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Secret(str(value))
+    if isinstance(value, dict):
+        return {key: as_secrets(item) for key, item in value.items()}
+    return [as_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def opened(variables: Mapping[str, Any], host: str, known: dict[Hashable, Any] | None = None) -> dict[str, Any]:
     """Return a host's variables with every lazily opened secret in them opened, at any depth.
 
     One that can't be opened is an error where it says how to reach the host. Any other becomes a `LockedSecret`, which

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Executable, Table, bindparam, delete, insert,
 from sshexec.database.types import NAME_LENGTH
 from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.secrets import KeyringSecrets, KnownSecrets
-from sshexec.inventory.cmdb.stored import Row, Stored, StoredSource, read_stored
+from sshexec.inventory.cmdb.stored import Row, Stored, StoredSource, read_stored, rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import encode
 from sshexec.inventory.draft import PRIORITY, Draft
@@ -20,6 +20,11 @@ from sshexec.inventory.folded import Folded, explicit_children, explicit_hosts
 from sshexec.inventory.members import Group, Scope
 from sshexec.inventory.model import Inventory
 from sshexec.inventory.source import read_source
+
+FIXED = ("all", "ungrouped")
+"""Groups that every inventory has."""
+
+_ALWAYS = ("all", "ungrouped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ class Added:
         new_hosts: hosts that were not there.
         changed_hosts: those whose variables or groups are others now.
         removed_hosts: those that the inventory does not have.
-        new_groups: groups that were not there.
+        new_groups: groups that were not there; not the two that every inventory has.
         changed_groups: those whose variables, kind or children are others now.
         removed_groups: those that the inventory does not have.
     """
@@ -144,7 +149,7 @@ class _Writer:
             new_hosts=len(self._hosts.new),
             changed_hosts=len(self._hosts.changes),
             removed_hosts=removed[0],
-            new_groups=len(self._groups.new),
+            new_groups=sum(row["name"] not in _ALWAYS for row in self._groups.new),
             changed_groups=len(self._groups.changes),
             removed_groups=removed[1],
         )
@@ -177,16 +182,21 @@ class _Writer:
         variables = scope.vars
         more: dict[str, Any] = {"address": address_of(variables)}
         if isinstance(scope, Group):
-            more = {"kind": self._draft.kinds.get(scope.name, row.kind if row else "group")}
+            more = {"kind": self._kind(scope.name, row)}
             if scope.priority != 1:
                 variables = {**variables, PRIORITY: scope.priority}
         text = encode(variables, secrets, owner)
         return {"position": position, "variables": text, "updated": self._now, **more}
 
+    def _kind(self, name: str, row: Row | None) -> str:
+        if name in FIXED:
+            return "group"
+        return self._draft.kinds.get(name, row.kind if row else "group")
+
     def _insert(self, table: _Table) -> None:
         if table.new:
             self._connection.execute(insert(table.table), table.new)
-        table.ids = dict(self._connection.execute(select(table.table.c.name, table.table.c.id)).tuples().all())
+        table.ids = dict(rows(self._connection, select(table.table.c.name, table.table.c.id)))
 
     def _update(self, table: _Table) -> None:
         changed = [{"key": table.ids[name], "updated": self._now, **values} for name, values in table.changes.items()]

@@ -9,16 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from sshexec.errors import InventoryError
-from sshexec.inventory.cmdb.adding import address_of, check_length
+from sshexec.inventory.cmdb.adding import FIXED, address_of, check_length
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
-from sshexec.inventory.cmdb.stored import read_names
+from sshexec.inventory.cmdb.stored import read_names, rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import encode
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.source import KINDS
-
-_FIXED = ("all", "ungrouped")
-"""Groups that every inventory has."""
 
 
 class Changes:
@@ -59,7 +56,7 @@ class Changes:
         key = self._put(hosts, row, {"name": name, **values})
         for kind, names in lists.items():
             if names is not None:
-                self._enlist(key, kind, [self._group(each, kind).id for each in _texts(kind, names)])
+                self._enlist(key, kind, [self._group(each, kind).id for each in _texts(f"{kind}s", names)])
 
     def put_group(
         self,
@@ -77,6 +74,8 @@ class Changes:
         check_length("group", name)
         if kind is not None and kind not in KINDS:
             raise InventoryError(f"{kind!r} is no kind of group; there are {', '.join(KINDS)}")
+        if kind not in (None, "group") and name in FIXED:
+            raise InventoryError(f"the group {name!r} can't be a {kind}: every inventory has it")
         row = self._row(groups, name)
         values: dict[str, Any] = {"updated": self._now}
         if kind is not None or row is None:
@@ -133,13 +132,13 @@ class Changes:
 
     def ensure_fixed(self) -> None:
         """Make the groups that every inventory has."""
-        there = set(self._connection.scalars(select(groups.c.name).where(groups.c.name.in_(_FIXED))))
-        for name in _FIXED:
+        there = set(self._connection.scalars(select(groups.c.name).where(groups.c.name.in_(FIXED))))
+        for name in FIXED:
             if name not in there:
                 self._group(name, "group")
 
     def _refuse_fixed(self, table: Table, name: str, what: str) -> None:
-        if table is groups and name in _FIXED:
+        if table is groups and name in FIXED:
             raise InventoryError(f"the group {name!r} can't be {what}: every inventory has it")
 
     def _row(self, table: Table, name: str) -> Row[Any] | None:
@@ -209,7 +208,7 @@ class Changes:
 
     def _set_children(self, name: str, key: int, below: Sequence[Row[Any]]) -> None:
         """Set a group's children, once it is sure that there is no circle."""
-        names: dict[int, str] = dict(self._connection.execute(select(groups.c.id, groups.c.name)).tuples().all())
+        names: dict[int, str] = dict(rows(self._connection, select(groups.c.id, groups.c.name)))
         draft = Draft()
         for parent, child in self._connection.execute(select(children.c.parent_id, children.c.child_id)):
             if parent != key:

@@ -8,11 +8,13 @@ from types import TracebackType
 from typing import Any
 
 from sshexec.credentials.keyring import Keyring
+from sshexec.credentials.providers import Provider, Providers
 from sshexec.credentials.vault import VaultPasswords
 from sshexec.database.database import Database
 from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.adding import Added, add
 from sshexec.inventory.cmdb.changes import Changes
+from sshexec.inventory.cmdb.credentials import Credentials
 from sshexec.inventory.cmdb.records import GroupRecord, HostRecord, Kind, Wanted, group_records, host_records
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.stored import CmdbSource
@@ -35,6 +37,7 @@ class Cmdb:
         url: of the database, such as ``sqlite:///cmdb.db`` or ``postgresql+psycopg://user@host/name``.
         keyring: the keys that secrets are sealed with; None takes those at their usual place once there is a secret.
         vault: the passwords of ansible-vault's values.
+        providers: callables that fetch the secrets which credentials refer to as ``NAME:...``.
         create: whether the tables, and SQLite's file, are made where there are none.
 
     Raises:
@@ -42,10 +45,17 @@ class Cmdb:
     """
 
     def __init__(
-        self, url: str, keyring: Keyring | None = None, *, vault: VaultPasswords | None = None, create: bool = True
+        self,
+        url: str,
+        keyring: Keyring | None = None,
+        *,
+        vault: VaultPasswords | None = None,
+        providers: Providers | Mapping[str, Provider] | None = None,
+        create: bool = True,
     ) -> None:
         self.database = Database(url, SCHEMA, create=create)
-        self.secrets = KeyringSecrets(keyring or Keyring.load(), vault)
+        self.secrets = KeyringSecrets(keyring or Keyring.load(), vault, providers)
+        self.credentials = Credentials(self.database, self.secrets)
 
     def __repr__(self) -> str:
         return f"<Cmdb {self.database.url}>"
@@ -63,7 +73,7 @@ class Cmdb:
         self.database.close()
 
     def source(self) -> Source:
-        """Return what `Inventory.load` takes: the whole database as it is at that time, read in four queries."""
+        """Return what `Inventory.load` takes: the whole database as it is at that time, read in a few queries."""
         return CmdbSource(self.database.url.removeprefix("sqlite:///"), self.database, self.secrets)
 
     def hosts(

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, or_, select
 
 from sshexec.errors import InventoryError
+from sshexec.inventory.cmdb.stored import rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import Secrets, decode_all
 from sshexec.inventory.source import KINDS
@@ -98,11 +99,11 @@ def host_records(connection: Connection, wanted: Wanted, secrets: Secrets) -> li
     query = select(hosts).order_by(hosts.c.position, hosts.c.id).limit(wanted.limit).offset(wanted.offset)
     query = query.where(*_conditions(connection, wanted))
     found = list(connection.execute(query))
-    everywhere = wanted == Wanted()
     listed = select(members.c.host_id, groups.c.id, groups.c.name, groups.c.kind).join_from(members, groups)
     listed = listed.order_by(groups.c.position, groups.c.id)
-    if not everywhere:
-        listed = listed.where(members.c.host_id.in_([row.id for row in found]))
+    if wanted != Wanted():
+        page = query.with_only_columns(hosts.c.id).subquery()
+        listed = listed.join(page, members.c.host_id == page.c.id)
     lists: dict[int, list[tuple[int, str, str]]] = {}
     for host_id, group_id, name, kind in connection.execute(listed):
         lists.setdefault(host_id, []).append((group_id, name, kind))
@@ -122,7 +123,7 @@ def group_records(connection: Connection, secrets: Secrets, *condition: ColumnEl
         condition: which of them.
     """
     found = list(connection.execute(select(groups).where(*condition).order_by(groups.c.position, groups.c.id)))
-    names: dict[int, str] = dict(connection.execute(select(groups.c.id, groups.c.name)).tuples().all())
+    names: dict[int, str] = dict(rows(connection, select(groups.c.id, groups.c.name)))
     above: dict[int, list[str]] = {}
     below: dict[int, list[str]] = {}
     for parent, child in connection.execute(
@@ -131,7 +132,7 @@ def group_records(connection: Connection, secrets: Secrets, *condition: ColumnEl
         above.setdefault(child, []).append(names[parent])
         below.setdefault(parent, []).append(names[child])
     count = select(members.c.group_id, func.count()).group_by(members.c.group_id)
-    sizes: dict[int, int] = dict(connection.execute(count).tuples().all())
+    sizes: dict[int, int] = dict(rows(connection, count))
     decoded = decode_all(((f"group {row.name!r}", row.variables) for row in found), secrets)
     return [
         GroupRecord(
@@ -174,7 +175,11 @@ def _conditions(connection: Connection, wanted: Wanted) -> Iterable[ColumnElemen
         key = connection.scalar(select(groups.c.id).where(groups.c.name == wanted.group))
         if key is None:
             raise InventoryError(f"there is no group {wanted.group!r}")
-        among: Select[Any] = select(members.c.host_id).where(members.c.group_id.in_(below(connection, key)))
+        # Written into the statement: SQLite takes no more than 32,766 parameters.
+        keys: BindParameter[int] = bindparam(
+            "below", sorted(below(connection, key)), expanding=True, literal_execute=True
+        )
+        among: Select[Any] = select(members.c.host_id).where(members.c.group_id.in_(keys))
         yield hosts.c.id.in_(among)
 
 
@@ -183,7 +188,7 @@ def _regions(connection: Connection) -> dict[int, str]:
     region = groups.alias("region")
     query = select(children.c.child_id, region.c.name).join_from(children, region, children.c.parent_id == region.c.id)
     query = query.where(region.c.kind == "region").order_by(region.c.position.desc())
-    return dict(connection.execute(query).tuples().all())
+    return dict(rows(connection, query))
 
 
 def _host(

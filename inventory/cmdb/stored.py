@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, select
+from sqlalchemy import Connection, Select, Table, literal, select
 
 from sshexec.database.database import Database
+from sshexec.inventory.cmdb.scopes import Scoped, read_scoped
+from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import Secrets, decode_all
 from sshexec.inventory.source import GroupEntry, HostEntry, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row of the hosts or of the groups.
 
     Args:
@@ -29,7 +30,7 @@ class Row:
     id: int
     position: int
     variables: str
-    kind: str = ""
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class Stored:
 def read_stored(connection: Connection) -> Stored:
     """Return what the tables hold: four queries."""
     named: list[dict[str, Row]] = []
-    for table, more in ((hosts, ()), (groups, (groups.c.kind,))):
-        columns = (table.c.name, table.c.id, table.c.position, table.c.variables, *more)
+    for table, kind in ((hosts, literal("")), (groups, groups.c.kind)):
+        columns = (table.c.name, table.c.id, table.c.position, table.c.variables, kind)
         found_rows = rows(connection, select(*columns).order_by(table.c.position, table.c.id))
-        named.append({name: Row(*values) for name, *values in found_rows})
+        named.append({values[0]: Row._make(values[1:]) for values in found_rows})
     links: list[dict[int, dict[int, int]]] = []
     for table, outer, inner in (
         (members, members.c.group_id, members.c.host_id),
@@ -85,12 +86,14 @@ class StoredSource(Source):
         name: what messages call it.
         stored: what they hold.
         secrets: makes secrets of their tokens.
+        credentials: what credentials say of hosts and groups.
     """
 
-    def __init__(self, name: str, stored: Stored, secrets: Secrets) -> None:
+    def __init__(self, name: str, stored: Stored, secrets: Secrets, credentials: Scoped | None = None) -> None:
         self.name = name
         self._stored = stored
         self._secrets = secrets
+        self._credentials = credentials or Scoped({}, {})
 
     def groups(self) -> Iterator[GroupEntry]:
         """Yield the groups, each with its hosts and children."""
@@ -101,12 +104,17 @@ class StoredSource(Source):
         for (name, row), variables in zip(stored.groups.items(), decoded, strict=True):
             inner = [host_names[key] for key in stored.members.get(row.id, ())]
             below = [group_names[key] for key in stored.children.get(row.id, ())]
+            variables = self._credentials.below(self._credentials.groups, row.id, variables)
             yield GroupEntry(name, variables, below, inner, row.kind)
 
     def hosts(self) -> Iterator[HostEntry]:
         """Yield the hosts; the groups name theirs."""
         stored = self._stored.hosts
         decoded = decode_all(((f"host {name!r}", row.variables) for name, row in stored.items()), self._secrets)
+        scoped = self._credentials
+        if scoped.hosts:
+            keys = [row.id for row in stored.values()]
+            decoded = (scoped.below(scoped.hosts, key, own) for key, own in zip(keys, decoded, strict=True))
         return map(HostEntry, stored, decoded)
 
 
@@ -119,7 +127,7 @@ class CmdbSource(Source):
         secrets: makes secrets of their tokens.
     """
 
-    def __init__(self, name: str, database: Database, secrets: Secrets) -> None:
+    def __init__(self, name: str, database: Database, secrets: KeyringSecrets) -> None:
         self.name = name
         self._database = database
         self._secrets = secrets
@@ -129,7 +137,8 @@ class CmdbSource(Source):
         """Read the tables, and give what they hold."""
         with self._database.reading() as connection:
             stored = read_stored(connection)
-        yield StoredSource(self.name, stored, self._secrets)
+            scoped = read_scoped(connection, self._secrets)
+        yield StoredSource(self.name, stored, self._secrets, scoped)
 
     def hosts(self) -> Iterator[HostEntry]:
         """Yield the hosts as they are now."""
@@ -147,5 +156,5 @@ def read_names(connection: Connection, table: Table, names: Sequence[str]) -> di
     found: dict[str, int] = {}
     for start in range(0, len(names), 500):
         query = select(table.c.name, table.c.id).where(table.c.name.in_(names[start : start + 500]))
-        found.update(connection.execute(query).tuples().all())
+        found.update(rows(connection, query))
     return found

@@ -175,7 +175,7 @@ class _Encoder:
         if value is None or value is True or value is False:
             return value
         if isinstance(value, (int, float)):
-            return self._sealed(str(value)) if secret else _number(value)
+            return self._sealed(_digits(value)) if secret else _number(value)
         if isinstance(value, Mapping):
             return _mapping({key: self._inner(key, item, secret=secret) for key, item in value.items()})
         if isinstance(value, (list, tuple)):
@@ -212,6 +212,10 @@ def _number(value: int | float) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_FLOAT: repr(float(value))}
     return int(value) if value.bit_length() <= _LONGEST_INT else {_INT: hex(value)}
+
+
+def _digits(value: float) -> str:
+    return hex(value) if isinstance(value, int) and value.bit_length() > _LONGEST_INT else str(value)
 
 
 def _joined(text: str) -> Any:

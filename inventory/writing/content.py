@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sshexec.credentials.vault import VaultSecret
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import PRIORITY
 from sshexec.inventory.levels import own_variables
@@ -19,6 +21,7 @@ Encrypt = Callable[[str], str]
 """Makes of a text what ansible-vault makes of it: ``$ANSIBLE_VAULT;1.1;AES256`` and lines of digits."""
 
 _LEFT_OUT = object()
+_EXPRESSION = re.compile(r"\{\{.*\}\}|\{%.*%\}", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ class Content:
 def content(inventory: Inventory, *, encrypt: Encrypt | None = None, without_secrets: bool = False) -> Content:
     """Return what each member of an inventory sets itself.
 
-    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. What is encrypted already
-    (ansible-vault's, with a ``ciphertext``) stays as it is.
+    A secret is a `Secret`, and any text or number under a name that `is_secret_name`. A text with a Jinja2 expression
+    in it is none: it says where the secret is. What is encrypted already with ansible-vault stays as it is.
 
     Args:
         inventory: whichever.
@@ -85,12 +88,7 @@ class _Values:
     def _mapping(self, mapping: Mapping[Any, Any], owner: str, where: str, *, secret: bool) -> dict[Any, Any]:
         found = {}
         for key, value in mapping.items():
-            if type(value) is int or value is None or type(value) is bool:
-                # Most of them are no secrets and need no look at where they stand.
-                if value is None or type(value) is bool or not (secret or (type(key) is str and is_secret_name(key))):
-                    found[key] = value
-                    continue
-            elif type(key) is not str and not (key is None or isinstance(key, (str, int, float))):
+            if type(key) is not str and not (key is None or isinstance(key, (str, int, float))):
                 raise InventoryError(f"{owner}: {where or 'a variable'} has a key of type {type(key).__name__}")
             hides = secret or (isinstance(key, str) and is_secret_name(key))
             kept = self._value(value, owner, f"{where}.{key}" if where else str(key), secret=hides)
@@ -103,6 +101,8 @@ class _Values:
             return self._secret(value, owner, where)
         if value is None or isinstance(value, bool) or value == "":
             return value
+        if secret and isinstance(value, str) and _EXPRESSION.search(value):
+            return str(value)
         if secret and (self.without_secrets or isinstance(value, (str, int, float))):
             return self._secret(value, owner, where)
         if isinstance(value, str):
@@ -121,9 +121,8 @@ class _Values:
         if self.without_secrets:
             self.left_out.append(f"{owner}: {where}")
             return _LEFT_OUT
-        ciphertext = getattr(value, "ciphertext", None)
-        if isinstance(ciphertext, str):
-            return Vaulted(ciphertext)
+        if isinstance(value, VaultSecret):
+            return Vaulted(value.ciphertext)
         if self.encrypt is None:
             raise InventoryError(
                 f"{owner}: {where} is a secret, which is never written as plain text: give a password of ansible-vault "

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from sshexec.errors import InventoryError
 from sshexec.inventory.ini import literal
 from sshexec.inventory.writing.content import Content, Vaulted
-from sshexec.inventory.writing.outline import LOST_ORDER, sections
+from sshexec.inventory.writing.outline import ALWAYS, LOST_ORDER, sections
 from sshexec.inventory.writing.yaml import check_host
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
 
 _GROUP = re.compile(r"[^:\]\s]+")
+_NAME = re.compile(r"\w+", re.ASCII)
 _PLAIN = re.compile(r"(?!(?:True|False|None)$)[A-Za-z_/~][\w./@:-]*|\d+\.\d+\.\d+\.\d+", re.ASCII)
 
 
@@ -46,13 +47,15 @@ def to_ini(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
             blocks.append([f"[{node.name}:children]", *(child.name for child in node.children)])
             continue
         lines = [_host(name, hosts.pop(name, {})) for name in node.hosts]
-        # What stands before the first section is in ``ungrouped``.
-        blocks.append(lines if position == 0 else [f"[{node.name}]", *lines])
+        # What stands before the first section is in ``ungrouped``; that group and ``all`` need none.
+        if position and (lines or node.name not in ALWAYS):
+            lines.insert(0, f"[{node.name}]")
+        blocks.append(lines)
     for name, variables in content.groups.items():
         if variables:
             blocks.append([f"[{name}:vars]", *_settings(name, variables)])
     text = "\n\n".join("\n".join(block) for block in blocks if block)
-    return f"{text or '[ungrouped]'}\n", [] if outline.exact else [LOST_ORDER]
+    return f"{outline.note}{text or '[ungrouped]'}\n", [] if outline.exact else [LOST_ORDER]
 
 
 def _check_host(name: str) -> None:
@@ -67,7 +70,15 @@ def _host(name: str, variables: Mapping[str, Any]) -> str:
         if not key or "=" in key or not key.isprintable():
             raise InventoryError(f"host {name}: the variable name {key!r} can't be written as INI; YAML holds it")
         words.append(f"{key}={_value(f'host {name}', key, value)}")
-    return " ".join(map(shlex.quote, words))
+    return " ".join(map(_word, words))
+
+
+def _word(text: str) -> str:
+    """Return a word as `shlex` reads it; what holds quotes of its own as people write it, ``key="'08'"``."""
+    key, equals, value = text.partition("=")
+    if equals and "'" in value and '"' not in value and "\\" not in value and _NAME.fullmatch(key):
+        return f'{key}="{value}"'
+    return shlex.quote(text)
 
 
 def _settings(group: str, variables: Mapping[str, Any]) -> Iterator[str]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _MAX_NESTING = 30
 """How deep groups may be nested to be written within each other: a YAML file has a bound for all that it nests."""
 LOST_ORDER = "the order of hosts or groups is not quite kept: no file of this kind can say it"
+_NOTE = "# All hosts in their order; who is in another group below is not 'ungrouped'.\n"
 ALWAYS = ("all", "ungrouped")
 
 
@@ -51,6 +52,14 @@ class Outline:
     nodes: list[Node]
     exact: bool = True
 
+    @property
+    def note(self) -> str:
+        """What a reader may wonder about, as a comment; empty where there is nothing."""
+        first = self.nodes[0]
+        listed = any(node.name == "ungrouped" for node in self.nodes[:1])
+        elsewhere = {host for node in self.nodes[1:] if node.name not in ALWAYS for host in node.hosts}
+        return _NOTE if listed and not elsewhere.isdisjoint(first.hosts) else ""
+
 
 def nested_or_flat(inventory: Inventory) -> Outline:
     """Return the most readable outline of a YAML file that keeps every order.
@@ -69,8 +78,13 @@ def sections(inventory: Inventory) -> Outline:
     """Return the outline of an INI file: groups with their hosts, each once, then groups with their children."""
     edges = [Node(name, children=[Node(child) for child in children]) for name, children in _edges(inventory)]
     ungrouped, *others = _flat(inventory, declare=False)
-    top_first = [Node("ungrouped"), *others[-1:], ungrouped, *others[:-1]]
-    for flat in ([ungrouped, *others], top_first, _flat(inventory, declare=True)):
+    top, groups, nothing = others[-1:], others[:-1], Node("ungrouped")
+    for flat in (
+        [ungrouped, *groups, *top],
+        [nothing, *top, ungrouped, *groups],
+        [nothing, *groups, *top, ungrouped],
+        _flat(inventory, declare=True),
+    ):
         nodes = [*flat, *edges]
         if _keeps_order(nodes, inventory):
             return Outline(nodes)
@@ -83,19 +97,19 @@ def _within_each_other(inventory: Inventory) -> Iterator[list[Node]]:
         for children_first in (False, True):
             yield [_tree(top, set(), hosts=True, children_first=children_first, brief=brief)]
     for declare in (False, True):
-        flat = _flat(inventory, declare=declare)
+        # ``all`` has one place on the outermost level, behind the others; who is below whom stands there.
+        *flat, last = _flat(inventory, declare=declare)
         tree = _tree(top, set(), hosts=False)
-        # ``all`` has one place on the outermost level, and its children have theirs there.
-        if flat[-1].name == "all":
-            tree.hosts = flat.pop().hosts
+        tree.hosts = last.hosts
         yield [*flat, tree]
+        ungrouped = next(child for child in tree.children if child.name == "ungrouped")
+        ungrouped.hosts = flat[0].hosts
+        yield [*flat[1:], tree]
 
 
 def _below_each_other(inventory: Inventory) -> Iterator[list[Node]]:
     for declare in (False, True):
         nodes = _flat(inventory, declare=declare)
-        if nodes[-1].name != "all":
-            nodes.append(Node("all"))
         for node in nodes:
             node.children = [Node(name) for name in inventory.groups[node.name].children]
         yield nodes
@@ -124,7 +138,7 @@ def _tree(group: Group, drawn: set[str], *, hosts: bool, children_first: bool = 
 
 
 def _flat(inventory: Inventory, *, declare: bool) -> list[Node]:
-    """Return each group with its hosts: ``ungrouped`` first, ``all`` last, where they have some.
+    """Return each group with its hosts: ``ungrouped`` first, ``all`` last.
 
     Args:
         inventory: whichever.
@@ -133,9 +147,7 @@ def _flat(inventory: Inventory, *, declare: bool) -> list[Node]:
     first = list(inventory.hosts if declare else inventory.groups["ungrouped"].hosts)
     nodes = [Node("ungrouped", first)]
     nodes += [Node(name, list(group.hosts)) for name, group in inventory.groups.items() if name not in ALWAYS]
-    if inventory.groups["all"].hosts:
-        nodes.append(Node("all", list(inventory.groups["all"].hosts)))
-    return nodes
+    return [*nodes, Node("all", list(inventory.groups["all"].hosts))]
 
 
 def _edges(inventory: Inventory) -> Iterator[tuple[str, list[str]]]:

@@ -1,6 +1,6 @@
 """An inventory as YAML that Ansible and sshexec read back to the same.
 
-The emitter is our own: PyYAML's takes ten times as long for a large inventory, and it writes texts that are hard to read.
+The emitter is our own: PyYAML's takes several times as long, and writes long texts so that nobody can read them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def to_yaml(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
         check_host(name)
     outline = nested_or_flat(inventory)
     lines = list(_Writer(content).groups(outline.nodes, ""))
-    return "\n".join([*lines, ""]), [] if outline.exact else [LOST_ORDER]
+    return outline.note + "\n".join([*lines, ""]), [] if outline.exact else [LOST_ORDER]
 
 
 def check_host(name: str) -> None:
@@ -133,17 +133,21 @@ def _entry(begin: str, value: Any, indent: str, where: str, depth: int) -> Itera
         raise ValueError(f"it is nested too deeply: a file may have {MAX_DEPTH} levels")
     elif not value:
         yield f"{begin} {'[]' if isinstance(value, list) else '{}'}"
-    elif isinstance(value, list):
-        yield begin
-        for each in value:
-            yield from _entry(f"{indent}  -", each, indent + "  ", where, depth + 1)
-    elif begin[-1] == "-":
-        first, *others = mapping(value, indent + "  ", where, depth)
-        yield f"{begin} {first.lstrip(' ')}"
-        yield from others
     else:
+        further = indent + "  "
+        inner = (
+            _items(value, further, where, depth) if isinstance(value, list) else mapping(value, further, where, depth)
+        )
+        if begin[-1] == "-":
+            # The first stands on the line of the dash.
+            begin = f"{begin} {next(inner).lstrip(' ')}"
         yield begin
-        yield from mapping(value, indent + "  ", where, depth)
+        yield from inner
+
+
+def _items(values: list[Any], indent: str, where: str, depth: int) -> Iterator[str]:
+    for each in values:
+        yield from _entry(f"{indent}-", each, indent, where, depth + 1)
 
 
 def head(indent: str, name: Any) -> str:

@@ -188,17 +188,17 @@ class SealedSecret(LazySecret):
         what: whose secret it is, for messages; None is the context.
     """
 
-    __slots__ = ("_keyring", "_what", "context", "token")
+    __slots__ = ("_what", "context", "keyring", "token")
 
     def __init__(self, token: str, keyring: Keyring, *, context: str, what: str | None = None) -> None:
         super().__init__()
         self.token = token
         self.context = context
-        self._keyring = keyring
+        self.keyring = keyring
         self._what = what
 
     def _open(self) -> str:
-        return self._keyring.open(self.token, context=self.context, what=self._what)
+        return self.keyring.open(self.token, context=self.context, what=self._what)
 
     def sealed(self) -> Hashable:
         """Return the token, which no other secret has, and its context."""

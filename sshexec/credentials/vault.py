@@ -113,8 +113,7 @@ class VaultPasswords:
         if number not in self._read:
             source = self._passwords[number].source
             secret = source if isinstance(source, Secret) else source()
-            # Ansible strips blanks at both ends.
-            password = secret.reveal().strip().encode("utf-8", "surrogatepass")
+            password = secret.reveal().encode("utf-8", "surrogatepass")
             if not password:
                 raise CredentialError(f"the vault password {self._passwords[number].label} is empty")
             self._read[number] = password
@@ -137,6 +136,11 @@ class VaultSecret(LazySecret):
         self.ciphertext = ciphertext
         self._passwords = passwords or VaultPasswords()
         self._what = what
+
+    @property
+    def openable(self) -> bool:
+        """Whether there is any password to try."""
+        return bool(self._passwords)
 
     def _open(self) -> str:
         return self._passwords.decrypt(self.ciphertext, self._what)
