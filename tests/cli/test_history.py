@@ -167,6 +167,7 @@ def test_a_run_as_json(two, call):
     assert list(plain) == ["version", "run", "hosts"]
     assert (plain["version"], plain["run"]["id"], plain["run"]["counts"]) == (1, A, {"changed": 5, "failed": 1})
     assert plain["hosts"][0]["result"] == {"changed": True, "rc": 0}
+    assert plain["hosts"][5]["result"] == {"changed": False, "rc": 3, "msg": "non-zero return code"}
     with_output = json.loads(call("show", "a", "--json", "--output", "--host", "web1"))
     assert [host["result"]["stdout"] for host in with_output["hosts"]] == ["release 7"]
 

@@ -140,7 +140,7 @@ def test_a_result_is_what_the_run_had(database):
 def test_why_a_command_failed_is_there_without_all_it_printed(database, text):
     add_run(database, A, ["bad", "good"])
     add_results(database, [result_row(A, "bad", "failed", rc=1, stderr=text), result_row(A, "good", stderr=text)])
-    bad, good = Records(database).results(A)
+    bad, good = Records(database).results(A, reasons=True)
     assert good.stream("stderr") is None
     why = bad.stream("stderr")
     assert text.endswith(why)
