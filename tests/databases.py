@@ -18,9 +18,18 @@ POSTGRESQL = os.environ.get(
 MYSQL = os.environ.get("SSHEXEC_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/test?connect_timeout=5")
 
 
+_PATIENCE = {
+    "postgresql": "SET lock_timeout = '20s'",
+    "mysql": "SET SESSION lock_wait_timeout = 20",
+    "mariadb": "SET SESSION lock_wait_timeout = 20",
+}
+"""So that a test that has left a transaction open fails instead of waiting for itself."""
+
+
 def _on(server: URL, statement: str) -> None:
     engine = create_engine(server, poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
+        connection.execute(text(_PATIENCE[server.get_backend_name()]))
         connection.execute(text(statement))
 
 

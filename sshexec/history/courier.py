@@ -181,7 +181,19 @@ class Courier:
         if self._thread is None:
             # Whoever finds another token than his own in a forked child, to which gevent hands greenlets, ends.
             token = self._thread = object()
-            threading.Thread(target=self._deliver, args=(token,), name="sshexec-history", daemon=True).start()
+            threading.Thread(target=self._work, args=(token,), name="sshexec-history", daemon=True).start()
+
+    def _work(self, token: object) -> None:
+        try:
+            self._deliver(token)
+        except Exception:
+            # A fault of ours: the journals stay, and the next run starts another thread.
+            log.exception("history: the delivery of journals ended")
+        finally:
+            with self._changed:
+                if self._thread is token:
+                    self._thread = None
+                    self._changed.notify_all()
 
     def _deliver(self, token: object) -> None:
         idle = time.monotonic()

@@ -4,39 +4,46 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 
+from sshexec.cli.database import command
 from sshexec.database.database import Database
+from sshexec.errors import InputError
 from sshexec.history.tables import SCHEMA as HISTORY
 from sshexec.inventory.cmdb.tables import SCHEMA as CMDB
 from tests.cli.command import sshexec
 from tests.database.test_migration import expected, kept, old
 
 
-def test_forward_and_back(database_url):
+def database(capfd: pytest.CaptureFixture[str], *words: str) -> str:
+    """Run the command in this process, and return what it prints."""
+    assert command.main(words, standalone_mode=False) == 0
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    return printed.out
+
+
+def test_forward_and_back(database_url, capfd):
     old(database_url, HISTORY).close()
-    done = sshexec("database", "show", database_url)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == (
+    assert database(capfd, "show", database_url) == (
         "cmdb: not there\n"
         "history: version 1, older than this sshexec's 3\n"
         "  sshexec_results  3\n  sshexec_run_ends  1\n  sshexec_runs  2\n"
     )
-    done = sshexec("database", "upgrade", database_url)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "history: version 1 -> 3\n", "")
-    database = Database(database_url, HISTORY, create=False)
-    database.prepare()
-    assert kept(database, HISTORY) == expected(HISTORY)
-    done = sshexec("database", "downgrade", database_url, "--to", "1")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "history: version 3 -> 1\n", "")
-    assert kept(database, HISTORY) == expected(HISTORY)
-    database.close()
+    assert database(capfd, "upgrade", database_url) == "history: version 1 -> 3\n"
+    held = Database(database_url, HISTORY, create=False)
+    held.prepare()
+    assert kept(held, HISTORY) == expected(HISTORY)
+    assert database(capfd, "downgrade", database_url, "--to", "1") == "history: version 3 -> 1\n"
+    assert kept(held, HISTORY) == expected(HISTORY)
+    held.close()
 
 
-def test_what_is_shown_for_programs(sqlite_url):
+def test_what_is_shown_for_programs(sqlite_url, capfd):
     Database(sqlite_url, CMDB).prepare()
     old(sqlite_url, HISTORY)
-    shown = json.loads(sshexec("database", "show", sqlite_url, "--json").stdout)
+    shown = json.loads(database(capfd, "show", sqlite_url, "--json"))
     history = {"sshexec_results": 3, "sshexec_run_ends": 1, "sshexec_runs": 2}
     assert shown["schemas"]["history"] == {"version": 1, "newest": 3, "rows": history}
     assert shown["schemas"]["cmdb"]["version"] == 3
@@ -44,14 +51,11 @@ def test_what_is_shown_for_programs(sqlite_url):
     assert shown["url"] == sqlite_url
 
 
-def test_tables_are_made_where_that_is_asked_for(sqlite_url):
-    done = sshexec("database", "upgrade", sqlite_url, "--schema", "cmdb")
-    assert (done.returncode, done.stdout) == (0, "cmdb: version 0 -> 3\n")
-    done = sshexec("database", "upgrade", sqlite_url)
-    assert (done.returncode, done.stdout) == (0, "cmdb: version 3 already\n")
-    done = sshexec("database", "downgrade", sqlite_url, "--to", "0", "--yes")
-    assert (done.returncode, done.stdout) == (0, "cmdb: version 3 -> 0\n")
-    assert sshexec("database", "show", sqlite_url).stdout == "cmdb: not there\nhistory: not there\n"
+def test_tables_are_made_where_that_is_asked_for(sqlite_url, capfd):
+    assert database(capfd, "upgrade", sqlite_url, "--schema", "cmdb") == "cmdb: version 0 -> 3\n"
+    assert database(capfd, "upgrade", sqlite_url) == "cmdb: version 3 already\n"
+    assert database(capfd, "downgrade", sqlite_url, "--to", "0", "--yes") == "cmdb: version 3 -> 0\n"
+    assert database(capfd, "show", sqlite_url) == "cmdb: not there\nhistory: not there\n"
 
 
 @pytest.mark.parametrize(
@@ -71,16 +75,19 @@ def test_tables_are_made_where_that_is_asked_for(sqlite_url):
         ),
     ],
 )
-def test_what_is_refused_is_one_line(words, message, sqlite_url):
+def test_what_is_refused(words, message, sqlite_url):
     Database(sqlite_url, CMDB).prepare()
     old(sqlite_url, HISTORY)
-    done = sshexec("database", *(word.format(url=sqlite_url) for word in words))
-    assert (done.returncode, done.stdout) == (5, "")
-    assert message in done.stderr
-    assert done.stderr.startswith("sshexec: error: ")
-    assert done.stderr.count("\n") == 1
-    assert "geheim" not in done.stderr
+    with pytest.raises((InputError, click.UsageError)) as caught:
+        command.main([word.format(url=sqlite_url) for word in words], standalone_mode=False)
+    assert message in str(caught.value)
+    assert "geheim" not in str(caught.value)
 
 
-def test_it_is_among_the_commands():
-    assert "database  show, upgrade and downgrade" in " ".join(sshexec("--help").stdout.split(" "))
+def test_as_an_operator_has_it(sqlite_url):
+    done = sshexec("database", "upgrade", sqlite_url, "--schema", "cmdb")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "cmdb: version 0 -> 3\n", "")
+    done = sshexec("database", "upgrade", sqlite_url, "--to", "9")
+    refusal = "sshexec: error: schema cmdb has no version 9; there are 0 to 3\n"
+    assert (done.returncode, done.stdout, done.stderr) == (5, "", refusal)
+    assert "database  show, upgrade and downgrade" in sshexec("--help").stdout

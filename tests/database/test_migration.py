@@ -28,7 +28,7 @@ OLD: dict[str, dict[str, list[dict[str, object]]]] = {
     "cmdb": {
         "sshexec_hosts": [
             {"id": 1, "name": "web1", "position": 0, "variables": '{"ansible_host": "10.0.0.1", "port": 80}'},
-            {"id": 2, "name": "Web1", "position": 1, "variables": '{"ansible_host": "{{ address }}"}'},
+            {"id": 2, "name": "Web1", "position": 1, "variables": '{"ansible_host": "a\\u0000b"}'},
             {"id": 3, "name": "wéb", "position": 2, "variables": "{}"},
         ],
         "sshexec_groups": [
@@ -312,17 +312,17 @@ Database(sys.argv[1], SCHEMA).{use}
 
 
 def together(url: str, room: str, use: str) -> None:
-    """Have three processes do the same thing at once."""
+    """Have two processes do the same thing at once."""
     words = [sys.executable, "-c", USE.format(room=room, use=use), url]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(words, text=True, **pipes) for _ in range(3)]
+    processes = [subprocess.Popen(words, text=True, **pipes) for _ in range(2)]
     for process in processes:
         process.stdout.readline()
     for process in processes:
         process.stdin.write("\n")
         process.stdin.flush()
     said = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], said
 
 
 def test_several_processes_upgrade_at_once(database_url):

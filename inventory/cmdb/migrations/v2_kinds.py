@@ -53,7 +53,8 @@ def _addresses() -> None:
 
 
 def _address(variables: str) -> str | None:
-    """Return a host's address as `sshexec.inventory.cmdb` finds it among the variables."""
+    """Return a host's address, by the rule that `sshexec.inventory.cmdb.adding` has, too."""
     held = json.loads(variables)
     address = held.get("ansible_host") if isinstance(held, dict) else None
-    return address if isinstance(address, str) and "{{" not in address and len(address) <= NAME_LENGTH else None
+    plain = isinstance(address, str) and len(address) <= NAME_LENGTH and address.isprintable()
+    return address if plain else None
