@@ -32,13 +32,14 @@ def test_phases_have_their_seconds(fleet):
 def test_a_host_is_marked_before_it_is_contacted(tmp_path, program):
     # Each host's command looks into the journal itself.
     patch = "from sshexec.runtime.patched import patch; patch()\n" if program == "gevent" else ""
+    looks = tmp_path / "looks"
+    looks.write_text(f"grep -c -F '\"start\":\"'$1'\"' {tmp_path}/h.db-journals/*/records")
     text = (
         f"{patch}from sshexec import Engine, History, Host, Inventory\n"
         "hosts = [Host(f'l{n}', {'ansible_connection': 'local'}) for n in range(4)]\n"
         f"with History('sqlite:///{tmp_path}/h.db') as history:\n"
         "    engine = Engine(Inventory.from_hosts(hosts), history=history)\n"
-        f"    looks = 'grep -c -F '\"start\":\"{{{{ inventory_hostname }}}}\"' {tmp_path}/h.db-journals/*/records'\n"
-        "    result = engine.run('all', 'shell', looks)\n"
+        f"    result = engine.run('all', 'command', 'sh {looks} {{{{ inventory_hostname }}}}')\n"
         "    engine.close()\n"
         "    print(result.recorded, [each.stdout for each in result.values()])\n"
     )
