@@ -84,8 +84,9 @@ def _difference(each: Difference, comparison: Comparison, paint: bool) -> Iterat
     from sshexec.history.records import short
 
     sides = {
-        "before": each.before,
-        "after": each.after,
+        # Ansible's results end before the last line's end.
+        "before": _ended(each.before),
+        "after": _ended(each.after),
         "before_header": short(comparison.before.id),
         "after_header": short(comparison.after.id),
     }
@@ -98,6 +99,10 @@ def _difference(each: Difference, comparison: Comparison, paint: bool) -> Iterat
         yield click.style(text, fg=colour) if paint and colour else text
     if len(lines) > _LINES:
         yield f"... and {len(lines) - _LINES} more lines"
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\n"
 
 
 def _shown(outcome: Outcome) -> str:

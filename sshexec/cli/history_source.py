@@ -64,6 +64,7 @@ def opened(url: str | None) -> Iterator[History]:
         hint = "" if url else "; `sshexec run` records what it does"
         raise NothingRecordedError(f"nothing is recorded in {looked.url}{hint}")
     with History(url) if waiting else looked as history:
+        history.database.prepare()  # a server that does not answer is one error, and not a warning before it, too
         if waiting:
             _recover(history)
         yield history

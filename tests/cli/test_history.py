@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -14,9 +15,10 @@ from sshexec.engine import Engine
 from sshexec.errors import HistoryError, InputError
 from sshexec.history.history import History, Recovery
 from sshexec.history.journals import Journals
+from sshexec.history.reading import Records
 from sshexec.history.tables import SCHEMA
 from sshexec.inventory.model import Inventory
-from tests.cli.command import Terminal, sshexec
+from tests.cli.command import PATIENCE, Terminal, finish, sshexec, start, wait_for
 from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -165,6 +167,7 @@ def test_a_run_as_json(two, call):
     assert list(plain) == ["version", "run", "hosts"]
     assert (plain["version"], plain["run"]["id"], plain["run"]["counts"]) == (1, A, {"changed": 5, "failed": 1})
     assert plain["hosts"][0]["result"] == {"changed": True, "rc": 0}
+    assert plain["hosts"][5]["result"] == {"changed": False, "rc": 3, "msg": "non-zero return code"}
     with_output = json.loads(call("show", "a", "--json", "--output", "--host", "web1"))
     assert [host["result"]["stdout"] for host in with_output["hosts"]] == ["release 7"]
 
@@ -185,10 +188,21 @@ def test_what_is_different(two, call):
         "+++ after: bbbbbbbb",
         "@@ -1 +1 @@",
         "-release 7",
-        "\\ No newline at end of file",
         "+release 8",
-        "\\ No newline at end of file",
-        *(line for line in call("diff", "a", "b").splitlines()[17:]),
+        "",
+        "stdout of web6:",
+        "--- before: aaaaaaaa",
+        "+++ after: bbbbbbbb",
+        "@@ -1 +1 @@",
+        "-part",
+        "+release 8",
+        "",
+        "stderr of web6:",
+        "--- before: aaaaaaaa",
+        "+++ after: bbbbbbbb",
+        "@@ -1,2 +0,0 @@",
+        "-one",
+        "-web6 is broken",
     ]
     assert "+++" not in call("diff", "a", "b", "--brief")
     assert "... and 2 other differences" in call("diff", "a", "b", "-n", "1")
@@ -273,6 +287,34 @@ def test_your_own_history_forgets_by_itself_once_a_day(call, tmp_path, monkeypat
     database.close()
 
 
+def test_a_run_lets_go_of_what_is_old(tmp_path):
+    own = tmp_path / "state" / "sshexec"
+    own.mkdir(parents=True, mode=0o700)
+    database = Database(f"sqlite:///{own}/history.db", SCHEMA)
+    add_run(database, A, ["h1"], started=time.time() - 100 * 86400)
+    database.close()
+    (own / "history.db-pruned").touch()
+    os.utime(own / "history.db-pruned", (0, 0))
+    for keep, there in (("all", True), ("", False)):
+        os.utime(own / "history.db-pruned", (0, 0))
+        env = {"SSHEXEC_HISTORY": "", "SSHEXEC_HISTORY_KEEP": keep}
+        assert sshexec("run", "all", "-i", "h1,", "-c", "local", "-a", "true", "-q", env=env).returncode == 0
+        with contextlib.closing(Database(f"sqlite:///{own}/history.db", SCHEMA)) as database:
+            assert [run.id for run in Records(database).runs()] == ([A] if there else [])
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_history_on_a_server(request, kind):
+    address = request.getfixturevalue(f"{kind}_url")
+    with contextlib.closing(Database(address, SCHEMA)) as database:
+        for run in (A, B):
+            add_run(database, run, ["h1"])
+            add_results(database, [result_row(run, "h1", stdout=run)])
+    done = sshexec("history", "diff", "--history", address, "a", "b")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  stdout: h1\n" in done.stdout
+
+
 def test_where_nothing_is_recorded_nothing_is_made(call, url, tmp_path, capfd):
     assert cli.main(["history", "list"], standalone_mode=False) == 0
     out, err = capfd.readouterr()
@@ -305,7 +347,8 @@ def test_a_run_that_is_not_there(two, url):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_real_run_from_its_journal_on(tmp_path, call, url):
+def test_a_real_run_from_its_journal_on(tmp_path, call, url, monkeypatch):
+    monkeypatch.setattr("sshexec.history.courier.PATIENCE", 600.0)  # however slow this machine is
     inventory = tmp_path / "hosts.json"
     hosts = {name: {"ansible_connection": "local", "marker": name} for name in ("h1", "h2", "h3")}
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
@@ -344,10 +387,43 @@ def test_journals_that_can_not_be_delivered_are_told(two, url, tmp_path, capfd, 
 def test_on_a_terminal_nothing_that_a_host_said_is_obeyed(database, url):
     add_run(database, A, ["h1"], reason="\x1b[2Jwhy", task={"args": "echo \x1b]0;title\x07"})
     add_results(database, [result_row(A, "h1", "failed", rc=1, stdout="\x1b[31mred\n", stderr="\x1b[2Jgone")])
-    for words in (["list"], ["show", "last"], ["show", "last", "--hosts"], ["output", "last", "h1"]):
+    for words in (["list"], ["show", "last"], ["output", "last", "h1"]):
         terminal = Terminal("history", words[0], "--history", url, *words[1:])
         assert terminal.end() == 0
         assert "\x1b[2J" not in terminal.seen
         assert "\x1b]0" not in terminal.seen
         assert "\x1b[31mred" not in terminal.seen
         assert "\\x1b" in terminal.seen
+
+
+def test_a_run_that_goes_on_and_one_whose_runner_was_killed(call, tmp_path, url):
+    hosts = {name: {"ansible_connection": "local", "file": str(tmp_path / name)} for name in ("h1", "h2", "h3")}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    # The first one ends, the second one is at work, the third one waits for it.
+    stop = tmp_path / "stop"
+    wait = f"for n in $(seq 600); do [ -e {stop} ] && exit; sleep 0.1; done"
+    script = f"echo begun > {{{{ file }}}}; [ {{{{ inventory_hostname }}}} = h1 ] || {wait}"
+    words = ("all", "-i", tmp_path / "hosts.json", "-m", "shell", "-a", script, "--serial", "1", "--history", url)
+    process = start("run", *words)
+    try:
+        wait_for(tmp_path / "h2")
+        deadline = time.monotonic() + PATIENCE
+        while not os.path.exists(tmp_path / "history.db") or not json.loads(call("list", "--json"))["runs"]:
+            assert time.monotonic() < deadline  # a record is in the database after a second
+            time.sleep(0.05)
+        found: dict[str, str] = {}
+        while found != {"h1": "changed", "h2": "running", "h3": "pending"}:
+            assert time.monotonic() < deadline, found
+            found = {host["host"]: host["state"] for host in json.loads(call("show", "last", "--json"))["hosts"]}
+        assert json.loads(call("list", "--json"))["runs"][0]["state"] == "running"
+        assert call("prune", "--keep-days", "0") == "0 runs removed, 1 kept\n"
+    finally:
+        process.kill()
+        finish(process)
+        stop.touch()
+    text = call("show", "last")
+    assert "died: 1 changed, 1 unknown, 1 pending" in text
+    assert "  unknown: h2: " in text
+    assert "  pending: h3: " in text
+    assert call("prune", "--keep-days", "0") == "1 run removed, 0 kept\n"
+    assert list((tmp_path / "history.db-journals").iterdir()) == []

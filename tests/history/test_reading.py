@@ -47,7 +47,7 @@ def test_runs_come_the_latest_first_with_how_their_hosts_came_out(database):
 
 
 def test_runs_are_found_by_what_is_known_of_them(database):
-    add_run(database, A, ["web1", "web_1"], labels={"team": "ops", "x": "100%"}, started=BEGAN)
+    add_run(database, A, ["web1", "web_1"], labels={"team": "ops", "x": "100%", "ä": "\\ö_"}, started=BEGAN)
     add_run(database, B, ["web2"], actor="ivan", module="copy", labels={"team": "x"}, started=BEGAN + 10)
     add_run(database, C, ["webX1"], end="timeout", labels={"ops": "team"}, started=BEGAN + 20)
     add_results(database, [result_row(A, "web_1"), result_row(B, "web2"), result_row(C, "webX1", "timeout")])
@@ -60,6 +60,8 @@ def test_runs_are_found_by_what_is_known_of_them(database):
     assert found(labels={"team": "ops"}) == [A]
     assert found(labels={"x": "100%"}) == [A]
     assert found(labels={"x": "100_"}) == []
+    assert found(labels={"ä": "\\ö_"}) == [A]
+    assert found(labels={"ä": "\\öx"}) == []
     assert found(host="web_1") == [A]
     assert found(since=BEGAN + 10) == [C, B]
     assert found(until=BEGAN + 10) == [A]
@@ -71,7 +73,10 @@ def test_runs_are_found_by_what_is_known_of_them(database):
 def test_a_host_that_was_never_reached_is_one_of_its_run(light):
     add_run(light, A, ["h1", "h_2", "hx2"], end="died")
     add_run(light, B, ["hx2"], end="died")
+    add_run(light, C, ["lost"])
+    add_starts(light, C, ["lost"])
     add_starts(light, A, ["h1"])
+    assert [run.id for run in Records(light).runs(host="lost")] == [C]
     assert [[run.id for run in Records(light).runs(host=host)] for host in ("h1", "h_2", "h")] == [[A], [A], []]
 
 
@@ -107,6 +112,8 @@ def test_results_come_in_the_order_of_the_run(database):
     assert [(one.host, one.stream("stdout"), one.stream("stderr")) for one in full] == [
         (host, f"out of {host}\n", "é\0") for host in hosts
     ]
+    most = hosts[:-1]
+    assert [one.host for one in records.results(A, hosts=most)] == most
     some = list(records.results("last", hosts=["h7", "h9"], streams=True))
     assert [one.host for one in some] == ["h9", "h7"]
     with pytest.raises(HistoryError, match="had no host 'other'"):
@@ -136,7 +143,7 @@ def test_a_result_is_what_the_run_had(database):
 def test_why_a_command_failed_is_there_without_all_it_printed(database, text):
     add_run(database, A, ["bad", "good"])
     add_results(database, [result_row(A, "bad", "failed", rc=1, stderr=text), result_row(A, "good", stderr=text)])
-    bad, good = Records(database).results(A)
+    bad, good = Records(database).results(A, reasons=True)
     assert good.stream("stderr") is None
     why = bad.stream("stderr")
     assert text.endswith(why)
