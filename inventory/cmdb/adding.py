@@ -24,6 +24,8 @@ from sshexec.inventory.source import read_source
 FIXED = ("all", "ungrouped")
 """Groups that every inventory has."""
 
+_ALWAYS = ("all", "ungrouped")
+
 
 @dataclass(frozen=True, slots=True)
 class Added:
@@ -33,7 +35,7 @@ class Added:
         new_hosts: hosts that were not there.
         changed_hosts: those whose variables or groups are others now.
         removed_hosts: those that the inventory does not have.
-        new_groups: groups that were not there.
+        new_groups: groups that were not there; not the two that every inventory has.
         changed_groups: those whose variables, kind or children are others now.
         removed_groups: those that the inventory does not have.
     """
@@ -147,7 +149,7 @@ class _Writer:
             new_hosts=len(self._hosts.new),
             changed_hosts=len(self._hosts.changes),
             removed_hosts=removed[0],
-            new_groups=len(self._groups.new),
+            new_groups=sum(row["name"] not in _ALWAYS for row in self._groups.new),
             changed_groups=len(self._groups.changes),
             removed_groups=removed[1],
         )

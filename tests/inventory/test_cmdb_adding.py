@@ -116,7 +116,7 @@ def test_counts(sqlite_url: str) -> None:
         return Inventory(draft)
 
     with Cmdb(sqlite_url) as cmdb:
-        assert cmdb.add(inventory("[a]\nh1 x=1\nh2\n[b]\nh3\n")) == Added(new_hosts=3, new_groups=4)
+        assert cmdb.add(inventory("[a]\nh1 x=1\nh2\n[b]\nh3\n")) == Added(new_hosts=3, new_groups=2)
         assert not cmdb.add(inventory("[a]\nh1\n"))
         changed = inventory("[a]\nh1 x=2\n[b]\nh2\n[b:vars]\ny=1\n")
         assert cmdb.add(changed, dry_run=True) == Added(changed_hosts=2, changed_groups=1)
