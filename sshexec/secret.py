@@ -31,6 +31,11 @@ class Secret:
         """Return the text itself."""
         return self._value
 
+    @property
+    def known(self) -> str | None:
+        """The text, where it is open already: what is not can't stand anywhere, and need not be hidden."""
+        return self.reveal()
+
     def __repr__(self) -> str:
         return f"Secret('{HIDDEN}')"
 
@@ -100,7 +105,7 @@ class LazySecret(Secret):
 
     @property
     def known(self) -> str | None:
-        """The text, where it is open already."""
+        """The text, where it is open already; None where it is not."""
         return self._text
 
     def __bool__(self) -> bool:
@@ -324,8 +329,7 @@ _LOGIN = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
 def _values(value: Any, *, secret: bool) -> Iterator[str]:
     """Yield the texts that secrets hold."""
     if isinstance(value, Secret):
-        text = value.known if isinstance(value, LazySecret) else value.reveal()
-        if text is not None:
+        if (text := value.known) is not None:
             yield text
     elif isinstance(value, str) and secret:
         yield value
