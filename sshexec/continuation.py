@@ -48,6 +48,9 @@ def of(task: Task, variables: Collection[str], history: History | None, run: obj
         ArgumentError: it was another task.
     """
     earlier = resumption(history, run)
+    if run is earlier and history is not None:
+        # Others may have gone on with it since it was looked at.
+        earlier = history.resumption(earlier.run)
     _check_same(earlier, task)
     _check_variables(earlier, variables)
     return earlier

@@ -217,6 +217,26 @@ def test_a_run_that_goes_on_is_left_alone(local: Inventory, history: History, tm
         assert len(engine.resumption(run.id).hosts()) == 5
 
 
+def test_two_do_not_go_on_with_one_run_at_the_same_time(local: Inventory, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    command = f"touch {tmp_path}/up; test ! -e {tmp_path}/slow || sleep 60; false"
+    with History(url) as one, History(url, patient=True) as other, Engine(local, history=one) as engine:
+        first = engine.run("l0,l1", "shell", command)
+        stale = engine.resumption(first.id)
+        (tmp_path / "slow").touch()
+        (tmp_path / "up").unlink()
+        with Engine(local, history=other) as second:
+            run = second.start("all", "shell", command, resume=first.id)
+            for again in (stale, first.id):  # it is not in the database yet
+                with pytest.raises(errors.HistoryError, match=rf"{run.id[:8]} (goes on with it|is still going on)"):
+                    engine.resume(again)
+            wait_for((tmp_path / "up").exists)
+            run.cancel()
+            run.wait(30)
+        (tmp_path / "slow").unlink()
+        assert statuses(engine.resume(stale)) == {"l0": "failed", "l1": "failed"}
+
+
 PROGRAM = """
 import sys
 from sshexec import Engine, Inventory

@@ -69,7 +69,7 @@ def command(run: str, url: str | None, hosts: bool, names: tuple[str, ...], as_j
         records = history.records
         record = records.run(run)
         streams = options["streams"] or options["fold"] or whole
-        found = records.results(record, hosts=names or None, streams=streams)
+        found = records.results(record, hosts=names or None, streams=streams, reasons=not as_json)
         results = [each for each in found if not options["states"] or each.state in options["states"]]
     stdout = Stdout()
     looks = {"terminal": stdout.terminal, "colour": coloured(stdout), "verbose": options["verbose"]}

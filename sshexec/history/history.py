@@ -217,10 +217,10 @@ class History:
 
     def resumption(self, run: str) -> Resumption:
         """Return what is known to whoever wants to go on with a run; see `sshexec.recorder.History`."""
-        from sshexec.history.resumption import resumption
+        from sshexec.history.resumption import resumption, roots
 
         self.recover()
-        return resumption(self.database, self.records, run, undelivered=self.journals.all())
+        return resumption(self.database, self.records, run, undelivered=roots(self.journals))
 
     def close(self) -> None:
         """Deliver what is left of runs that are done, for a few seconds, and close the database.

@@ -147,15 +147,20 @@ class Records:
         return RunRecord(**fields, hosts=tuple(json.loads(hosts)))
 
     def results(
-        self, run: RunRecord | str, *, hosts: Collection[str] | None = None, streams: bool = False
+        self,
+        run: RunRecord | str,
+        *,
+        hosts: Collection[str] | None = None,
+        streams: bool = False,
+        reasons: bool = False,
     ) -> Iterator[RecordedResult]:
         """Yield what is recorded of each host, in the order of the run.
 
         Args:
             run: the run, or what `run` finds it by.
             hosts: of its hosts, these only.
-            streams: whether what they printed is wanted. Else of standard error there is the end, for those hosts alone
-                on which a command failed.
+            streams: whether what they printed is wanted, as much of it as the record itself holds.
+            reasons: where it is not: whether the end of standard error is, of those hosts on which a command failed.
 
         Raises:
             HistoryError: there is no such run, or no such host in it.
@@ -164,18 +169,19 @@ class Records:
         record = run if isinstance(run, RunRecord) else self.run(run)
         if hosts is not None:
             _check_hosts(record, hosts)
-        wanted = [host for host in record.hosts if hosts is None or host in hosts]
+        chosen = None if hosts is None else set(hosts)
+        wanted = [host for host in record.hosts if chosen is None or host in chosen]
         # With streams a page at a time: the whole may be larger than the memory. Rows never change, so the pages fit.
         size = _PAGE if streams else max(len(wanted), 1)
         for first in range(0, len(wanted), size):
             page = wanted[first : first + size]
             few = page if len(page) <= _PAGE else None  # databases take only so many values in one statement
             with self._database.reading() as connection:
-                rows = _rows(connection, record.id, few, streams)
+                rows = _rows(connection, record.id, few, streams=streams, reasons=reasons)
                 begun = _begun(connection, record.id, few) if len(rows) < len(page) else {}
             for host in page:
                 row = rows.get(host)
-                yield _recorded(row, streams) if row is not None else _unfinished(record, host, begun.get(host))
+                yield _recorded(row, cut=not streams) if row is not None else _unfinished(record, host, begun.get(host))
 
     def states(self, run: RunRecord | str) -> dict[str, HostState]:
         """Return the state of each host, in the order of the run.
@@ -366,14 +372,19 @@ def _slices(names: Sequence[str]) -> Iterator[Sequence[str]]:
         yield names[first : first + _PAGE]
 
 
-def _rows(connection: Connection, run: str, hosts: Sequence[str] | None, streams: bool) -> dict[str, Found]:
+def _rows(
+    connection: Connection, run: str, hosts: Sequence[str] | None, *, streams: bool, reasons: bool
+) -> dict[str, Found]:
+    nothing = literal(None)
     if streams:
         query = select(*_BRIEF, results.c.stdout, results.c.stderr)
+    elif not reasons:
+        query = select(*_BRIEF, nothing.label("stdout"), nothing.label("stderr"))
     else:
         length = func.length(results.c.stderr)
         end = func.substr(results.c.stderr, case((length > _TAIL, length - _TAIL), else_=1))
         failed = and_(results.c.status.not_in(GOOD), results.c.rc.is_not(None))
-        query = select(*_BRIEF, literal(None).label("stdout"), case((failed, end), else_=None).label("stderr"))
+        query = select(*_BRIEF, nothing.label("stdout"), case((failed, end), else_=None).label("stderr"))
     query = query.where(results.c.run == run)
     if hosts is not None:
         query = query.where(results.c.host.in_(hosts))
@@ -400,9 +411,9 @@ def _summary(row: Found, state: RunState, counts: Mapping[HostState, int]) -> Ru
     return RunSummary(**plain, **data, count=row.hosts, state=state, counts=counts)
 
 
-def _recorded(row: Found, streams: bool) -> RecordedResult:
+def _recorded(row: Found, *, cut: bool) -> RecordedResult:
     plain = dict(row._mapping)
-    if not streams:
+    if cut:
         plain["stderr"] = _end_of(row.stderr)
     result = result_of(plain)
     files = {name: OutputFile(**file) for name, file in json.loads(row.files).items()} if row.files != "{}" else {}

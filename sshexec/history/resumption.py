@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from sshexec.errors import HistoryError, WorkerLostError
+from sshexec.journal import RECORDS, Reader
 from sshexec.recorder import Resumption
 from sshexec.results import GOOD
 
 if TYPE_CHECKING:
     from sshexec.database.database import Database
+    from sshexec.history.journals import Journals
     from sshexec.history.reading import Records
     from sshexec.history.records import RunRecord, RunState
 
@@ -23,6 +27,9 @@ _OPTIONS = (
     *("become", "become_user", "become_method", "become_flags", "serial", "max_fail_percentage", "run_timeout"),
 )
 """What the record of a task has under the name of a keyword of `Engine.start`."""
+
+_FIRST = 2**16
+"""Bytes of a journal in which its opening is looked for; one that is longer is read to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,26 +94,32 @@ def _fate(seen: Seen | None, state: RunState) -> Fate | None:
     return "failed" if seen.started is not None else None
 
 
-def resumption(database: Database, records: Records, reference: str, undelivered: Iterable[str] = ()) -> Resumption:
+def resumption(
+    database: Database, records: Records, reference: str, undelivered: Mapping[str, str] | None = None
+) -> Resumption:
     """Return what is known to whoever wants to go on with a run.
 
     Args:
         database: holds the records.
         records: questions to it.
         reference: what `Records.run` finds the run by.
-        undelivered: runs of which this machine has a journal that is not in the database.
+        undelivered: runs of which this machine has a journal that is not in the database as a whole, and the first of
+            the chain that each goes on with.
 
     Raises:
         HistoryError: there is no such run, it or one that goes on with it is in progress, or not all is recorded yet.
         DatabaseError: the database can't be read.
     """
     run = records.run(reference)
-    waiting = set(undelivered)
+    waiting = {each for each, root in (undelivered or {}).items() if root == run.root}
     chain = [run if each == run.id else records.run(each) for each in _chain(database, run.root)]
     for each in chain:
         if each.state == "running":
             where = f"on {each.runner.get('machine')}, process {each.runner.get('pid')}"
             raise HistoryError(f"run {each.id[:8]} is still going on ({where}): wait for its end, or stop it")
+    for name in sorted(waiting.difference(each.id for each in chain)):
+        raise HistoryError(f"run {name[:8]} goes on with it at this moment: wait for its end, or stop it")
+    for each in chain:
         if each.id in waiting:
             raise HistoryError(
                 f"run {each.id[:8]} is not in the database as a whole yet: `sshexec history list` says why"
@@ -136,6 +149,20 @@ def _task(run: RunRecord) -> dict[str, Any]:
         "withheld": tuple(sorted(hidden)),
         "extra": tuple(run.task.get("extra", ())),
     }
+
+
+def roots(journals: Journals) -> dict[str, str]:
+    """Return the runs of which there are journals, and the first of the chain that each goes on with."""
+    found = {}
+    for run in journals.all():
+        with contextlib.suppress(OSError):
+            reader = Reader(os.path.join(journals.folder, run, RECORDS))
+            try:
+                lines = reader.read(_FIRST)
+            finally:
+                reader.close()
+            found[run] = next((str(line["opening"]["root"]) for line in lines if "opening" in line), run)
+    return found
 
 
 def _chain(database: Database, root: str) -> list[str]:

@@ -18,7 +18,7 @@ from sshexec.history.journals import Journals
 from sshexec.history.reading import Records
 from sshexec.history.tables import SCHEMA
 from sshexec.inventory.model import Inventory
-from tests.cli.command import Terminal, sshexec
+from tests.cli.command import PATIENCE, Terminal, finish, sshexec, start, wait_for
 from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = "a" * 32, "b" * 32, "c" * 32
@@ -167,6 +167,7 @@ def test_a_run_as_json(two, call):
     assert list(plain) == ["version", "run", "hosts"]
     assert (plain["version"], plain["run"]["id"], plain["run"]["counts"]) == (1, A, {"changed": 5, "failed": 1})
     assert plain["hosts"][0]["result"] == {"changed": True, "rc": 0}
+    assert plain["hosts"][5]["result"] == {"changed": False, "rc": 3, "msg": "non-zero return code"}
     with_output = json.loads(call("show", "a", "--json", "--output", "--host", "web1"))
     assert [host["result"]["stdout"] for host in with_output["hosts"]] == ["release 7"]
 
@@ -346,7 +347,8 @@ def test_a_run_that_is_not_there(two, url):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_real_run_from_its_journal_on(tmp_path, call, url):
+def test_a_real_run_from_its_journal_on(tmp_path, call, url, monkeypatch):
+    monkeypatch.setattr("sshexec.history.courier.PATIENCE", 600.0)  # however slow this machine is
     inventory = tmp_path / "hosts.json"
     hosts = {name: {"ansible_connection": "local", "marker": name} for name in ("h1", "h2", "h3")}
     inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
@@ -392,3 +394,36 @@ def test_on_a_terminal_nothing_that_a_host_said_is_obeyed(database, url):
         assert "\x1b]0" not in terminal.seen
         assert "\x1b[31mred" not in terminal.seen
         assert "\\x1b" in terminal.seen
+
+
+def test_a_run_that_goes_on_and_one_whose_runner_was_killed(call, tmp_path, url):
+    hosts = {name: {"ansible_connection": "local", "file": str(tmp_path / name)} for name in ("h1", "h2", "h3")}
+    (tmp_path / "hosts.json").write_text(json.dumps({"all": {"hosts": hosts}}))
+    # The first one ends, the second one is at work, the third one waits for it.
+    stop = tmp_path / "stop"
+    wait = f"for n in $(seq 600); do [ -e {stop} ] && exit; sleep 0.1; done"
+    script = f"echo begun > {{{{ file }}}}; [ {{{{ inventory_hostname }}}} = h1 ] || {wait}"
+    words = ("all", "-i", tmp_path / "hosts.json", "-m", "shell", "-a", script, "--serial", "1", "--history", url)
+    process = start("run", *words)
+    try:
+        wait_for(tmp_path / "h2")
+        deadline = time.monotonic() + PATIENCE
+        while not os.path.exists(tmp_path / "history.db") or not json.loads(call("list", "--json"))["runs"]:
+            assert time.monotonic() < deadline  # a record is in the database after a second
+            time.sleep(0.05)
+        found: dict[str, str] = {}
+        while found != {"h1": "changed", "h2": "running", "h3": "pending"}:
+            assert time.monotonic() < deadline, found
+            found = {host["host"]: host["state"] for host in json.loads(call("show", "last", "--json"))["hosts"]}
+        assert json.loads(call("list", "--json"))["runs"][0]["state"] == "running"
+        assert call("prune", "--keep-days", "0") == "0 runs removed, 1 kept\n"
+    finally:
+        process.kill()
+        finish(process)
+        stop.touch()
+    text = call("show", "last")
+    assert "died: 1 changed, 1 unknown, 1 pending" in text
+    assert "  unknown: h2: " in text
+    assert "  pending: h3: " in text
+    assert call("prune", "--keep-days", "0") == "1 run removed, 0 kept\n"
+    assert list((tmp_path / "history.db-journals").iterdir()) == []

@@ -73,7 +73,10 @@ def test_runs_are_found_by_what_is_known_of_them(database):
 def test_a_host_that_was_never_reached_is_one_of_its_run(light):
     add_run(light, A, ["h1", "h_2", "hx2"], end="died")
     add_run(light, B, ["hx2"], end="died")
+    add_run(light, C, ["lost"])
+    add_starts(light, C, ["lost"])
     add_starts(light, A, ["h1"])
+    assert [run.id for run in Records(light).runs(host="lost")] == [C]
     assert [[run.id for run in Records(light).runs(host=host)] for host in ("h1", "h_2", "h")] == [[A], [A], []]
 
 
@@ -140,7 +143,7 @@ def test_a_result_is_what_the_run_had(database):
 def test_why_a_command_failed_is_there_without_all_it_printed(database, text):
     add_run(database, A, ["bad", "good"])
     add_results(database, [result_row(A, "bad", "failed", rc=1, stderr=text), result_row(A, "good", stderr=text)])
-    bad, good = Records(database).results(A)
+    bad, good = Records(database).results(A, reasons=True)
     assert good.stream("stderr") is None
     why = bad.stream("stderr")
     assert text.endswith(why)

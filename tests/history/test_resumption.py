@@ -130,8 +130,10 @@ def test_a_chain_in_the_database(database_url: str) -> None:
         "labels": {"a": "b"},
     }
     with pytest.raises(HistoryError, match=r"run bbbbbbbb is not in the database as a whole yet"):
-        resumption(database, records, first, undelivered=[second])
-    assert resumption(database, records, other, undelivered=[second]).unknown == tuple(hosts)
+        resumption(database, records, first, {second: first})
+    with pytest.raises(HistoryError, match=r"run eeeeeeee goes on with it at this moment"):
+        resumption(database, records, first, {"e" * 32: first, other: other})
+    assert resumption(database, records, other, {second: first}).unknown == tuple(hosts)
     add_run(database, "d" * 32, ["h4"], root=first, resumes=first, end=None, started=time.time())
     with pytest.raises(HistoryError, match=r"run dddddddd is still going on \(on here, process"):
         resumption(database, records, first)
