@@ -289,16 +289,19 @@ class _Reader:
             value = self._variables.get(name)
             if value is None:
                 continue
+            hidden = convert is _secret or isinstance(value, Secret)
+            if isinstance(value, Secret):
+                value = value.reveal()
             try:
                 return convert(value)
             except (ValueError, TypeError):
-                shown = "" if convert is _secret else f", got {value!r}"
+                shown = "" if hidden else f", got {value!r}"
                 raise OptionError(f"{self._where}{name}: expected {expected}{shown}") from None
         return default
 
 
 def _one_line(value: object) -> str:
-    if isinstance(value, (dict, list, tuple, Secret)):
+    if isinstance(value, (dict, list, tuple)):
         raise TypeError("is no text")
     text = str(value)
     if any(mark in text for mark in "\0\r\n"):
@@ -329,7 +332,7 @@ def _method(value: object) -> str:
 
 
 def _secret(value: object) -> Secret | None:
-    text = _one_line(value.reveal() if isinstance(value, Secret) else value)
+    text = _one_line(value)
     return Secret(text) if text else None
 
 

@@ -164,8 +164,13 @@ def _plain(hint: Any) -> type:
 
 
 def _convert(field: dataclasses.Field[Any], kind: type, variable: str, value: Any, host: str | None) -> Any:
+    hidden = kind is Secret or isinstance(value, Secret)
+    if kind is not Secret and isinstance(value, Secret):
+        # A setting may be a secret of the inventory, whatever it is: ansible-vault encrypts anything.
+        value = value.reveal()
+
     def wrong(expected: str) -> OptionError:
-        shown = HIDDEN if kind is Secret else repr(value)
+        shown = HIDDEN if hidden else repr(value)
         return OptionError(f"{f'host {host}: ' if host else ''}{variable}: expected {expected}, got {shown}")
 
     if kind is Secret:

@@ -12,8 +12,10 @@ import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
+from sshexec.credentials.vault import VaultPasswords, VaultSecret, is_vault
 from sshexec.errors import InventoryError
 from sshexec.inventory.members import MAX_DEPTH
+from sshexec.inventory.vaulted import revived
 
 MAX_VALUES = 3_000_000
 """How many values a document may hold once its aliases are followed: the guard against a billion laughs."""
@@ -23,6 +25,7 @@ _TAG = "tag:yaml.org,2002:"
 _STR, _INT, _NULL, _MERGE = f"{_TAG}str", f"{_TAG}int", f"{_TAG}null", f"{_TAG}merge"
 _BREAK = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 """What ends a line in YAML 1.1."""
+_VAULT_TAGS = ("!vault", "!vault-encrypted")
 _BOOLEANS = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 
 
@@ -43,19 +46,24 @@ class Document:
         return self.lines.get(id(mapping), {})
 
 
-def read_json(text: str, path: str) -> Document:
-    """Read a JSON text.
+def read_json(text: str, path: str, vault: VaultPasswords | None = None) -> Document:
+    """Read a JSON text; values in it that ansible-vault has encrypted (`revived`) stay so until they are asked for.
+
+    Args:
+        text: what the file holds.
+        path: the file, for messages.
+        vault: opens such values, once they are asked for.
 
     Raises:
         InventoryError: it is no JSON, or repeats a key.
     """
 
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def unique(pairs: list[tuple[str, Any]]) -> Any:
         mapping = dict(pairs)
         if len(mapping) < len(pairs):
             names = [name for name, _ in pairs]
             raise InventoryError(f"the key {next(n for n in names if names.count(n) > 1)!r} stands twice", path=path)
-        return mapping
+        return revived(mapping, vault, path)
 
     try:
         return Document(json.loads(text, object_pairs_hook=unique))
@@ -70,10 +78,15 @@ def read_json(text: str, path: str) -> Document:
         raise InventoryError(f"is not valid JSON: {error}", path=path) from None
 
 
-def read_yaml(text: str, path: str) -> Document:
+def read_yaml(text: str, path: str, vault: VaultPasswords | None = None) -> Document:
     """Read a YAML 1.1 text as Ansible does, except that a repeated key is an error.
 
-    Ansible's ``!unsafe`` marks plain values, since nothing is templated here; ``!vault`` is refused.
+    Ansible's ``!unsafe`` marks plain values, since nothing is templated here; ``!vault`` makes a `VaultSecret`.
+
+    Args:
+        text: what the file holds.
+        path: the file, for messages.
+        vault: opens what ansible-vault has encrypted, once it is asked for.
 
     Raises:
         InventoryError: it is no YAML, or holds what an inventory may not hold.
@@ -94,7 +107,7 @@ def read_yaml(text: str, path: str) -> Document:
         raise InventoryError("is nested too deeply", path=path) from None
     if node is None:
         return Document(None)
-    builder = _Builder(path)
+    builder = _Builder(path, vault)
     return Document(builder.build(node, 0), builder.lines)
 
 
@@ -122,8 +135,9 @@ def _last_line(text: str, line: int) -> int:
 class _Builder:
     """Makes plain values of composed nodes; PyYAML's own constructor keeps no lines and takes repeated keys."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, vault: VaultPasswords | None) -> None:
         self.path = path
+        self._vault = vault
         self.lines: dict[int, dict[Any, int]] = {}
         self._scalars: Any = SafeConstructor()
         self._values = 0
@@ -167,6 +181,8 @@ class _Builder:
                 continue
             if not isinstance(key_node, ScalarNode):
                 raise self._error("a key must be a plain value, not a list or mapping", key_node)
+            if key_node.tag in _VAULT_TAGS:
+                raise self._error("a key can't be encrypted", key_node)
             key = key_node.value if key_node.tag == _STR else self._scalar(key_node)
             if key in mapping:
                 raise self._error(f"the key {key!r} stands twice, first on line {lines[key]}", key_node)
@@ -200,6 +216,8 @@ class _Builder:
             raise self._error("this is no boolean; put it into quotes if it is text", node)
         if tag in (_STR, f"{_TAG}value", "!unsafe"):
             return text
+        if tag in _VAULT_TAGS:
+            return self._encrypted(node)
         if tag not in (_INT, f"{_TAG}float", f"{_TAG}timestamp"):
             raise self._unsupported(node)
         try:
@@ -209,6 +227,11 @@ class _Builder:
             raise self._error(f"this is no {kind}; put it into quotes if it is text", node) from None
         # A date as text: so it goes through JSON unchanged.
         return value.isoformat() if tag.endswith("timestamp") else value
+
+    def _encrypted(self, node: ScalarNode) -> VaultSecret:
+        if not is_vault(node.value.lstrip()):
+            raise self._error("'!vault' wants a text that ansible-vault has encrypted", node)
+        return VaultSecret(node.value, self._vault, what=f"{self.path}:{node.start_mark.line + 1}")
 
     def _count(self, values: int, node: Node) -> None:
         self._values += values
@@ -220,8 +243,8 @@ class _Builder:
             raise self._unsupported(node)
 
     def _unsupported(self, node: Node) -> InventoryError:
-        if node.tag.startswith("!vault"):
-            return self._error("values encrypted with ansible-vault are not supported yet", node)
+        if node.tag in _VAULT_TAGS:
+            return self._error("'!vault' stands before a text only", node)
         if not node.tag.startswith(_TAG):
             # Without the tag itself: it may be a password.
             return self._error("tags are not supported; a text that begins with '!' must stand in quotes", node)

@@ -5,25 +5,36 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sshexec.credentials.openers import Openers
 from sshexec.errors import InventoryError
 from sshexec.inventory.members import MAX_DEPTH, Group, Host, Scope, is_too_deep
 from sshexec.scalars import whole_number
+from sshexec.secret import as_secrets
 
 PRIORITY = "ansible_group_priority"
+_FLAT = frozenset({str, int, bool, float, type(None)})
 
 
 class Draft:
     """Hosts and groups, and the place in the sources that is being read.
 
     A reader sets `path` and `line` as it goes, so that every error and every variable's origin names its place.
+
+    Args:
+        openers: open the secrets in the sources; None for those that the environment names.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, openers: Openers | None = None) -> None:
+        self.openers = openers or Openers()
+        self.encrypted = False
+        """Whether the source being read is encrypted as a whole: its variables are secrets."""
         self.hosts: dict[str, Host] = {}
         self.groups: dict[str, Group] = {}
         self.warnings: list[str] = []
         self.directories: dict[str, str] = {}
         """Where the sources lie, absolute path and as written: ``group_vars`` and ``host_vars`` are there."""
+        self.kinds: dict[str, str] = {}
+        """Which groups are a ``site``, a ``region`` or a ``tag``, where a source says so; only a CMDB keeps it."""
         self.path: str | None = None
         """The source being read, as the caller wrote it."""
         self.line: int | None = None
@@ -33,25 +44,32 @@ class Draft:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return a flat state, for `pickle` and `copy`: the objects would lead them from each to the next, too deep."""
-        hosts = [(h.name, h.vars, h.origins, list(h.groups), h.source) for h in self.hosts.values()]
+        hosts = [(h.name, h.vars, h.origins, h.origin_of_rest, list(h.groups), h.source) for h in self.hosts.values()]
         groups = [
-            (g.name, g.vars, g.origins, list(g.hosts), list(g.children), list(g.parents), g.priority, g.depth)
+            (
+                *(g.name, g.vars, g.origins, g.origin_of_rest, list(g.hosts), list(g.children), list(g.parents)),
+                *(g.priority, g.depth),
+            )
             for g in self.groups.values()
         ]
-        return self.__dict__ | {"hosts": hosts, "groups": groups}
+        state = self.__dict__ | {"hosts": hosts, "groups": groups}
+        del state["openers"]  # keys and passwords stay here
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Make hosts and groups again, and tie them together by their names."""
         self.__dict__.update(state)
+        self.openers = Openers()
         self.hosts = {name: Host(name) for name, *_ in state["hosts"]}
         self.groups = {name: Group(name) for name, *_ in state["groups"]}
-        for name, variables, origins, groups, source in state["hosts"]:
+        for name, variables, origins, rest, groups, source in state["hosts"]:
             host = self.hosts[name]
-            host.vars, host.origins, host.source = variables, origins, source
+            host.vars, host.origins, host.origin_of_rest, host.source = variables, origins, rest, source
             host.groups = {each: self.groups[each] for each in groups}
-        for name, variables, origins, hosts, children, parents, priority, depth in state["groups"]:
+        for name, variables, origins, rest, hosts, children, parents, priority, depth in state["groups"]:
             group = self.groups[name]
-            group.vars, group.origins, group.priority, group.depth = variables, origins, priority, depth
+            group.vars, group.origins, group.origin_of_rest = variables, origins, rest
+            group.priority, group.depth = priority, depth
             group.hosts = {each: self.hosts[each] for each in hosts}
             group.children = {each: self.groups[each] for each in children}
             group.parents = {each: self.groups[each] for each in parents}
@@ -128,18 +146,27 @@ class Draft:
         if not variables:
             return
         here = (self.path, self.line)
+        if not scope.vars and not lines:
+            # One for all, instead of one for each: there are many hosts.
+            scope.origin_of_rest = here
+        alike = scope.origin_of_rest == here
         for name, value in variables.items():
             if lines:
                 self.line = lines.get(name)
             if not isinstance(name, str):
                 raise self.error(f"the variable name {name!r} of {scope.kind} {scope.name!r} is not text; quote it")
-            if is_too_deep(value):
+            if type(value) not in _FLAT and is_too_deep(value):
                 raise self.error(f"{name!r} of {scope.kind} {scope.name!r} is nested deeper than {MAX_DEPTH} levels")
             if name == PRIORITY and isinstance(scope, Group):
                 scope.priority = self._priority(scope, value)
                 continue
-            scope.vars[name] = value
-            scope.origins[name] = (self.path, self.line) if lines else here
+            scope.vars[name] = as_secrets(value) if self.encrypted else value
+            if lines:
+                scope.origins[name] = (self.path, self.line)
+            elif not alike:
+                scope.origins[name] = here
+            elif scope.origins:
+                scope.origins.pop(name, None)
 
     def finish(self) -> None:
         """Tie the loose ends once all sources are read: ``all`` above everything, ``ungrouped``, depths."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
+from sshexec.credentials.openers import Openers
+from sshexec.credentials.vault import is_vault
+from sshexec.database.address import is_address
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.files import read_text
@@ -14,6 +19,7 @@ from sshexec.inventory.listing import is_listing, read_listing
 from sshexec.inventory.plugins import read_plugin
 from sshexec.inventory.ranges import expand, split_port
 from sshexec.inventory.script import is_script, read_script
+from sshexec.inventory.source import Location, Source, read_source
 
 _IGNORED_NAMES = frozenset({"group_vars", "host_vars", "vars_plugins"})
 _IGNORED_ENDINGS = (
@@ -22,25 +28,47 @@ _IGNORED_ENDINGS = (
 )
 _MAX_DEPTH = 20
 _KEY = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'\[{#]\S*?)\s*:(?:\s|$)""")
-_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini"}
+_KINDS = {".yml": "yaml", ".yaml": "yaml", ".json": "json", ".ini": "ini", ".csv": "csv"}
 
 
-def read_sources(sources: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Draft:
+def read_sources(sources: Location | Iterable[Location], openers: Openers | None = None) -> Draft:
     """Read one or several sources, merged in their order.
+
+    Args:
+        sources: see `Inventory.load`.
+        openers: open the secrets in them.
 
     Raises:
         InventoryError: one is missing, unreadable or wrong.
+        DatabaseError: one is a database that holds no inventory, or does not answer.
     """
-    listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    texts = [os.fspath(source) for source in listed]
-    if not texts:
+    if not isinstance(sources, (str, os.PathLike, Source, Iterable)):
+        raise InventoryError(f"{sources!r} is no inventory source; of a Cmdb take its source()")
+    listed = [sources] if isinstance(sources, (str, os.PathLike, Source)) else list(sources)
+    if not listed:
         raise InventoryError("no inventory source is given")
-    draft = Draft()
-    for text in texts:
-        draft.path = draft.line = draft.source = None
-        _read_source(draft, text)
-    draft.finish()
+    draft = Draft(openers)
+    with _without_collections():
+        for source in listed:
+            draft.path = draft.line = draft.source = None
+            if isinstance(source, Source):
+                read_source(draft, source)
+            else:
+                _read_source(draft, os.fspath(source))
+        draft.finish()
     return draft
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Keep Python from looking for garbage meanwhile: in a large inventory there is hardly any, and it takes long."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_source(draft: Draft, text: str) -> None:
@@ -53,6 +81,13 @@ def _read_source(draft: Draft, text: str) -> None:
     elif os.path.lexists(path):
         _add_directory(draft, os.path.dirname(path))
         _read_file(draft, path)
+    elif is_address(text):
+        # SQLAlchemy takes 0.2 s to import.
+        from sshexec.inventory.cmdb.cmdb import Cmdb
+
+        keys = draft.openers
+        with Cmdb(text, keys.keyring, vault=keys.vault, providers=keys.providers, create=False) as cmdb:
+            read_source(draft, cmdb.source())
     elif not read_plugin(draft, text):
         if "," not in text:
             raise InventoryError(f"there is no such file; a single host is written {text + ','!r}", path=text)
@@ -106,6 +141,17 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
         read_script(draft, draft.source)
         return
     text = read_text(path)
+    draft.encrypted = is_vault(text)
+    try:
+        if draft.encrypted:
+            text = draft.openers.vault.decrypt(text, path)
+        _read_content(draft, text, alone=alone)
+    finally:
+        draft.encrypted = False
+
+
+def _read_content(draft: Draft, text: str, *, alone: bool) -> None:
+    path = draft.path or ""
     first = next((line for line in map(str.strip, text.splitlines()) if line and line[0] not in "#;"), None)
     if first is None:
         if alone:
@@ -128,16 +174,19 @@ def _read_file(draft: Draft, path: str, *, alone: bool = True) -> None:
 
 def _read_text(draft: Draft, text: str, kind: str) -> None:
     assert draft.path is not None  # noqa: S101 - _read_file has set it
-    if text.startswith("$ANSIBLE_VAULT;"):
-        raise draft.error("files encrypted with ansible-vault are not supported yet")
     if kind == "ini":
         read_ini(draft, text)
+        return
+    if kind == "csv":
+        from sshexec.inventory.spreadsheet import read_spreadsheet
+
+        read_spreadsheet(draft, text)
         return
     # PyYAML takes 10 ms to import, for nothing where the sources are INI.
     from sshexec.inventory.document import read_json, read_yaml
     from sshexec.inventory.tree import read_tree
 
-    document = read_json(text, draft.path) if kind == "json" else read_yaml(text, draft.path)
+    document = (read_json if kind == "json" else read_yaml)(text, draft.path, draft.openers.vault)
     if kind == "json" and is_listing(document.data):
         read_listing(draft, document.data)
     else:

@@ -33,17 +33,19 @@ class Scope:
         variables: the first of them.
     """
 
-    __slots__ = ("name", "origins", "vars")
+    __slots__ = ("name", "origin_of_rest", "origins", "vars")
     kind: ClassVar[str] = ""
 
     def __init__(self, name: str, variables: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self.vars: dict[str, Any] = dict(variables or {})
         self.origins: dict[str, Origin] = {}
+        self.origin_of_rest: Origin = (None, None)
+        """Where those variables were set that `origins` does not know."""
 
     def origin(self, variable: str) -> str:
         """Return where a variable was set: ``file:line``, or the source and the member where no line is known."""
-        path, line = self.origins.get(variable, (None, None))
+        path, line = self.origins.get(variable, self.origin_of_rest)
         if path is not None and line is not None:
             return f"{path}:{line}"
         return " ".join(part for part in (path, self.kind, self.kind and self.name) if part)

@@ -12,8 +12,13 @@ from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.members import Group, Host, Scope
 from sshexec.inventory.patterns import LOCALHOST, Selector
+from sshexec.secret import Secret
 
 if TYPE_CHECKING:
+    from sshexec.credentials.keyring import Keyring
+    from sshexec.credentials.providers import Provider, Providers
+    from sshexec.credentials.vault import VaultPassword, VaultPasswords
+    from sshexec.inventory.source import Location
     from sshexec.inventory.vars_files import VariableFiles
 
 __all__ = ["Group", "Host", "Inventory"]
@@ -34,13 +39,17 @@ class Inventory:
         """Every host by name, in the order of the sources."""
         self.groups: Mapping[str, Group] = MappingProxyType(draft.groups)
         """Every group by name; ``all`` and ``ungrouped`` are always there."""
+        self.kinds: Mapping[str, str] = draft.kinds
+        """Which groups are a ``site``, a ``region`` or a ``tag``; the others are mere groups."""
         self.warnings: list[str] = draft.warnings
         """What the sources hold that was left out, one line each."""
         self._directories = draft.directories
         self._files: VariableFiles | None = None
         self._implicit: dict[str, Host] = {}
-        self._layers: dict[frozenset[str], list[Scope]] = {}
-        self._merged: dict[frozenset[str], tuple[dict[str, Any], list[str]]] = {}
+        self._ranked: list[Group] = []
+        self._places: dict[str, int] = {}
+        self._above: dict[str, frozenset[int]] = {}
+        self._merged: dict[tuple[str, ...], tuple[dict[str, Any], tuple[str, ...]]] = {}
         self._selector = Selector(self.hosts, self.groups, self._this_machine)
 
     def __repr__(self) -> str:
@@ -52,20 +61,34 @@ class Inventory:
         return type(self), (self._draft,)
 
     @classmethod
-    def load(cls, source: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> Inventory:
-        """Read an inventory.
+    def load(
+        cls,
+        source: Location | Iterable[Location],
+        *,
+        vault: VaultPasswords | VaultPassword | Secret | str | None = None,
+        keyring: Keyring | str | None = None,
+        providers: Providers | Mapping[str, Provider] | None = None,
+    ) -> Inventory:
+        """Read an inventory. Secrets in it stay closed until a run needs them, or somebody calls their ``reveal``.
 
         Args:
-            source: a YAML, INI or JSON file, a directory of such files, an executable that answers ``--list``, a list
-                ``"web1,web2"`` (a single host needs the comma behind it), ``NAME://…`` for a plugin, or several of
-                these, merged in their order.
+            source: a YAML, INI, JSON or CSV file, a directory of such files, an executable that answers ``--list``, a
+                list ``"web1,web2"`` (a single host needs the comma behind it), the URL of a database that
+                `sshexec.inventory.cmdb.cmdb.Cmdb` keeps, a `sshexec.inventory.source.Source`, ``NAME://…`` for a
+                plugin, or several of these, merged in their order.
+            vault: passwords of ansible-vault; None is what ``ANSIBLE_VAULT_PASSWORD_FILE`` names.
+            keyring: keys to the secrets in a database, or where they are (``file:``, ``env:``, ``command:``); None is
+                what ``SSHEXEC_KEY_FILE`` names, else the user's own key file.
+            providers: callables that fetch the secrets which credentials of a database refer to as ``NAME:...``.
 
         Raises:
             InventoryError: a source is missing, unreadable or wrong; path and line are named.
+            CredentialError: a whole file is encrypted, and no password opens it.
         """
+        from sshexec.credentials.openers import Openers
         from sshexec.inventory.load import read_sources
 
-        return cls(read_sources(source))
+        return cls(read_sources(source, Openers.of(keyring, vault, providers)))
 
     @classmethod
     def from_hosts(
@@ -140,7 +163,7 @@ class Inventory:
         files = self._variable_files().of_host(host.name) if self._directories else []
         scopes: list[Scope] = [*self._scopes(host), host, *files]
         found = {name: scope.origin(name) for scope in scopes for name in scope.vars}
-        return found | dict.fromkeys(_magic(host, []), _MAGIC)
+        return found | dict.fromkeys(_magic(host, ()), _MAGIC)
 
     def graph(self, group: str = "all") -> Iterator[tuple[int, Group | Host]]:
         """Yield what ``ansible-inventory --graph`` draws: how deep, and the group or host.
@@ -181,7 +204,7 @@ class Inventory:
         hostvars = {}
         for host in self.groups["all"].all_hosts():
             variables = self.variables(host)
-            for name in _magic(host, []):
+            for name in _magic(host, ()):
                 del variables[name]
             if variables:
                 hostvars[host.name] = variables
@@ -196,34 +219,45 @@ class Inventory:
 
     def _scopes(self, host: Host) -> list[Scope]:
         """Return what a host inherits from its groups, the weakest first."""
-        key = frozenset(host.groups)
-        if key not in self._layers:
-            found = {group.name: group for direct in host.groups.values() for group in direct.ancestors()}
-            found["all"] = self.groups["all"]
-            groups = sorted(found.values(), key=lambda group: (group.depth, group.priority, group.name))
-            files: list[Scope] = []
-            if self._directories:
-                files = [scope for group in groups for scope in self._variable_files().of_group(group.name)]
-            self._layers[key] = [*groups, *files]
-        return self._layers[key]
+        if not self._ranked:
+            ranked = sorted(self.groups.values(), key=lambda group: (group.depth, group.priority, group.name))
+            self._places = {group.name: place for place, group in enumerate(ranked)}
+            self._ranked = ranked
+        places = {0}.union(*map(self._places_above, host.groups.values()))
+        scopes: list[Scope] = list(map(self._ranked.__getitem__, sorted(places)))
+        if self._directories:
+            files = self._variable_files()
+            scopes += [scope for group in scopes for scope in files.of_group(group.name)]
+        return scopes
 
-    def _of_groups(self, host: Host) -> tuple[dict[str, Any], list[str]]:
+    def _places_above(self, group: Group) -> frozenset[int]:
+        """Return the places of a group, and of all above it, among the groups in the order of their strength."""
+        found = self._above.get(group.name)
+        if found is None:
+            found = self._above[group.name] = frozenset(self._places[each.name] for each in group.ancestors())
+        return found
+
+    def _of_groups(self, host: Host) -> tuple[dict[str, Any], tuple[str, ...]]:
         """Return what a host inherits, merged once for each set of groups, and the names of its groups."""
-        key = frozenset(host.groups)
-        if key not in self._merged:
+        key = tuple(host.groups)
+        found = self._merged.get(key)
+        if found is None:
             merged: dict[str, Any] = {}
-            scopes = self._scopes(host)
-            for scope in scopes:
-                merged.update(scope.vars)
-            names = [scope.name for scope in scopes if isinstance(scope, Group) and scope.name != "all"]
-            self._merged[key] = merged, sorted(names)
-        return self._merged[key]
+            names = []
+            for scope in self._scopes(host):
+                if scope.vars:
+                    merged.update(scope.vars)
+                if isinstance(scope, Group):
+                    names.append(scope.name)
+            # The first is ``all``.
+            found = self._merged[key] = merged, tuple(sorted(names[1:]))
+        return found
 
     def _variable_files(self) -> VariableFiles:
         if self._files is None:
             from sshexec.inventory.vars_files import VariableFiles
 
-            self._files = VariableFiles(self._directories)
+            self._files = VariableFiles(self._directories, self._draft.openers.vault)
         return self._files
 
     def _this_machine(self, name: str) -> Host:
@@ -237,14 +271,16 @@ class Inventory:
         return self._implicit[name]
 
 
-def _magic(host: Host, group_names: list[str]) -> dict[str, Any]:
+def _magic(host: Host, group_names: Iterable[str]) -> dict[str, Any]:
     """Return the variables about a host that Ansible makes; not ``groups`` and ``hostvars``, which are about all."""
+    name, source = host.name, host.source
+    whole = (name[0].isdigit() or ":" in name) and _is_address(name)
     return {
-        "inventory_hostname": host.name,
-        "inventory_hostname_short": host.name if _is_address(host.name) else host.name.split(".", 1)[0],
-        "group_names": group_names.copy(),
-        "inventory_dir": host.source and os.path.dirname(host.source),
-        "inventory_file": host.source,
+        "inventory_hostname": name,
+        "inventory_hostname_short": name if whole else name.split(".", 1)[0],
+        "group_names": list(group_names),
+        "inventory_dir": source and os.path.dirname(source),
+        "inventory_file": source,
     }
 
 

@@ -1,8 +1,8 @@
 """Inventory sources that other distributions bring as entry points.
 
 An entry point ``NAME`` of the group ``sshexec.inventories`` is a callable. It gets the source as the user wrote it
-(``NAME://…`` or ``NAME:…``) and returns what an inventory script prints for ``--list``: groups with hosts, vars and
-children, and the variables of hosts in ``_meta``.
+(``NAME://…`` or ``NAME:…``) and returns a `sshexec.inventory.source.Source`, or what an inventory script prints for
+``--list``: groups with hosts, vars and children, and the variables of hosts in ``_meta``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.listing import read_listing
+from sshexec.inventory.source import Source, read_source
 from sshexec.plugins import plugins
 
 GROUP = "sshexec.inventories"
@@ -47,6 +48,10 @@ def read_plugin(draft: Draft, source: str) -> bool:
         raise InventoryError(
             f"inventory plugin {name!r} of {plugin.owner} failed: {error or type(error).__name__}"
         ) from error
-    draft.path = f"plugin {name!r} of {plugin.owner}"
+    shown = f"plugin {name!r} of {plugin.owner}"
+    if isinstance(listing, Source):
+        read_source(draft, listing, shown)
+        return True
+    draft.path = shown
     read_listing(draft, listing)
     return True

@@ -12,9 +12,11 @@ import subprocess
 import time
 from typing import Any
 
+from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.files import MAX_BYTES
 from sshexec.inventory.listing import read_listing
+from sshexec.inventory.vaulted import revived
 
 TIMEOUT = 60.0
 """Seconds that a script has for all it is asked."""
@@ -56,12 +58,17 @@ def read_script(draft: Draft, path: str) -> None:
     """
     deadline = time.monotonic() + TIMEOUT
 
+    def revive(mapping: dict[str, Any]) -> Any:
+        return revived(mapping, draft.openers.vault, draft.path or path)
+
     def ask(*arguments: str) -> Any:
         output = _run(draft, [path, *arguments], deadline)
         try:
-            return json.loads(output) if output.strip() else {}
+            return json.loads(output, object_hook=revive) if output.strip() else {}
         except RecursionError:
             raise draft.error(f"its answer to {' '.join(arguments)} is nested too deeply") from None
+        except InventoryError:
+            raise
         except ValueError as error:
             raise draft.error(f"its answer to {' '.join(arguments)} is not JSON: {error}") from None
 

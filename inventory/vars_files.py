@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 
+from sshexec.credentials.vault import VaultPasswords, is_vault
 from sshexec.errors import InventoryError
 from sshexec.inventory.document import Document, read_json, read_yaml
 from sshexec.inventory.files import read_text
 from sshexec.inventory.members import MAX_DEPTH, Scope, is_too_deep
+from sshexec.secret import as_secrets
 
 _EXTENSIONS = ("", ".yml", ".yaml", ".json")
 _MAX_DEPTH = 20
@@ -26,10 +28,12 @@ class VariableFiles:
 
     Args:
         directories: where the sources lie: absolute path, and the path to show; later ones win.
+        vault: opens what ansible-vault has encrypted: single values once they are asked for, whole files when read.
     """
 
-    def __init__(self, directories: Mapping[str, str]) -> None:
+    def __init__(self, directories: Mapping[str, str], vault: VaultPasswords) -> None:
         self._directories = directories
+        self._vault = vault
         self._listings: dict[str, frozenset[str]] = {}
         self._read: dict[tuple[str, str], list[FileScope]] = {}
 
@@ -38,6 +42,7 @@ class VariableFiles:
 
         Raises:
             InventoryError: a file is unreadable or wrong.
+            CredentialError: one is encrypted, and no password opens it.
         """
         return self._scopes("group_vars", name)
 
@@ -46,6 +51,7 @@ class VariableFiles:
 
         Raises:
             InventoryError: a file is unreadable or wrong.
+            CredentialError: one is encrypted, and no password opens it.
         """
         return self._scopes("host_vars", name)
 
@@ -53,7 +59,7 @@ class VariableFiles:
         key = (kind, name)
         if key not in self._read:
             paths = (path for directory in self._directories.items() for path in self._files(directory, kind, name))
-            self._read[key] = [_read(path, shown) for path, shown in paths]
+            self._read[key] = [_read(path, shown, self._vault) for path, shown in paths]
         return self._read[key]
 
     def _files(self, directory: tuple[str, str], kind: str, name: str) -> Iterable[tuple[str, str]]:
@@ -94,11 +100,13 @@ def _below(path: str, shown: str, depth: int) -> Iterator[tuple[str, str]]:
             yield from _below(inner, os.path.join(shown, name), depth + 1)
 
 
-def _read(path: str, shown: str) -> FileScope:
+def _read(path: str, shown: str, vault: VaultPasswords) -> FileScope:
     text = read_text(path, shown)
-    if text.startswith("$ANSIBLE_VAULT;"):
-        raise InventoryError("files encrypted with ansible-vault are not supported yet", path=shown)
-    document: Document = read_json(text, shown) if text.lstrip()[:1] == "{" else read_yaml(text, shown)
+    encrypted = is_vault(text)
+    if encrypted:
+        text = vault.decrypt(text, shown)
+    read = read_json if text.lstrip()[:1] == "{" else read_yaml
+    document: Document = read(text, shown, vault)
     data = {} if document.data is None else document.data
     if not isinstance(data, dict):
         raise InventoryError(f"must hold a mapping of variables, not {type(data).__name__}", path=shown)
@@ -111,6 +119,6 @@ def _read(path: str, shown: str) -> FileScope:
             )
         if is_too_deep(value):
             raise InventoryError(f"{name!r} is nested deeper than {MAX_DEPTH} levels", path=shown, line=lines.get(name))
-        scope.vars[name] = value
+        scope.vars[name] = as_secrets(value) if encrypted else value
         scope.origins[name] = (shown, lines.get(name))
     return scope

@@ -6,7 +6,7 @@ import os
 import threading
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from sshexec.results import RunResult
 from sshexec.run import Run
 from sshexec.runtime.job import Executor, Job
 from sshexec.runtime.patched import is_patched
+from sshexec.secret import opened
 from sshexec.selection import described, selected
 from sshexec.streaming import Stream, cancel_started, wake
 from sshexec.task import Target, Task
@@ -387,7 +388,9 @@ class Engine:
             raise
 
     def _targets(self, hosts: Sequence[str], on_top: Mapping[str, Any]) -> tuple[Target, ...]:
-        return tuple(Target(host, {**self.inventory.variables(host), **on_top}) for host in hosts)
+        # A secret is opened now, before anything is contacted, once for all hosts that share it.
+        known: dict[Hashable, Any] = {}
+        return tuple(Target(host, opened({**self.inventory.variables(host), **on_top}, host, known)) for host in hosts)
 
     def _telling(self, task: Task, targets: Sequence[Target], pattern: str | Sequence[str]) -> Telling | None:
         if self._callbacks is None:

@@ -6,8 +6,11 @@ import functools
 import hmac
 import re
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+import threading
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, NoReturn
+
+from sshexec.errors import CredentialError
 
 HIDDEN = "********"
 
@@ -28,6 +31,11 @@ class Secret:
         """Return the text itself."""
         return self._value
 
+    @property
+    def known(self) -> str | None:
+        """The text, where it is open already: what is not can't stand anywhere, and need not be hidden."""
+        return self.reveal()
+
     def __repr__(self) -> str:
         return f"Secret('{HIDDEN}')"
 
@@ -35,20 +43,195 @@ class Secret:
         return HIDDEN
 
     def __bool__(self) -> bool:
-        return bool(self._value)
+        return bool(self.reveal())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(
-            self._value.encode("utf-8", "surrogatepass"), other._value.encode("utf-8", "surrogatepass")
-        )
+        if self is other:
+            return True
+        mine, theirs = (each.reveal().encode("utf-8", "surrogatepass") for each in (self, other))
+        return hmac.compare_digest(mine, theirs)
 
     def __hash__(self) -> int:
-        return hash((Secret, self._value))
+        return hash((Secret, self.reveal()))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Secret is not pickled")
+
+
+class SecretExpression(Secret):
+    """A secret with Jinja2 expressions in it, which are filled in where it is used."""
+
+    __slots__ = ()
+
+
+class LazySecret(Secret):
+    """A secret that is opened when it is asked for: decrypted, or fetched from somewhere.
+
+    Until then it needs no key and shows nothing. Two that are the same on the outside (`sealed`) are equal unopened.
+    """
+
+    __slots__ = ("_lock", "_text")
+    kept = True
+    """Whether what came out once is kept; else it is asked for anew, by a run once for all its hosts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._text: str | None = None
+
+    def _open(self) -> str:
+        """Return the text; raises CredentialError where it can't be had."""
+        raise NotImplementedError
+
+    def sealed(self) -> Hashable:
+        """Return what it is made of, by which two can be told apart without opening them."""
+        raise NotImplementedError
+
+    def reveal(self) -> str:
+        """Return the text itself, opened if need be.
+
+        Raises:
+            CredentialError: it can't be opened.
+        """
+        if self._text is not None:
+            return self._text
+        if not self.kept:
+            return self._open()
+        with self._lock:
+            if self._text is None:
+                self._text = self._open()
+            return self._text
+
+    @property
+    def known(self) -> str | None:
+        """The text, where it is open already; None where it is not."""
+        return self._text
+
+    def __bool__(self) -> bool:
+        """Tell whether there is a text; of one that is not open it is assumed."""
+        return self._text != ""
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, LazySecret) and type(other) is type(self) and self.sealed() == other.sealed():
+            return True
+        return super().__eq__(other)
+
+    def __hash__(self) -> int:
+        return super().__hash__()
+
+
+class LockedSecret(LazySecret):
+    """A secret that could not be opened, in its place: whoever asks for its text is told why.
+
+    Args:
+        reason: what is missing, one line.
+    """
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def _open(self) -> str:
+        raise CredentialError(self.reason)
+
+    def sealed(self) -> Hashable:
+        """Return the reason."""
+        return self.reason
+
+
+def closed(value: Any) -> Any:
+    """Return a value in which each secret that nobody has opened yet stands as `HIDDEN`; none is opened for it."""
+    if isinstance(value, Mapping):
+        return {key: closed(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [closed(item) for item in value]
+    return Secret(HIDDEN) if isinstance(value, LazySecret) and value.known is None else value
+
+
+def holds_secret(value: Any) -> bool:
+    """Return whether there is a `Secret` in a value, at any depth."""
+    if isinstance(value, Mapping):
+        return any(map(holds_secret, value.values()))
+    return any(map(holds_secret, value)) if isinstance(value, (list, tuple)) else isinstance(value, Secret)
+
+
+def as_secrets(value: Any) -> Any:
+    """Return a value with each text and number in it as a `Secret`; so is read what stands in an encrypted file."""
+    if isinstance(value, str):
+        return SecretExpression(value) if "{{" in value or "{%" in value else Secret(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return Secret(str(value))
+    if isinstance(value, dict):
+        return {key: as_secrets(item) for key, item in value.items()}
+    return [as_secrets(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def opened(variables: Mapping[str, Any], host: str, known: dict[Hashable, Any] | None = None) -> dict[str, Any]:
+    """Return a host's variables with every lazily opened secret in them opened, at any depth.
+
+    One that can't be opened is an error where it says how to reach the host. Any other becomes a `LockedSecret`, which
+    is an error once it is used: as with Ansible, hosts may have secrets that a task has no need of.
+
+    Args:
+        variables: the host's merged variables; they are not changed.
+        host: inventory name, for messages.
+        known: what was opened already; with the same one for all hosts of a run each secret is opened once.
+
+    Raises:
+        CredentialError: a secret in a connection variable can't be opened.
+    """
+    opener = _Opener({} if known is None else known)
+    found = dict(variables)
+    for name, value in variables.items():
+        if type(value) in _PLAIN:
+            continue
+        try:
+            found[name] = opener.open(value, locks=not name.startswith(("ansible_", "sshexec_")))
+        except CredentialError as error:
+            raise CredentialError(f"host {host}: {name}: {error}") from None
+    return found
+
+
+_PLAIN = frozenset({str, int, bool, float, type(None)})
+
+
+class _Opener:
+    def __init__(self, known: dict[Hashable, Any]) -> None:
+        self._known = known
+
+    def open(self, value: Any, *, locks: bool) -> Any:
+        """Return a value with its secrets open; the same object where it holds none."""
+        if isinstance(value, LazySecret):
+            return self._secret(value, locks=locks)
+        if not isinstance(value, (dict, list, tuple)):
+            return value
+        # Hosts share what their groups set: it is walked once. The value itself is kept, so that its id stays its own.
+        place = (id(value), locks)
+        if place not in self._known:
+            self._known[place] = (value, self._inside(value, locks=locks))
+        return self._known[place][1]
+
+    def _inside(self, value: Any, *, locks: bool) -> Any:
+        if isinstance(value, dict):
+            items = {key: self.open(item, locks=locks) for key, item in value.items()}
+            return items if any(items[key] is not value[key] for key in value) else value
+        inner = [self.open(item, locks=locks) for item in value]
+        return inner if any(new is not old for new, old in zip(inner, value, strict=True)) else value
+
+    def _secret(self, secret: LazySecret, *, locks: bool) -> Secret:
+        key = (type(secret), secret.sealed())
+        if key not in self._known:
+            try:
+                self._known[key] = Secret(secret.reveal())
+            except CredentialError as error:
+                self._known[key] = LockedSecret(str(error))
+        found: Secret = self._known[key]
+        if isinstance(found, LockedSecret) and not locks:
+            raise CredentialError(found.reason)
+        return found
 
 
 @functools.lru_cache(maxsize=4096)
@@ -86,7 +269,8 @@ def hide(value: Any, secrets: Collection[str]) -> Any:
 def secrets_of(variables: Any) -> list[str]:
     """Return the texts that the secrets among variables hold, at any depth, the longest first.
 
-    Those of one or two characters are left out: hiding them would make a text unreadable and give them away.
+    Those of one or two characters are left out: hiding them would make a text unreadable and give them away. So are
+    those that nobody has opened yet.
     """
     return sorted({text for text in _values(variables, secret=False) if len(text) > 2}, key=len, reverse=True)
 
@@ -145,7 +329,8 @@ _LOGIN = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
 def _values(value: Any, *, secret: bool) -> Iterator[str]:
     """Yield the texts that secrets hold."""
     if isinstance(value, Secret):
-        yield value.reveal()
+        if (text := value.known) is not None:
+            yield text
     elif isinstance(value, str) and secret:
         yield value
     elif isinstance(value, Mapping):

@@ -10,7 +10,21 @@ import traceback
 
 import pytest
 
-from sshexec.secret import HIDDEN, Secret, is_secret_name, mask, redact
+from sshexec.errors import CredentialError
+from sshexec.secret import (
+    HIDDEN,
+    LazySecret,
+    LockedSecret,
+    Secret,
+    SecretExpression,
+    as_secrets,
+    closed,
+    is_secret_name,
+    mask,
+    opened,
+    redact,
+    secrets_of,
+)
 
 TEXT = "hunter2-ü-\udcff"
 
@@ -164,3 +178,82 @@ def test_redact_hides_at_every_depth_and_leaves_the_original_alone():
         7: "seven",
     }
     assert variables["db"]["password"] == "hunter2"
+
+
+class Counted(LazySecret):
+    """A secret that counts how often it was opened."""
+
+    __slots__ = ("count", "key")
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
+        self.count = 0
+
+    def _open(self) -> str:
+        self.count += 1
+        if self.key == "lost":
+            raise CredentialError("its key is lost")
+        return self.key * 3
+
+    def sealed(self) -> str:
+        return self.key
+
+
+def test_a_lazy_secret_shows_nothing_and_is_opened_once():
+    secret = Counted("abc")
+    assert (repr(secret), str(secret), bool(secret), secret.known) == (f"Secret('{HIDDEN}')", HIDDEN, True, None)
+    assert secrets_of({"x": secret}) == []
+    assert redact({"x": [secret]}) == {"x": [HIDDEN]}
+    assert closed({"x": [secret], "y": 1, "z": (2,)}) == {"x": [Secret(HIDDEN)], "y": 1, "z": [2]}
+    assert secret.count == 0
+    assert secret.reveal() == secret.reveal() == secret.known == "abcabcabc"
+    assert secret.count == 1
+    assert secrets_of({"x": secret}) == ["abcabcabc"]
+    assert closed(secret) is secret
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(secret)
+
+
+def test_lazy_secrets_are_equal_by_what_they_are_or_by_what_they_hold():
+    first, same, other = Counted("a"), Counted("a"), Counted("b")
+    assert first == same
+    assert first.count == same.count == 0
+    assert first != other
+    assert first == Secret("aaa")
+    assert Secret("aaa") == Counted("a")
+    assert len({Counted("a"), Secret("aaa")}) == 1
+
+
+def test_variables_are_opened_once_for_all_hosts_that_share_them():
+    shared = {"deep": [{"x": Counted("a")}], "n": 1}
+    variables = {"ansible_password": Counted("a"), "shared": shared, "plain": {"a": [1]}}
+    known = {}
+    first, second = (opened(variables, host, known) for host in ("h1", "h2"))
+    assert first == second
+    assert type(first["ansible_password"]) is Secret
+    assert type(first["shared"]["deep"][0]["x"]) is Secret
+    assert first["shared"] is second["shared"]
+    assert first["plain"] is variables["plain"]
+    assert variables["ansible_password"].count + shared["deep"][0]["x"].count == 1
+    assert isinstance(shared["deep"][0]["x"], Counted)
+
+
+def test_only_a_connection_variable_has_to_open():
+    lost = Counted("lost")
+    found = opened({"token": lost, "nested": {"ansible_password": lost}}, "h")
+    assert isinstance(found["token"], LockedSecret)
+    assert lost.count == 1
+    assert secrets_of(found) == []
+    with pytest.raises(CredentialError, match=r"^its key is lost$"):
+        found["nested"]["ansible_password"].reveal()
+    for name in ("ansible_password", "sshexec_jump_password"):
+        with pytest.raises(CredentialError, match=f"^host h: {name}: its key is lost$"):
+            opened({"other": lost, name: lost}, "h")
+
+
+def test_what_stands_in_an_encrypted_file_is_secret():
+    found = as_secrets({"a": "x", "b": [1, 2.5, True, None], "c": {"d": "{{ a }}"}})
+    assert found == {"a": Secret("x"), "b": [Secret("1"), Secret("2.5"), True, None], "c": {"d": Secret("{{ a }}")}}
+    assert isinstance(found["c"]["d"], SecretExpression)
+    assert not isinstance(found["a"], SecretExpression)

@@ -11,6 +11,7 @@ from typing import Any
 from sshexec.connectors.ssh import keywords
 from sshexec.connectors.ssh.keywords import Setting
 from sshexec.errors import OptionError
+from sshexec.secret import Secret
 
 VARIABLES = ("ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args")
 """In the order in which they are read, and the first value of each option wins."""
@@ -114,7 +115,11 @@ def given(variables: Mapping[str, Any]) -> Arguments:
     texts = tuple([variables.get(variable) for variable in VARIABLES])
     if texts == (None, None, None):
         return _NOTHING
-    return _given(tuple([None if text is None else str(text) for text in texts]))
+    return _given(tuple([None if text is None else _text(text) for text in texts]))
+
+
+def _text(value: Any) -> str:
+    return value.reveal() if isinstance(value, Secret) else str(value)
 
 
 @functools.lru_cache(maxsize=1000)

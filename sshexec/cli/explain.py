@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sshexec.errors import InputError, OptionError
-from sshexec.secret import HIDDEN, Secret, mask
+from sshexec.secret import HIDDEN, Secret, closed, mask
 
 if TYPE_CHECKING:
     from sshexec.connectors.become import BecomeKeywords
@@ -61,7 +61,8 @@ def _host(
     from sshexec.connectors.become import Become
     from sshexec.runtime.plan import reached_by
 
-    variables: Mapping[str, Any] = {**inventory.variables(host), **given[0]}
+    # What is hidden anyway need not be opened.
+    variables: Mapping[str, Any] = closed({**inventory.variables(host), **given[0]})
     origins = {**inventory.origins(host), **given[1]}
     connector, variables = reached_by(host.name, variables)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.explain import explain
-from sshexec.cli.sources import inventory_option, load_inventory, select
+from sshexec.cli.sources import inventory_option, load_inventory, secret_options, select
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import become_on_command_line, become_options, connection_options, on_command_line
@@ -31,21 +32,26 @@ Examples:
   sshexec hosts web1 -i hosts.yml --vars          its variables, and which file and line set each
   sshexec hosts scan web -i hosts.yml             the keys that hosts show, for review: see sshexec hosts scan --help
   sshexec hosts web1 -i hosts.yml --explain       how it is reached, and what set each setting
+  sshexec hosts import hosts.csv --into sqlite:///cmdb.db    files into a database: see sshexec hosts import --help
+  sshexec hosts export sqlite:///cmdb.db -o hosts.yml        an inventory as a file: see sshexec hosts export --help
 
 Passwords and the like are shown as ********."""
 
 
+_BEHIND = {"scan": "scan", "import": "hosts_import", "export": "hosts_export"}
+"""Other commands by their word, and the module of each."""
+
+
 class _Hosts(click.Command):
-    """The command, which another one stands behind: ``scan`` as its first word."""
+    """The command, which others stand behind, by their first word."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        """Read the words of this command, or hand them to the other one."""
-        if args[:1] == ["scan"]:
-            from sshexec.cli.scan import command as scan
-
-            return scan.make_context(f"{info_name} scan", args[1:], parent, **extra)
+        """Read the words of this command, or hand them to another one."""
+        if args and args[0] in _BEHIND:
+            other: click.Command = importlib.import_module(f"sshexec.cli.{_BEHIND[args[0]]}").command
+            return other.make_context(f"{info_name} {args[0]}", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 
@@ -61,12 +67,14 @@ class _Hosts(click.Command):
 @click.option("--json", "as_json", is_flag=True, help="With --explain: as JSON.")
 @connection_options
 @become_options
+@secret_options
 def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, host: str | None, **views: Any) -> int:
     """Show the hosts that PATTERN selects (default: all), one a line.
 
     Options that set a connection variable (-u, -c, --private-key ...), -e, -b and --become-... say how --explain shall
     reach the hosts.
-    `sshexec hosts scan` collects their host keys; a group or host of that name is `sshexec hosts scan,`.
+    `sshexec hosts scan` collects their host keys, `import` and `export` move inventories; a group or host of such a
+    name is `sshexec hosts scan,`.
     """
     given, flags = on_command_line(views)
     become = become_on_command_line(views)
@@ -77,7 +85,7 @@ def command(pattern: str | None, sources: tuple[str, ...], limit: str | None, ho
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
     if (views["as_list"] or host) and (pattern or limit):
         raise click.UsageError(f"{chosen[0]} takes no pattern", click.get_current_context())
-    inventory = load_inventory(sources)
+    inventory = load_inventory(sources, options=views)
     stdout = Stdout()
     text = _text(inventory, host, views["as_list"])
     if text is None:

@@ -15,7 +15,7 @@ from sshexec.cli.recording import check_recording, recording
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
 from sshexec.cli.resuming import Order, check_resuming, resume_options
 from sshexec.cli.retry import RetryFile
-from sshexec.cli.sources import inventory_option, load_inventory
+from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
@@ -81,6 +81,7 @@ once."""
 @click.option("-C", "--check", is_flag=True, help="Change nothing, say what would change.")
 @click.option("-D", "--diff", is_flag=True, help="Show differences in files.")
 @connection_options
+@secret_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password.")
 @click.option("--task-timeout", type=seconds, help="Seconds for the task on one host, once it is connected.")
 @click.option("--idle-timeout", type=seconds, help="Seconds that a command may be silent, or a transfer stand still.")
@@ -143,7 +144,7 @@ def command(pattern: str | None, sources: tuple[str, ...], **options: Any) -> in
         order = Order(pattern, options, variables)
         if options["resume"] is not None:
             order.resume(keeping.resumption(options["resume"]))
-        inventory = load_inventory(sources, order.pattern)
+        inventory = load_inventory(sources, order.pattern, options)
         hosts = order.select(inventory)
         if options["list_hosts"]:
             return _list_hosts(hosts)
@@ -280,7 +281,7 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
         given |= dict.fromkeys(ways)
-    return given | extra_variables(options["extra"])
+    return given | extra_variables(options["extra"], openers(options).vault)
 
 
 def _report(options: dict[str, Any], stdout: Stdout, names: Names) -> Report:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.interrupt import Interrupts
-from sshexec.cli.sources import inventory_option, load_inventory, select
+from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options, select
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
@@ -42,6 +42,7 @@ over 2), 5 bad usage or input, 130 interrupted. A group or host called scan is s
 @inventory_option
 @click.option("-l", "--limit", metavar="PATTERN", help="Of the hosts, only those that this pattern selects too.")
 @click.option("-e", "--extra-vars", "extra", multiple=True, metavar="VARS", help="name=value, JSON, YAML, or @FILE.")
+@secret_options
 @click.option("-f", "--forks", type=count, metavar="N", default="100", show_default=True, help="Hosts at once.")
 @click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10).")
 @click.option("--ssh-common-args", metavar="ARGS", help="OpenSSH options, such as '-o UserKnownHostsFile=FILE'.")
@@ -57,10 +58,11 @@ def command(pattern: str | None, sources: tuple[str, ...], **options: Any) -> in
     from whoever sits in between: compare the fingerprints with what you know otherwise.
     """
     pattern = pattern or "all"
-    inventory = load_inventory(sources, pattern)
+    inventory = load_inventory(sources, pattern, options)
     hosts = [host.name for host in select(inventory, pattern, options["limit"])]
     given = {"ansible_timeout": options["timeout"], "ansible_ssh_common_args": options["ssh_common_args"]}
-    on_top = {name: value for name, value in given.items() if value is not None} | extra_variables(options["extra"])
+    on_top = {name: value for name, value in given.items() if value is not None}
+    on_top |= extra_variables(options["extra"], openers(options).vault)
     from sshexec.connectors.ssh.context import SshContext
 
     with contextlib.closing(SshContext()) as context:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from sshexec.cli.sources import openers
 from sshexec.cli.values import seconds
 from sshexec.errors import InputError, InventoryError
 from sshexec.inventory.files import read_text
-from sshexec.secret import Secret
+from sshexec.secret import Secret, as_secrets
+
+if TYPE_CHECKING:
+    from sshexec.credentials.vault import VaultPasswords
 
 _FLAGS = {
     "ansible_user": "-u",
@@ -109,27 +113,28 @@ def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[st
     Raises:
         InputError: as `extra_variables`.
     """
-    given, extra = connection_variables(options), extra_variables(options["extra"])
+    given, extra = connection_variables(options), extra_variables(options["extra"], openers(options).vault)
     flags = {name: _FLAGS[name] for name in given if name in _FLAGS} | dict.fromkeys(extra, "-e")
     return given | extra, {name: f"command line {flag}" for name, flag in flags.items()}
 
 
-def extra_variables(texts: Iterable[str]) -> dict[str, Any]:
+def extra_variables(texts: Iterable[str], vault: VaultPasswords | None = None) -> dict[str, Any]:
     """Return the variables of every ``-e``, later ones on top, as Ansible reads them.
 
     Args:
         texts: each ``name=value name2="a b"`` (the values are texts), a JSON or YAML mapping, or ``@FILE`` with one.
+        vault: opens what ansible-vault has encrypted.
 
     Raises:
-        InputError: a text or a file does not hold variables.
+        InputError: a text or a file does not hold variables, or no password opens a file.
     """
     variables: dict[str, Any] = {}
     for text in texts:
         if text.startswith("@"):
             path = os.path.expanduser(text[1:])
-            variables.update(_mapping(read_text(path, f"-e {text}"), f"-e {text}"))
+            variables.update(_file(path, f"-e {text}", vault))
         elif text.lstrip().startswith(("{", "[")):
-            variables.update(_mapping(text, "-e"))
+            variables.update(_mapping(text, "-e", vault))
         else:
             variables.update(_pairs(text))
     return variables
@@ -150,9 +155,8 @@ def ask_password(flag: str, text: str) -> Secret:
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
-        variable = "ansible_become_password" if flag == "-K" else "ansible_password"
         raise InputError(
-            f"{flag}: there is no terminal to ask for the password at; -e @FILE, with {variable} in FILE, needs none"
+            f"{flag}: there is no terminal to ask for the password at; {_INSTEAD.get(flag, 'another place')} needs none"
         ) from None
     try:
         return Secret(getpass(text))
@@ -162,13 +166,31 @@ def ask_password(flag: str, text: str) -> Secret:
         raise InputError(f"{flag}: the password is not text in this terminal's encoding") from None
 
 
-def _mapping(text: str, where: str) -> dict[str, Any]:
+_INSTEAD = {
+    "-k": "-e @FILE, with ansible_password in FILE,",
+    "-K": "-e @FILE, with ansible_become_password in FILE,",
+    "-J": "--vault-password-file",
+}
+"""What to use where there is no terminal."""
+
+
+def _file(path: str, where: str, vault: VaultPasswords | None) -> dict[str, Any]:
+    from sshexec.credentials.vault import VaultPasswords, is_vault
+
+    text = read_text(path, where)
+    if not is_vault(text):
+        return _mapping(text, where, vault)
+    found: dict[str, Any] = as_secrets(_mapping((vault or VaultPasswords()).decrypt(text, where), where, vault))
+    return found
+
+
+def _mapping(text: str, where: str, vault: VaultPasswords | None) -> dict[str, Any]:
     from sshexec.inventory.document import read_json, read_yaml
 
     try:
-        value = read_json(text, where).data
+        value = read_json(text, where, vault).data
     except InventoryError:
-        value = read_yaml(text, where).data
+        value = read_yaml(text, where, vault).data
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):

@@ -175,6 +175,10 @@ class Courier:
         runs = self._journals.all()
         return len(runs) <= FEW and sum(map(self._journals.size, runs)) <= SMALL
 
+    def is_told(self) -> None:
+        """The user knows that records can't be kept as they should: a database that fails too is no news."""
+        self._told = time.monotonic()
+
     # ------------------------------------------------------------------ the thread
 
     def _start(self) -> None:
@@ -360,7 +364,8 @@ class Courier:
 
     def _has_work(self) -> bool:
         """Return whether there are journals that nobody adds to any more, and that may be delivered now."""
-        waits = any(each.delivered or not each.parcel.live for each in self._consignments.values())
+        consignments = list(self._consignments.values())
+        waits = any((each.delivered or not each.parcel.live) and not each.parcel.held_up for each in consignments)
         return waits or (self._answered and not self._looked)
 
     def _forked(self) -> None:

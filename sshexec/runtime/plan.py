@@ -20,7 +20,7 @@ from sshexec.modules.base import Module
 from sshexec.modules.registry import module_class, module_on
 from sshexec.modules.windows.instead import Instead
 from sshexec.runtime.job import Job
-from sshexec.secret import Secret, mask, secrets_of, shows_secret
+from sshexec.secret import Secret, SecretExpression, mask, secrets_of, shows_secret
 from sshexec.task import Target
 from sshexec.templating import has_template, render
 
@@ -116,7 +116,7 @@ def _plans(job: Job, contexts: Contexts) -> dict[str, Plan]:
         environment = constant
         with _discreet(job, kind):
             if environment_templated:
-                environment = _texts(render(job.task.environment, target.variables, target.host))
+                environment = _texts(render(job.task.environment, target.variables, target.host, "refused"))
             module = modules[kind].of(target)
         secrets = tuple(secrets_of(target.variables)) if job.task.diff and templated else ()
         settings = _settings(kind, target) if kind.reads else {}
@@ -166,7 +166,7 @@ def _settings(kind: type[Module], target: Target) -> Mapping[str, Any]:
     """Return those of a host's variables that a module reads, with their expressions filled in."""
     settings = {name: target.variables[name] for name in kind.reads if name in target.variables}
     filled: Mapping[str, Any] = render(settings, target.variables, target.host) if has_template(settings) else settings
-    return filled
+    return {name: _revealed(value) for name, value in filled.items()}
 
 
 @contextlib.contextmanager
@@ -211,9 +211,13 @@ def reached_by(host: str, variables: Mapping[str, Any]) -> tuple[ConnectorClass,
     """
     variables = _rendered(host, variables)
     try:
-        return connector_class(str(variables.get("ansible_connection", "ssh"))), variables
+        return connector_class(str(_revealed(variables.get("ansible_connection", "ssh")))), variables
     except OptionError as error:
         raise OptionError(mask(f"host {host}: {error.message}", variables)) from None
+
+
+def _revealed(value: Any) -> Any:
+    return value.reveal() if isinstance(value, Secret) else value
 
 
 def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass) -> Become | None:
@@ -222,7 +226,7 @@ def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass)
         return None
     variables = _rendered(target.host, target.variables)
     able = Capability.BECOME in connector.capabilities
-    runas = str(variables.get("ansible_become_method")).rpartition(".")[2] == "runas"
+    runas = str(_revealed(variables.get("ansible_become_method"))).rpartition(".")[2] == "runas"
     if runas and not able:
         variables = {name: value for name, value in variables.items() if name != "ansible_become_method"}
     try:
@@ -238,13 +242,17 @@ def _become(target: Target, keywords: BecomeKeywords, connector: ConnectorClass)
 
 def _rendered(host: str, variables: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the variables with the expressions in connection settings filled in."""
-    settings = {name: value for name, value in variables.items() if isinstance(value, str) and "{" in value}
+    settings = {
+        name: value
+        for name, value in variables.items()
+        if (isinstance(value, str) and "{" in value) or isinstance(value, SecretExpression)
+    }
     settings = {
         name: value
         for name, value in settings.items()
         if name.startswith(("ansible_", "sshexec_")) and has_template(value)
     }
-    return {**variables, **render(settings, variables, host)} if settings else variables
+    return {**variables, **render(settings, variables, host, "kept")} if settings else variables
 
 
 def connection(

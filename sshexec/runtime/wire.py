@@ -14,20 +14,32 @@ import struct
 import threading
 from typing import Any
 
-from sshexec.secret import Secret
+from sshexec.secret import LockedSecret, Secret, SecretExpression
 
 _HEADER = struct.Struct("!Q")
 _PIECE = 2**18
 
 
 class _Pickler(pickle.Pickler):
-    def persistent_id(self, obj: object) -> str | None:
-        return obj.reveal() if type(obj) is Secret else None
+    def persistent_id(self, obj: object) -> tuple[int, str] | None:
+        if not isinstance(obj, Secret):
+            return None
+        if isinstance(obj, LockedSecret):
+            return _LOCKED, obj.reason
+        # One that is opened lazily is opened here: the other end has no keys.
+        return _EXPRESSION if isinstance(obj, SecretExpression) else _OPEN, obj.reveal()
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid: Any) -> Secret:
-        return Secret(pid)
+        kind: int
+        text: str
+        kind, text = pid
+        return _KINDS[kind](text)
+
+
+_OPEN, _EXPRESSION, _LOCKED = range(3)
+_KINDS: tuple[type[Secret], ...] = (Secret, SecretExpression, LockedSecret)
 
 
 def pack(value: object) -> bytes:

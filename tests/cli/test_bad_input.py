@@ -147,7 +147,7 @@ def test_help_teaches_on_stdout(command: tuple[str, ...]) -> None:
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
-    def load(sources: Any) -> Any:
+    def load(sources: Any, **options: Any) -> Any:
         raise error
 
     return load

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sshexec.history.hiding import Hiding, shown_args
-from sshexec.secret import Secret, secrets_in
+from sshexec.secret import LockedSecret, Secret, secrets_in
 from tests.history.records import opening
 
 
@@ -57,6 +57,16 @@ def test_each_host_has_secrets_of_its_own():
     hiding = Hiding(type(given)(given.run, given.occasion, given.task, own, "all", given.course))
     assert hiding.of("a").hide("pw-of-a pw-of-b") == "******** pw-of-b"
     assert hiding.everything.hide("pw-of-a pw-of-b") == "******** ********"
+
+
+def test_a_secret_that_nobody_could_open_hides_nothing_and_stops_nothing():
+    variables = {"locked": LockedSecret("no key"), "deep": {"x": LockedSecret("no key")}, "ansible_password": "hunter2"}
+    assert Hiding(opening(["a"], variables=variables)).of("a").hide("no key hunter2") == "no key ********"
+
+
+def test_what_an_expression_has_around_it_is_hidden():
+    variables = {"db_password": Secret("{{ user }}-and-a-tail")}
+    assert Hiding(opening(["a"], variables=variables)).of("a").hide("me-and-a-tail") == "me********"
 
 
 def test_values_of_any_kind_are_hidden():

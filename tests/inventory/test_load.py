@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -137,7 +138,6 @@ def test_broken_files_answer_in_one_line(write: Write, tmp_path: Path) -> None:
     write("empty", "")
     write("comments.yml", "# nothing\n\n")
     write("hosts.toml", "[web]\n")
-    write("vault.yml", "$ANSIBLE_VAULT;1.1;AES256\n6162\n")
     write("script.py", "#!/usr/bin/env python3\nimport json\n")
     assert refused("link") == "link: is a broken link to 'nowhere'"
     assert refused("loop").startswith("loop: can't be read: ")
@@ -148,7 +148,6 @@ def test_broken_files_answer_in_one_line(write: Write, tmp_path: Path) -> None:
     assert refused("pipe") == "pipe: is not a regular file"
     assert refused("empty") == "empty: is empty: it names no host and no group"
     assert refused("comments.yml") == "comments.yml: is empty: it names no host and no group"
-    assert "ansible-vault are not supported yet" in refused("vault.yml")
     assert refused("script.py").endswith("(a script? It is not executable)")
     assert "TOML" in refused("hosts.toml")
 
@@ -274,3 +273,24 @@ def test_a_port_behind_a_name_counts_where_the_host_is_named_first(
     write: Write, name: str, text: str, port: int | None
 ) -> None:
     assert Inventory.load(write(name, text)).variables("h").get("ansible_port") == port
+
+
+def test_the_collector_of_garbage_is_left_as_it_was(write: Write) -> None:
+    write("hosts", "h\n")
+    write("broken.yml", "[\n")
+    assert gc.isenabled()
+    Inventory.load("hosts")
+    with pytest.raises(InventoryError):
+        Inventory.load("broken.yml")
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        Inventory.load("hosts")
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_what_can_be_no_source_is_refused() -> None:
+    with pytest.raises(InventoryError, match="5 is no inventory source"):
+        Inventory.load(5)  # type: ignore[arg-type]

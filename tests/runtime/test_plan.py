@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sshexec import Engine, Host, Inventory, Secret, errors
+from sshexec import Engine, Host, Inventory, errors
+from sshexec.secret import LockedSecret
 
 MARK = "touch {mark}"
 
@@ -20,7 +21,8 @@ MARK = "touch {mark}"
         ({}, "copy", {"content": "x"}, errors.ArgumentError, "dest"),
         ({}, "raw", "{{ nope }}", errors.InputError, "bad: .*'nope' is undefined"),
         ({}, "raw", "{{ nope", errors.InputError, "unbalanced jinja2 block"),
-        ({"secret": Secret("x")}, "raw", "{{ secret }}", errors.InputError, "secret is a secret"),
+        ({"secret": LockedSecret("no key for it")}, "raw", "{{ secret }}", errors.InputError, "bad: no key for it"),
+        ({"ansible_user": LockedSecret("no key for it")}, "ping", None, errors.CredentialError, "no key for it"),
         ({"loop": "{{ loop }}"}, "raw", "{{ loop }}", errors.InputError, "refers to itself"),
         ({"ansible_connection": "telepathy"}, "ping", None, errors.OptionError, "bad.*telepathy"),
         (

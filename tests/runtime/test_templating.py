@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sshexec.errors import InputError
-from sshexec.secret import Secret
+from sshexec.secret import Secret, SecretExpression
 from sshexec.templating import has_template, render
 
 VARIABLES: dict[str, Any] = {
@@ -50,7 +50,6 @@ def test_render(value: Any, expected: Any) -> None:
         ("{% for %}", "host h"),
         ("{{ ''.__class__ }}", "unsafe"),
         ("{{ self_ }}", "refers to itself"),
-        ("{{ password }}", "password is a secret"),
     ],
 )
 def test_errors(value: str, words: str) -> None:
@@ -80,3 +79,49 @@ def test_errors_show_nothing_of_a_password(value: Any, variables: dict[str, Any]
 def test_has_template() -> None:
     assert has_template({"a": [{"b": "{% x %}"}]})
     assert not has_template({"a": ["{b}", 1, None]})
+
+
+SECRETS: dict[str, Any] = {
+    "token": Secret("hunter2"),
+    "odd": Secret("a{{ b }}"),
+    "db": {"password": Secret("hunter3"), "port": 5432},
+    "url": SecretExpression("db://{{ token }}:{{ db.port }}"),
+    "indirect": "<{{ token }}>",
+    "plain": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "secret"),
+    [
+        ("{{ token }}", "hunter2", True),
+        ("-p{{ token }}", "-phunter2", True),
+        ("{{ odd }}!", "a{{ b }}!", True),
+        ("{{ odd }}", "a{{ b }}", True),
+        ("{{ db.password }}", "hunter3", True),
+        ("{{ db['password'] | upper }}", "HUNTER3", True),
+        ("{{ url }}", "db://hunter2:5432", True),
+        ("{{ indirect }}", "<hunter2>", True),
+        ("{{ [token, plain] | join(',') }}", "hunter2,x", True),
+        ("{{ plain }}", "x", False),
+    ],
+)
+def test_a_secret_is_used_as_a_text(value: str, text: str, secret: bool) -> None:
+    assert render(value, SECRETS, "h") == text
+    assert type(render(value, SECRETS, "h")) is str
+    kept = render({"ansible_x": value}, SECRETS, "h", "kept")["ansible_x"]
+    assert (type(kept) is Secret) is secret
+    assert (kept.reveal() if secret else kept) == text
+    if secret:
+        with pytest.raises(InputError, match=r"is a secret and can't be used here$"):
+            render([value], SECRETS, "h", "refused")
+    else:
+        assert render(value, SECRETS, "h", "refused") == text
+
+
+def test_an_expression_that_is_a_secret_itself_is_filled_in() -> None:
+    kept = render({"ansible_password": SECRETS["url"]}, SECRETS, "h", "kept")
+    assert kept == {"ansible_password": Secret("db://hunter2:5432")}
+    with pytest.raises(InputError) as caught:
+        render({"ansible_x": SecretExpression("hunter2 {{ nope }}")}, SECRETS, "h", "kept")
+    assert "hunter2" not in str(caught.value)

@@ -5,8 +5,10 @@ import threading
 
 import pytest
 
-from sshexec.runtime.wire import Wire
-from sshexec.secret import Secret
+from sshexec.credentials.keyring import Keyring, SealedSecret, new_key
+from sshexec.errors import CredentialError
+from sshexec.runtime.wire import Wire, pack, sendable, unpack
+from sshexec.secret import LockedSecret, Secret, SecretExpression
 
 
 def test_messages_and_secrets_cross() -> None:
@@ -29,3 +31,17 @@ def test_a_peer_that_leaves_in_mid_message(cut: bytes) -> None:
         left.sendall(cut)
         left.close()
         assert Wire(right).receive() is None
+
+
+def test_every_kind_of_secret_crosses() -> None:
+    keyring = Keyring([new_key()])
+    sealed = SealedSecret(keyring.seal("hunter2", context="x"), keyring, context="x")
+    sent = [Secret("a"), SecretExpression("{{ a }}"), sealed, LockedSecret("no key")]
+    plain, expression, opened, locked = unpack(pack(sent))
+    assert [type(each) for each in (plain, expression, opened, locked)] == [
+        *(Secret, SecretExpression, Secret, LockedSecret)
+    ]
+    assert [each.reveal() for each in (plain, expression, opened)] == ["a", "{{ a }}", "hunter2"]
+    with pytest.raises(CredentialError, match="no key"):
+        locked.reveal()
+    assert not sendable(SealedSecret(sealed.token, Keyring([new_key()]), context="x"))

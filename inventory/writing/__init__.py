@@ -1,0 +1,1 @@
+"""Inventories as files that Ansible and sshexec read back: YAML, INI, CSV."""

@@ -1,0 +1,298 @@
+"""``sshexec credentials``: keys, and the credentials in an inventory database."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from sshexec.cli.sources import key_option, openers
+from sshexec.cli.stderr import tell
+from sshexec.cli.stdout import Stdout
+from sshexec.cli.untrusted import harmless
+from sshexec.cli.variables import ask_password
+from sshexec.errors import CredentialError
+from sshexec.secret import HIDDEN, Secret
+
+if TYPE_CHECKING:
+    from sshexec.credentials.providers import Reference
+    from sshexec.inventory.cmdb.cmdb import Cmdb
+    from sshexec.inventory.cmdb.credentials import CredentialRecord
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_EPILOG = """\b
+Examples:
+  sshexec credentials keygen                                            make the key that secrets are sealed with
+  sshexec credentials set sqlite:///cmdb.db deploy --user deploy --password-from - --group web
+  sshexec credentials set sqlite:///cmdb.db deploy --private-key-from file:~/.ssh/deploy
+  sshexec credentials set sqlite:///cmdb.db root --become-password-ref env:BECOME_PASSWORD --host db1
+  sshexec credentials list sqlite:///cmdb.db
+  sshexec credentials check sqlite:///cmdb.db                           does every secret open?
+  sshexec credentials keygen --add; sshexec credentials rotate sqlite:///cmdb.db
+
+\b
+A secret comes from a place, never from the command line: env:NAME, file:PATH, command:PROGRAM ARGUMENTS, or - for
+standard input or a question at the terminal. --...-from reads it now and seals it; --...-ref keeps the place (or a
+provider's NAME:...), which each run asks again."""
+
+_PLAIN = {
+    "user": "Login name.",
+    "private_key_file": "Private key file.",
+    "become_method": "By which program tasks become another user: sudo, su, doas.",
+    "become_user": "Whom tasks become.",
+    "certificate_file": "File of the client's certificate, for WinRM.",
+    "certificate_key_file": "File of its private key.",
+}
+_SECRET = {
+    "password": "Login password.",
+    "private_key": "Private key itself.",
+    "passphrase": "Passphrase of the private key.",
+    "become_password": "What sudo, su or doas ask for.",
+    "jump_password": "Login password of jump hosts.",
+    "certificate_passphrase": "Passphrase of the certificate's key.",
+}
+_MOST = 2**20
+"""Bytes that are read of standard input."""
+
+
+@click.group(epilog=_EPILOG, short_help="keep keys, and the passwords and keys of hosts in a database")
+def command() -> None:
+    """Keep keys, and the credentials in an inventory database: passwords and keys for hosts and groups."""
+
+
+@command.command()
+@click.argument("file", required=False)
+@click.option("--add", is_flag=True, help="Put a new key on top of those in the file, which still open.")
+def keygen(file: str | None, add: bool) -> int:
+    """Write a new key into FILE (default: ~/.config/sshexec/key), which is made with mode 0600.
+
+    Without the key nobody opens what is sealed with it: keep a copy elsewhere.
+    """
+    from sshexec.credentials.keyring import default_key_file, write_key
+
+    path = file or default_key_file()
+    name = write_key(path, add=add)
+    return _print(f"key {name} is in {path}; keep a copy of it elsewhere, but not beside the database\n")
+
+
+@command.command("list")
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def list_all(url: str, as_json: bool) -> int:
+    """List the credentials in the database at URL. No secret is shown, and no key needed."""
+    with _cmdb(url, {}) as cmdb:
+        records = cmdb.credentials.all()
+    if as_json:
+        return _print(json.dumps([_plain(record) for record in records], indent=2) + "\n")
+    return _print("".join(_table(records)))
+
+
+def _settings(function: _Function) -> _Function:
+    for name, text in reversed([*_PLAIN.items(), *_SECRET.items()]):
+        flag = name.replace("_", "-")
+        if name in _PLAIN:
+            function = click.option(f"--{flag}", name, help=text)(function)
+            continue
+        function = click.option(f"--{flag}-ref", f"{name}_ref", metavar="REF", help="The same, asked for each run.")(
+            function
+        )
+        function = click.option(f"--{flag}-from", f"{name}_from", metavar="PLACE", help=text)(function)
+    return function
+
+
+def _scopes(function: _Function) -> _Function:
+    groups = click.option("--group", "groups", multiple=True, metavar="NAME", help="For this group. May be repeated.")
+    return click.option("--host", "hosts", multiple=True, metavar="NAME", help="For this host. May be repeated.")(
+        groups(function)
+    )
+
+
+@command.command("set")
+@click.argument("url")
+@click.argument("name")
+@_settings
+@click.option("--become/--no-become", default=None, help="Whether tasks become another user.")
+@click.option("--unset", multiple=True, metavar="FIELD", help="Take a field away, such as become_user.")
+@click.option("--description", metavar="TEXT", help="One line for people.")
+@_scopes
+@key_option
+def set_one(
+    url: str,
+    name: str,
+    become: bool | None,
+    unset: tuple[str, ...],
+    description: str | None,
+    hosts: tuple[str, ...],
+    groups: tuple[str, ...],
+    **options: Any,
+) -> int:
+    """Make the credential NAME in the database at URL, or change what is given of it."""
+    fields: dict[str, Any] = {field.replace("-", "_"): None for field in unset}
+    fields |= {field: options[field] for field in _PLAIN if options[field] is not None}
+    if become is not None:
+        fields["become"] = become
+    for field in _SECRET:
+        if (value := _secret(field, options)) is not None:
+            fields[field] = value
+    with _cmdb(url, options) as cmdb:
+        cmdb.credentials.put(name, fields, description=description, hosts=hosts, groups=groups)
+    return 0
+
+
+@command.command()
+@click.argument("url")
+@click.argument("name")
+@_scopes
+def unassign(url: str, name: str, hosts: tuple[str, ...], groups: tuple[str, ...]) -> int:
+    """Take the credential NAME from hosts and groups."""
+    if not hosts and not groups:
+        raise click.UsageError("name a --host or a --group", click.get_current_context())
+    with _cmdb(url, {}) as cmdb:
+        cmdb.credentials.unassign(name, hosts=hosts, groups=groups)
+    return 0
+
+
+@command.command()
+@click.argument("url")
+@click.argument("name")
+def remove(url: str, name: str) -> int:
+    """Remove the credential NAME from the database at URL."""
+    with _cmdb(url, {}) as cmdb:
+        cmdb.credentials.remove(name)
+    return 0
+
+
+@command.command()
+@click.argument("url")
+@click.argument("name")
+@click.argument("new")
+def rename(url: str, name: str, new: str) -> int:
+    """Give the credential NAME another name; no key is needed."""
+    with _cmdb(url, {}) as cmdb:
+        cmdb.credentials.rename(name, new)
+    return 0
+
+
+@command.command()
+@click.argument("url")
+@key_option
+def rotate(url: str, **options: Any) -> int:
+    """Seal every secret in the database at URL with the first key: credentials, and variables of hosts and groups.
+
+    The old key has to be there, too, behind the new one (`sshexec credentials keygen --add`). It is one transaction;
+    afterwards the old key may be taken out of the file.
+    """
+    with _cmdb(url, options) as cmdb:
+        done = cmdb.credentials.rotate()
+        first = cmdb.secrets.keyring.names[0] if done.sealed else ""
+    if not done.sealed:
+        return _print("no secret is sealed there\n")
+    what = "1 secret is" if done.sealed == 1 else f"{done.sealed} secrets are"
+    return _print(f"{what} sealed with the key {first}, {done.changed} of them anew\n")
+
+
+@command.command()
+@click.argument("url")
+@key_option
+def check(url: str, **options: Any) -> int:
+    """Open every secret in the database at URL, and ask every provider; nothing is shown.
+
+    Exit code 2 where one can't be had.
+    """
+    with _cmdb(url, options) as cmdb:
+        found = cmdb.credentials.check()
+    for problem in found.problems:
+        tell(f"sshexec: {harmless(problem)}")
+    keys = ", ".join(f"{count} with the key {key}" for key, count in found.keys.items())
+    good, bad = found.opened, len(found.problems)
+    says = f"{good} secret{'s open' if good != 1 else ' opens'}, {bad} do{'es' if bad == 1 else ''} not"
+    _print(f"{says}{f'; sealed: {keys}' if keys else ''}\n")
+    return 2 if found.problems else 0
+
+
+def _cmdb(url: str, options: Mapping[str, Any]) -> Cmdb:
+    from sshexec.inventory.cmdb.cmdb import Cmdb
+
+    keys = openers(options)
+    return Cmdb(url, keys.keyring, vault=keys.vault, providers=keys.providers, create=False)
+
+
+def _secret(field: str, options: Mapping[str, Any]) -> Secret | Reference | None:
+    from sshexec.credentials.providers import Reference
+
+    place, reference = options[f"{field}_from"], options[f"{field}_ref"]
+    flag = f"--{field.replace('_', '-')}"
+    if place is not None and reference is not None:
+        raise click.UsageError(f"{flag}-from and {flag}-ref exclude each other", click.get_current_context())
+    if reference is not None:
+        return Reference(reference)
+    return None if place is None else _read(f"{flag}-from", field, place)
+
+
+def _read(flag: str, field: str, place: str) -> Secret:
+    from sshexec.credentials.providers import Providers
+
+    if place != "-":
+        try:
+            return Secret(Providers().fetch(place))
+        except CredentialError as error:
+            raise CredentialError(f"{flag}: {error}") from None
+    if sys.stdin.isatty():
+        return ask_password(flag, f"{field.replace('_', ' ').capitalize()}: ")
+    try:
+        text = sys.stdin.buffer.read(_MOST + 1).decode()
+    except UnicodeDecodeError:
+        raise CredentialError(f"{flag}: standard input is no UTF-8 text") from None
+    if len(text) > _MOST:
+        raise CredentialError(f"{flag}: standard input is larger than {_MOST // 2**20} MiB")
+    return Secret(text.removesuffix("\n").removesuffix("\r"))
+
+
+def _plain(record: CredentialRecord) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "description": record.description,
+        "fields": {name: _shown(value) for name, value in record.fields.items()},
+        "hosts": list(record.hosts),
+        "groups": list(record.groups),
+        "created": record.created,
+        "updated": record.updated,
+    }
+
+
+def _shown(value: str | Secret) -> Any:
+    """Return a field for JSON: a secret as where it is, or which key opens it."""
+    from sshexec.credentials.keyring import SealedSecret, key_of
+    from sshexec.credentials.providers import ReferencedSecret
+
+    if isinstance(value, ReferencedSecret):
+        return {"reference": value.shown}
+    if isinstance(value, SealedSecret):
+        return {"sealed": key_of(value.token)}
+    return value if isinstance(value, str) else HIDDEN
+
+
+def _table(records: Iterable[CredentialRecord]) -> Iterator[str]:
+    rows = [("NAME", "FIELDS", "FOR")]
+    for record in records:
+        shown = {name: _shown(value) for name, value in record.fields.items()}
+        fields = [
+            f"{name}={value.get('reference', HIDDEN) if isinstance(value, dict) else value}"
+            for name, value in shown.items()
+        ]
+        scopes = [*(f"@{name}" for name in record.groups), *record.hosts]
+        rows.append((record.name, " ".join(fields), " ".join(scopes) or "nobody"))
+    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
+    for name, fields_, scopes_ in rows:
+        yield f"{name:<{widths[0]}}  {fields_:<{widths[1]}}  {scopes_}\n"
+
+
+def _print(text: str) -> int:
+    stdout = Stdout()
+    stdout.write(harmless(text) if stdout.terminal else text)
+    stdout.flush()
+    return 0
