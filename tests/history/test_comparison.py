@@ -81,11 +81,12 @@ def test_equal_differences_are_one(database):
     for run in (A, B):
         add_run(database, run, hosts)
         release = "7" if run == A else "8"
-        rows = [result_row(run, host, stdout=f"{host}\nrelease {release}\nend\n") for host in hosts[:-2]]
+        rows = [result_row(run, host, stdout=f"{host}\nrelease {release}\nend\n") for host in hosts[:-3]]
+        rows.append(result_row(run, "h497", stdout="three\nfour\n" if run == A else "four\nthree\n"))
         rows.append(result_row(run, "h498", stdout="one\ntwo\n" if run == A else "two\none\n"))
         add_results(database, [*rows, result_row(run, "h499", stdout="", stderr=run)])
     found, others = Records(database).differences(compared(database), 2)
-    assert others == 1
-    assert found[0].hosts == tuple(hosts[:-2])
+    assert others == 2
+    assert found[0].hosts == tuple(hosts[:-3])
     assert (found[0].before, found[0].after) == ("h0\nrelease 7\nend\n", "h0\nrelease 8\nend\n")
-    assert (found[1].stream, found[1].hosts) == ("stdout", ("h498",))
+    assert (found[1].stream, found[1].hosts) == ("stdout", ("h497",))

@@ -73,7 +73,10 @@ def test_runs_are_found_by_what_is_known_of_them(database):
 def test_a_host_that_was_never_reached_is_one_of_its_run(light):
     add_run(light, A, ["h1", "h_2", "hx2"], end="died")
     add_run(light, B, ["hx2"], end="died")
+    add_run(light, C, ["lost"])
+    add_starts(light, C, ["lost"])
     add_starts(light, A, ["h1"])
+    assert [run.id for run in Records(light).runs(host="lost")] == [C]
     assert [[run.id for run in Records(light).runs(host=host)] for host in ("h1", "h_2", "h")] == [[A], [A], []]
 
 
