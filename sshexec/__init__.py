@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sshexec.connectors.prompts import Question
     from sshexec.engine import Engine
     from sshexec.events import HostFinished, HostPhase, HostStarted, Output, RunFinished, TransferProgress
+    from sshexec.history.history import History
     from sshexec.inventory.members import Host
     from sshexec.inventory.model import Inventory
     from sshexec.results import HostResult, RunResult
@@ -31,6 +32,7 @@ if importlib.util.find_spec("sshexec.connectors") is None:
 
 __all__ = [
     "Engine",
+    "History",
     "Host",
     "HostFinished",
     "HostPhase",
@@ -51,6 +53,7 @@ __all__ = [
 
 _HOMES = {
     "Engine": "sshexec.engine",
+    "History": "sshexec.history.history",
     "Host": "sshexec.inventory.members",
     "HostFinished": "sshexec.events",
     "HostPhase": "sshexec.events",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import uuid
@@ -12,7 +11,9 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sshexec import expect, request
+from sshexec import continuation, expect, request
+from sshexec.audit import AuditSink, Trail, sinks
+from sshexec.authorization import Authorize, Gate, check_authorize
 from sshexec.batches import Batches, Serial
 from sshexec.callbacks.calls import Callbacks
 from sshexec.callbacks.telling import Telling
@@ -23,18 +24,18 @@ from sshexec.connectors.output import DEFAULT_LIMIT
 from sshexec.errors import ArgumentError, SshexecError
 from sshexec.events import Event
 from sshexec.inventory.model import Inventory
-from sshexec.recorder import Course, History, Opening
+from sshexec.recorder import Course, History, Opening, Recorder, Resumption
 from sshexec.request import RunOptions
 from sshexec.results import RunResult
 from sshexec.run import Run
 from sshexec.runtime.job import Executor, Job
 from sshexec.runtime.patched import is_patched
 from sshexec.secret import opened
+from sshexec.selection import described, selected
+from sshexec.streaming import Stream, cancel_started, wake
 from sshexec.task import Target, Task
 
 if TYPE_CHECKING:
-    import asyncio
-
     from typing_extensions import Unpack
 
 
@@ -63,7 +64,12 @@ class Engine:
             own, one call at a time; a run ends when all have returned, or soon after it was stopped. What they raise is
             logged.
         history: where runs are recorded (`sshexec.history`); None records nothing.
-        actor: who runs the tasks, for the record; a run may name another one.
+        actor: who runs the tasks, for the record, ``authorize`` and ``audit``; a run may name another one.
+        authorize: is asked before each host is contacted, ``authorize(actor, host, task)``: None or True allows; False,
+            or a text that says why, leaves the host alone: its result is ``skipped``, with the cause ``unauthorized``.
+            So it is where this raises. It is called in this process on a thread of each run's own.
+        audit: gets an `sshexec.audit.AuditEvent` for what was decided about each host, before it is contacted, and what
+            came of it: a function, or a list of them. One call at a time for each run; what they raise is logged.
 
     Raises:
         ArgumentError: a value is of another type, or out of range.
@@ -82,6 +88,8 @@ class Engine:
         callback: object = None,
         history: History | None = None,
         actor: str | None = None,
+        authorize: Authorize | None = None,
+        audit: AuditSink | Sequence[AuditSink] | None = None,
     ) -> None:
         if not isinstance(inventory, Inventory):
             raise ArgumentError(
@@ -96,6 +104,7 @@ class Engine:
             raise ArgumentError(f"timeouts: expected Timeouts(connect=..., command=...), got {timeouts!r}")
         if ask is not None and not callable(ask):
             raise ArgumentError(f"ask: expected a function that answers questions, got {type(ask).__name__}")
+        check_authorize(authorize)
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()
         self._concurrency = concurrency
@@ -106,6 +115,8 @@ class Engine:
         self._callbacks = Callbacks.of(callback)
         self._history = history
         self._actor = actor
+        self._authorize = authorize
+        self._audit = sinks(audit)
         self._broker: Broker | None = None
         self._lock = threading.Lock()
         _engines.add(self)
@@ -128,6 +139,7 @@ class Engine:
         timeout: float | None = None,
         serial: Serial = None,
         max_fail_percentage: float | None = None,
+        limit: str | None = None,
         variables: Mapping[str, Any] | None = None,
         run_timeout: float | None = None,
         output_limit: int = DEFAULT_LIMIT,
@@ -142,6 +154,8 @@ class Engine:
         actor: str | None = None,
         reason: str | None = None,
         labels: Mapping[str, str] | None = None,
+        resume: str | Resumption | None = None,
+        unknown: bool = False,
         output: bool = True,
         watch: bool = True,
     ) -> Run:
@@ -158,6 +172,7 @@ class Engine:
             timeout: seconds for the task on one host, from its open connection.
             serial: hosts that run together: a number, a percentage such as ``"20%"``, or a list of them.
             max_fail_percentage: start no further host once more than this share of a batch has failed.
+            limit: of the hosts, only those that this pattern selects too.
             variables: variables that win over the host's and the engine's.
             run_timeout: seconds for the whole run; hosts that are not done by then are stopped.
             output_limit: bytes kept of each stream of each host; past it head and tail are kept.
@@ -172,9 +187,12 @@ class Engine:
             binary: whether results (``stdout_bytes``, ``stderr_bytes``) and Output events (``data``) hold exact bytes.
             no_log: show nothing of the arguments and of what came of them: results are Ansible's censored ones, there
                 are no Output and TransferProgress events, and wrong arguments are not quoted.
-            actor: who runs it, for the record; None is the engine's.
+            actor: who runs it, for the record and whoever allows it; None is the engine's.
             reason: why, for the record: a ticket, say.
             labels: names and values by which the record is found again.
+            resume: of the hosts, only those that did not end well in this run, or in those that went on with it: its
+                identifier, or ``last``, or what `resumption` returned. `resume` takes all the rest from its record.
+            unknown: with ``resume``, those hosts too that were at work when their runner died.
             output: whether Output events are wanted.
             watch: whether any events and `Run.snapshot` are wanted.
 
@@ -185,26 +203,19 @@ class Engine:
         expect.seconds("run_timeout", run_timeout)
         expect.mapping("variables", variables)
         request.check_texts(pattern, module, args)
-        request.check_directories(spill=spill, output_dir=output_dir)
-        request.check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
         who = BecomeKeywords(become, become_user, become_method, become_flags)
-        task = Task(
-            *(module, args, check, diff, request.environment(environment), request.timeout(timeout)),
-            output_limit=request.output_limit(output_limit),
-            spill=spill,
-            become=who,
-            output_dir=output_dir,
-            binary=binary,
-            no_log=no_log,
-        )
+        how = {"check": check, "diff": diff, "environment": environment, "timeout": timeout}
+        kept = {"output_limit": output_limit, "spill": spill, "output_dir": output_dir}
+        task = request.task(module, args, who, **how, **kept, binary=binary, no_log=no_log)
+        occasion = request.occasion(self._actor if actor is None else actor, reason, labels)
+        on_top = {**self._variables, **(variables or {})}
+        earlier = None if resume is None else continuation.of(task, on_top, self._history, resume)
+        hosts = selected(self.inventory, pattern, limit=limit, earlier=earlier, unknown=unknown)
         opening = Opening(
-            uuid.uuid4().hex,
-            request.occasion(self._actor if actor is None else actor, reason, labels),
-            task,
-            self._targets(pattern, variables or {}),
-            pattern,
-            Course(serial, max_fail_percentage, run_timeout),
-            extra=tuple({**self._variables, **(variables or {})}),
+            *(uuid.uuid4().hex, occasion, task, self._targets(hosts, on_top), described(pattern, limit, earlier)),
+            Course(serial if hosts or earlier is None else None, max_fail_percentage, run_timeout),
+            tuple(name for name, value in on_top.items() if value is not None),
+            *((earlier.run, earlier.root) if earlier is not None else ()),
         )
         return self._launch(opening, watch=watch, output=output)
 
@@ -217,10 +228,15 @@ class Engine:
         batches = Batches([target.host for target in targets], course.serial, course.max_fail_percentage)
         limit = course.run_timeout if course.run_timeout is not None else self.timeouts.total
         executor = self._ready()
-        recorder = None if self._history is None else self._history.begin(opening)
+        # A resumption that finds nothing to do leaves no record: there is nothing to be known of it.
+        history = self._history if targets or opening.resumes is None else None
+        recorder: Recorder | None = None if history is None else history.begin(opening)
         if recorder is not None:
             job = replace(job, journal=recorder.journal)
-        more: dict[str, Any] = {"telling": telling, "recorder": recorder}
+        trail = Trail(self._audit, opening, recorder) if self._audit else None
+        if self._authorize is not None or trail is not None:
+            executor = Gate(executor, opening, self._authorize, trail, self._concurrency)
+        more: dict[str, Any] = {"telling": telling, "recorder": trail or recorder}
         run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done, **more)
         try:
             self._submit(job, run, executor)
@@ -228,6 +244,8 @@ class Engine:
             if recorder is not None:
                 recorder.discard()
             raise
+        if trail is not None:
+            trail.begin()
         run.begin()
         return run
 
@@ -268,6 +286,40 @@ class Engine:
             run.cancel()
             raise
 
+    def resumption(self, run: str) -> Resumption:
+        """Return what is recorded of a run for whoever wants to go on with it: the hosts that are left, and the task.
+
+        Args:
+            run: its identifier, or as much of its beginning as no other run has; or ``last``.
+
+        Raises:
+            HistoryError: there is no such run, or it is still going on.
+        """
+        return continuation.resumption(self._history, run)
+
+    def resume(self, run: str | Resumption, *, unknown: bool = False, **options: Any) -> RunResult:
+        """Go on with a run on those of its hosts that did not end well or were never reached, and return their results.
+
+        Whatever it was started with comes from its record. It may be called again until no host is left: what the runs
+        in between have done counts.
+
+        Args:
+            run: its identifier, or as much of its beginning as no other run has; or ``last``; or what `resumption`
+                returned.
+            unknown: those hosts too that were at work when their runner died, and of which nobody knows how far they
+                came.
+            **options: keywords of `start` instead of those of the record; ``args`` and ``environment`` where they hold
+                secrets, which no record does, and ``variables`` likewise.
+
+        Raises:
+            HistoryError: there is no such run, it is still going on, or its record lacks what has to be given again.
+            InputError: a host is not in the inventory any more; or as `start`.
+        """
+        earlier = continuation.resumption(self._history, run)
+        given = continuation.keywords(earlier, options)
+        hosts = earlier.hosts(unknown=unknown)
+        return self.run(hosts, earlier.module, given.pop("args"), **given, resume=earlier, unknown=unknown)
+
     def stream(
         self,
         pattern: str | Sequence[str],
@@ -280,7 +332,7 @@ class Engine:
         Leaving the loop early cancels the run. Arguments and errors as `start`.
         """
         run = self.start(pattern, module, args, **options)
-        return _Stream(run)
+        return Stream(run)
 
     async def arun(
         self,
@@ -291,7 +343,7 @@ class Engine:
     ) -> RunResult:
         """Run a module without blocking the event loop; cancelling the coroutine cancels the run. See `run`."""
         run = await self._astart(pattern, module, args, **options, watch=False)
-        woken = _wake(run)
+        woken = wake(run)
         try:
             while not run.done:
                 woken.clear()
@@ -310,7 +362,7 @@ class Engine:
     ) -> AsyncIterator[Event]:
         """Run a module and return events without blocking the event loop. See `stream`."""
         run = await self._astart(pattern, module, args, **options)
-        woken = _wake(run)
+        woken = wake(run)
         try:
             while True:
                 woken.clear()
@@ -332,18 +384,13 @@ class Engine:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            starting.add_done_callback(_cancel_started)
+            starting.add_done_callback(cancel_started)
             raise
 
-    def _targets(self, pattern: str | Sequence[str], variables: Mapping[str, Any]) -> tuple[Target, ...]:
-        hosts = [host.name for host in self.inventory.select(pattern)] if isinstance(pattern, str) else list(pattern)
-        on_top = {**self._variables, **variables}
+    def _targets(self, hosts: Sequence[str], on_top: Mapping[str, Any]) -> tuple[Target, ...]:
         # A secret is opened now, before anything is contacted, once for all hosts that share it.
         known: dict[Hashable, Any] = {}
-        return tuple(
-            Target(host, opened({**self.inventory.variables(host), **on_top}, host, known))
-            for host in dict.fromkeys(hosts)
-        )
+        return tuple(Target(host, opened({**self.inventory.variables(host), **on_top}, host, known)) for host in hosts)
 
     def _telling(self, task: Task, targets: Sequence[Target], pattern: str | Sequence[str]) -> Telling | None:
         if self._callbacks is None:
@@ -418,45 +465,6 @@ class Engine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
-
-
-class _Stream(Iterator[Event]):
-    """The events of a run that ends with its reader; unlike a generator also where nothing was read yet."""
-
-    def __init__(self, run: Run) -> None:
-        self._events = run.events()
-        self._cancel = weakref.finalize(self, run.cancel)
-        self._run = run
-
-    def __next__(self) -> Event:
-        return next(self._events)
-
-    def close(self) -> None:
-        """Cancel the run, if it still goes on."""
-        self._run.drop_events()
-        self._cancel()
-
-
-def _cancel_started(starting: asyncio.Future[Run]) -> None:
-    """Cancel a run that was still starting when its coroutine was cancelled."""
-    if not starting.cancelled() and starting.exception() is None:
-        starting.result().drop_events()
-        starting.result().cancel()
-
-
-def _wake(run: Run) -> asyncio.Event:
-    """Return an asyncio event that is set, on its own loop, whenever the run has something new."""
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    woken = asyncio.Event()
-
-    def wake() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(woken.set)
-
-    run.listen(wake)
-    return woken
 
 
 def _after_fork() -> None:

@@ -8,8 +8,10 @@ from typing import Any, TypedDict
 
 from sshexec import expect
 from sshexec.batches import Serial
+from sshexec.connectors.become import BecomeKeywords
 from sshexec.errors import ArgumentError
-from sshexec.task import Occasion
+from sshexec.recorder import Resumption
+from sshexec.task import Occasion, Task
 
 
 class RunOptions(TypedDict, total=False):
@@ -21,6 +23,7 @@ class RunOptions(TypedDict, total=False):
     timeout: float | None
     serial: Serial
     max_fail_percentage: float | None
+    limit: str | None
     variables: Mapping[str, Any] | None
     run_timeout: float | None
     output_limit: int
@@ -35,6 +38,8 @@ class RunOptions(TypedDict, total=False):
     actor: str | None
     reason: str | None
     labels: Mapping[str, str] | None
+    resume: str | Resumption | None
+    unknown: bool
 
 
 def check_texts(pattern: object, module: object, args: object) -> None:
@@ -95,31 +100,22 @@ def occasion(actor: object, reason: object, labels: object) -> Occasion:
     return Occasion(actor, reason, dict(labels or {}))  # type: ignore[arg-type]  # looked at just now
 
 
-def environment(given: Mapping[str, str] | None) -> Mapping[str, str]:
-    """Return the environment of a task's commands.
+def task(module: str, args: str | Mapping[str, Any] | None, who: BecomeKeywords, **options: Any) -> Task:
+    """Return what is to be done.
+
+    Args:
+        module: its name.
+        args: its arguments.
+        who: as whom.
+        **options: those keywords of `Engine.start` that a `Task` has.
 
     Raises:
-        ArgumentError: it is no mapping.
+        ArgumentError: one is of another type, or they don't go together.
     """
-    expect.mapping("environment", given)
-    return dict(given or {})
-
-
-def timeout(seconds: float | None) -> float | None:
-    """Return the seconds of a task on one host.
-
-    Raises:
-        ArgumentError: they are no seconds.
-    """
-    expect.seconds("timeout", seconds)
-    return seconds
-
-
-def output_limit(size: int) -> int:
-    """Return the bytes that are kept of each stream.
-
-    Raises:
-        ArgumentError: they are none.
-    """
-    expect.count("output_limit", size, "bytes")
-    return size
+    spill, output_dir, binary, no_log = (options[name] for name in ("spill", "output_dir", "binary", "no_log"))
+    expect.mapping("environment", options["environment"])
+    expect.seconds("timeout", options["timeout"])
+    expect.count("output_limit", options["output_limit"], "bytes")
+    check_directories(spill=spill, output_dir=output_dir)
+    check_no_log(no_log, spill=spill, output_dir=output_dir, binary=binary)
+    return Task(module, args, become=who, **{**options, "environment": dict(options["environment"] or {})})

@@ -388,6 +388,7 @@ class RunResult(Mapping[str, HostResult]):
             "id": self.id,
             "module": self.module,
             "state": self.state,
+            "recorded": self.recorded,
             "started": self.started,
             "finished": self.finished,
             "exit_code": self.exit_code,

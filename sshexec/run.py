@@ -29,7 +29,7 @@ FORCE_AFTER = 15.0
 """Seconds after a stop by which a host must have answered; then its result is made without it."""
 
 LEAVE_AFTER = 30.0
-"""Seconds after a stop by which the callbacks must have returned; then the run ends without them."""
+"""Seconds after a stop by which whoever is told of the run must have returned; then it ends without them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Run:
         events: whether events are kept for `events`.
         on_done: called once every result is there.
         telling: tells the engine's callbacks; the run ends once they all have returned, and after a stop in any case.
-        recorder: keeps the run's record.
+        recorder: keeps the run's record, or tells auditors, or both; the run ends once it has, likewise.
     """
 
     def __init__(
@@ -375,8 +375,8 @@ class Run:
             self._changed.notify_all()
         self._pause(False)
         self._after(FORCE_AFTER, lambda: self._force(stop))
-        if self._telling is not None:
-            self._after(LEAVE_AFTER, self._leave_callbacks)
+        if self._telling is not None or self._recorder is not None:
+            self._after(LEAVE_AFTER, self._leave_untold)
         self._executor.stop(self.id, stop)
 
     def _force(self, stop: Stop) -> None:
@@ -393,10 +393,11 @@ class Run:
             ]
         )
 
-    def _leave_callbacks(self) -> None:
-        """End the run although a callback has not returned."""
+    def _leave_untold(self) -> None:
+        """End the run although a callback or an auditor has not returned."""
         if self._untold is not None and self._result is None:
-            log.warning("run %s was stopped, and ends before its callbacks have returned", self.id)
+            who = "callbacks" if self._telling is not None else "audit sinks"
+            log.warning("run %s was stopped, and ends before its %s have returned", self.id, who)
             self._settle(self._untold)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hmac
 import re
+import shlex
 import threading
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -28,6 +30,11 @@ class Secret:
     def reveal(self) -> str:
         """Return the text itself."""
         return self._value
+
+    @property
+    def known(self) -> str | None:
+        """The text, where it is open already: what is not can't stand anywhere, and need not be hidden."""
+        return self.reveal()
 
     def __repr__(self) -> str:
         return f"Secret('{HIDDEN}')"
@@ -98,7 +105,7 @@ class LazySecret(Secret):
 
     @property
     def known(self) -> str | None:
-        """The text, where it is open already."""
+        """The text, where it is open already; None where it is not."""
         return self._text
 
     def __bool__(self) -> bool:
@@ -227,6 +234,7 @@ class _Opener:
         return found
 
 
+@functools.lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Return whether a variable of this name holds a secret: ``ansible_ssh_pass``, ``dbPassword``, ``api-key``."""
     words = _CAMEL.sub("_", name).replace("-", "_").lower()
@@ -285,11 +293,43 @@ def shows_secret(value: Any, variables: Any) -> bool:
     return bool(secrets) and any(each in text for text in _values(value, secret=True) for each in secrets)
 
 
+def secrets_in(arguments: str) -> list[str] | None:
+    """Return the texts that a module's free-form arguments name as secrets, the longest first.
+
+    None stands for arguments that name none: they may be shown. An empty list stands for ones that must not be shown
+    although no text in them is known to be a secret: they hold what a file shall hold, say.
+
+    Args:
+        arguments: such as ``user=web password=...`` or ``mysql --password ... -e 'select 1'``.
+    """
+    try:
+        words = shlex.split(arguments)
+    except ValueError:
+        words = arguments.split()
+    found: list[str] | None = None
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if not equals and name.startswith("-"):
+            value, equals = following, "="
+        if equals and (name == "content" or is_secret_name(name)):
+            found = [*(found or []), *([value] if name != "content" else [])]
+    for login in _LOGIN.finditer(arguments):
+        found = [*(found or []), login[1]]
+    if arguments.lstrip().startswith("{"):
+        for name, value in _PAIR.findall(arguments):
+            if name == "content" or is_secret_name(name):
+                found = [*(found or []), *([value] if value and name != "content" else [])]
+    return found if found is None else sorted({text for text in found if len(text) > 2}, key=len, reverse=True)
+
+
+_PAIR = re.compile(r'"([^"]+)"\s*:(?:\s*"((?:[^"\\]|\\.)*)")?')
+_LOGIN = re.compile(r"://[^\s/:@]*:([^\s@]+)@")
+
+
 def _values(value: Any, *, secret: bool) -> Iterator[str]:
     """Yield the texts that secrets hold."""
     if isinstance(value, Secret):
-        text = value.known if isinstance(value, LazySecret) else value.reveal()
-        if text is not None:
+        if (text := value.known) is not None:
             yield text
     elif isinstance(value, str) and secret:
         yield value

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,11 @@ pytest_plugins = ["tests.databases"]
 
 # Else each of the tests' thousand processes compiles this project anew, and each of pytest-xdist's all tests.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Else what the tests run is recorded among the runs of whoever runs them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="sshexec-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 LONGEST = (
     "tests/test_bench.py",

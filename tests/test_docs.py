@@ -83,6 +83,7 @@ def workplace(sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
         (tmp_path / "host_vars" / f"{host}.yml").write_text("".join(lines))
     (tmp_path / "check.sh").write_text('#!/bin/sh\necho "checked $1"\n')
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ".state"))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     return tmp_path
 

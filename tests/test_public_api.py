@@ -14,6 +14,7 @@ import sshexec
 
 NAMES = {
     "Engine": "sshexec.engine",
+    "History": "sshexec.history.history",
     "Host": "sshexec.inventory.members",
     "HostFinished": "sshexec.events",
     "HostPhase": "sshexec.events",

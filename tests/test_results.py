@@ -195,6 +195,7 @@ def test_to_dict_is_versioned_plain_data_with_stable_keys(mixed):
         "id",
         "module",
         "state",
+        "recorded",
         "started",
         "finished",
         "exit_code",

@@ -25,6 +25,7 @@ _COMMANDS = {
     "run": "run a module on many hosts",
     "hosts": "show which hosts there are, and their variables",
     "credentials": "keep keys, and the passwords and keys of hosts in a database",
+    "history": "show what ran where",
     "database": "show, upgrade and downgrade the tables of a database",
     "demo": "bring up 20 hosts on this machine and try it on them",
 }

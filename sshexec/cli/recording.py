@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.report import Kept, Report, RunnerLines
-from sshexec.secret import HIDDEN, is_secret_name
+from sshexec.secret import HIDDEN, is_secret_name, secrets_in
 
 if TYPE_CHECKING:
     from sshexec.artifacts import Artifacts
@@ -98,12 +98,14 @@ def _words(pattern: str, sources: Sequence[str], options: Mapping[str, Any]) -> 
     for source in sources:
         words += ["-i", _without_secrets(source)]
     words += ["-m", options["module"]]
-    if options["arguments"] is not None:
-        words += ["-a", HIDDEN if _holds_secret(options["arguments"]) else options["arguments"]]
+    given = options["arguments"]
+    if given is not None:
+        text = given if isinstance(given, str) else json.dumps(given)  # a record may hold them as a mapping
+        words += ["-a", HIDDEN if secrets_in(text) is not None else text]
     if options["limit"] is not None:
         words += ["-l", options["limit"]]
-    for given in options["extra"]:
-        words += ["-e", given if given.startswith("@") else HIDDEN]
+    for extra in options["extra"]:
+        words += ["-e", extra if extra.startswith("@") else HIDDEN]
     flags = {"check": "-C", "diff": "-D", "become": "-b"}
     return words + [flag for name, flag in flags.items() if options[name]]
 
@@ -115,15 +117,3 @@ def _without_secrets(source: str) -> str:
     return _QUERY.sub(
         lambda found: f"{found[1]}={HIDDEN}" if is_secret_name(found[1]) else found[0], _LOGIN.sub(HIDDEN, source)
     )
-
-
-def _holds_secret(arguments: str) -> bool:
-    """Return whether module arguments name a secret, or hold what a file shall hold."""
-    try:
-        words = shlex.split(arguments)
-    except ValueError:
-        words = arguments.split()
-    names = [word.partition("=")[0] for word in words if "=" in word]
-    if arguments.lstrip().startswith("{"):
-        names += re.findall(r'"([^"]+)"\s*:', arguments)
-    return any(name == "content" or is_secret_name(name) for name in names)

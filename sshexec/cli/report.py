@@ -32,7 +32,7 @@ COLOURS = {
 _TITLES = {"ok": "SUCCESS"}
 """Ansible's word where it is not the status itself."""
 
-_LINE_COLOURS = {"-": "red", "+": "green", "@": "cyan"}
+LINE_COLOURS = {"-": "red", "+": "green", "@": "cyan"}
 """Colours of a difference's lines, by their first character."""
 
 _REASONS = 3
@@ -189,7 +189,7 @@ class Text(Report):
         return data
 
     def _difference(self, lines: list[str]) -> str:
-        return "".join(f"{self._coloured(self.safe(line), _LINE_COLOURS.get(line[:1]))}\n" for line in lines)
+        return "".join(f"{self._coloured(self.safe(line), LINE_COLOURS.get(line[:1]))}\n" for line in lines)
 
     def _spilled(self, result: HostResult) -> str:
         if not result.truncated:
@@ -246,7 +246,18 @@ def summary(result: RunResult, names: Names | None = None, *, verbose: bool = Fa
     how = {"cancelled": "cancelled: ", "timeout": "run deadline passed: "}.get(result.state, "")
     hosts = "1 host" if len(result) == 1 else f"{len(result)} hosts"
     lines = [f"{how}{hosts} in {result.finished - result.started:.1f} s: {counts or 'nothing to do'}"]
-    return lines + _bad(result, names or Names()) + _cut(result) + _learned(result, verbose) + _problems(result)
+    lines += _bad(result, names or Names()) + _cut(result) + _learned(result, verbose) + _problems(result)
+    return lines + _recorded(result)
+
+
+def _recorded(result: RunResult) -> list[str]:
+    """Return under which name the run is recorded."""
+    if result.recorded is None:
+        return []
+    name = result.id[:8]
+    gaps = ", not as a whole" if result.recorded == "incomplete" else ""
+    more = "" if all(host.good for host in result.values()) else f" (--resume {name} goes on with it)"
+    return [f"  recorded as run {name}{gaps}{more}"]
 
 
 def _bad(result: RunResult, names: Names) -> list[str]:
@@ -254,8 +265,8 @@ def _bad(result: RunResult, names: Names) -> list[str]:
     labels: dict[str, dict[str, list[HostResult]]] = {}
     for name, host in result.items():
         if not host.good:
-            reason = names.hide(_reason(host), name)
-            labels.setdefault(_label(host), {}).setdefault(reason, []).append(host)
+            why = names.hide(reason(host), name)
+            labels.setdefault(_label(host), {}).setdefault(why, []).append(host)
     lines: list[tuple[str, list[HostResult]]] = []
     for label, reasons in labels.items():
         alike = list(reasons.values())
@@ -266,8 +277,8 @@ def _bad(result: RunResult, names: Names) -> list[str]:
 
 
 def _bad_line(label: str, hosts: list[HostResult]) -> str:
-    reasons = {_reason(host) for host in hosts}
-    first = _reason(hosts[0])
+    reasons = {reason(host) for host in hosts}
+    first = reason(hosts[0])
     such_as = f", such as {hosts[0].host}" if len(reasons) > 1 else ""
     line = f"{label}: {_counted([host.host for host in hosts])}{such_as}" + (f": {first}" if first else "")
     return f"  {harmless(line)}"
@@ -330,7 +341,7 @@ def _label(result: HostResult) -> str:
     return result.status if result.cause in (None, result.status) else f"{result.status}, {result.cause}"
 
 
-def _reason(result: HostResult) -> str:
+def reason(result: HostResult) -> str:
     """Return the first line of why; the last line on standard error says more than "non-zero return code"."""
     said = result.stderr.strip().splitlines() if result.rc is not None else []
     text = said[-1] if said else (result.why.strip().splitlines() or [""])[0]

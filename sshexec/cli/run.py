@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sshexec.cli.alike import Names
+from sshexec.cli.keeping import Keeping, actor, keeping_options
 from sshexec.cli.recording import check_recording, recording
 from sshexec.cli.report import Folded, Json, JsonLines, OneLine, Report, Text
+from sshexec.cli.resuming import Order, check_resuming, resume_options
 from sshexec.cli.retry import RetryFile
-from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options, select
+from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
@@ -23,6 +25,7 @@ from sshexec.modules.arguments import FREE_FORM
 
 if TYPE_CHECKING:
     from sshexec.engine import Engine
+    from sshexec.inventory.model import Inventory
     from sshexec.run import Run
 
 _FORMATS = {"one_line": "-o", "fold": "--fold", "json": "--json", "jsonl": "--jsonl"}
@@ -50,6 +53,7 @@ Examples:
   sshexec run all -i hosts.yml -a 'systemctl restart app' --serial 1,20% --max-fail-percentage 10
   sshexec run windows -i hosts.yml -m win_copy -a 'src=site/ dest=C:/inetpub/wwwroot' -C -D
   sshexec run all -i hosts.yml -m ping --retry-file failed.txt; sshexec run @failed.txt -i hosts.yml -m ping
+  sshexec run --resume last -i hosts.yml
   sshexec run all -i hosts.yml -a 'cat /etc/os-release' --json | jq '.hosts[].result.rc'
 
 \b
@@ -60,7 +64,7 @@ once."""
 
 
 @click.command(epilog=_EPILOG, short_help="run a module on many hosts")
-@click.argument("pattern")
+@click.argument("pattern", required=False)
 @inventory_option
 @click.option(
     "-m",
@@ -118,6 +122,8 @@ once."""
 )
 @click.option("--binary", is_flag=True, help="With --json and --jsonl, add output as exact bytes, in base64.")
 @click.option("--retry-file", type=click.Path(dir_okay=False), metavar="FILE", help="Write who did not end well here.")
+@resume_options
+@keeping_options
 @click.option("--list-hosts", is_flag=True, help="Print the hosts that would be contacted, and stop.")
 @click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor summary.")
 @click.option(
@@ -126,67 +132,84 @@ once."""
     count=True,
     help="Show phases and new host keys on standard error, and results with all their keys.",
 )
-def command(pattern: str, sources: tuple[str, ...], **options: Any) -> int:
+def command(pattern: str | None, sources: tuple[str, ...], **options: Any) -> int:
     """Run a module on the hosts that PATTERN selects.
 
     PATTERN is a host, a group, a glob or a combination, as in Ansible: 'web', 'web*', 'web:!web3', 'web:&prod', '~re',
-    '@failed.txt'.
+    '@failed.txt'. With --resume it may be left out.
     """
+    _check(pattern, options)
+    with Keeping(options) as keeping:
+        variables = _variables(options)
+        order = Order(pattern, options, variables)
+        if options["resume"] is not None:
+            order.resume(keeping.resumption(options["resume"]))
+        inventory = load_inventory(sources, order.pattern, options)
+        hosts = order.select(inventory)
+        if options["list_hosts"]:
+            return _list_hosts(hosts)
+        for flag in ("spill", "output_dir"):
+            if options[flag]:
+                _make_directory(f"--{flag.replace('_', '-')}", options[flag])
+        if options["binary"] and not (options["json"] or options["jsonl"]):
+            raise InputError("--binary goes with --json or --jsonl; --output-dir writes exact bytes to files")
+        return _run(order, inventory, keeping, sources)
+
+
+def _check(pattern: str | None, options: dict[str, Any]) -> None:
     chosen = [flag for name, flag in _FORMATS.items() if options[name]]
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} exclude each other", click.get_current_context())
     check_recording(options)
+    check_resuming(pattern, options)
     for name, (flag, instead) in _MISSING.items():
         if options[name]:
             raise InputError(f"{flag}: {instead}")
-    inventory = load_inventory(sources, pattern, options)
-    hosts = [host.name for host in select(inventory, pattern, options["limit"])]
-    if options["list_hosts"]:
-        return _list_hosts(hosts)
-    variables = _variables(options)
 
+
+def _run(order: Order, inventory: Inventory, keeping: Keeping, sources: tuple[str, ...]) -> int:
     from sshexec.cli.foreground import follow
     from sshexec.cli.questions import terminal_questions
     from sshexec.connectors.base import Timeouts
     from sshexec.engine import Engine
 
-    for flag in ("spill", "output_dir"):
-        if options[flag]:
-            _make_directory(f"--{flag.replace('_', '-')}", options[flag])
-    if options["binary"] and not (options["json"] or options["jsonl"]):
-        raise InputError("--binary goes with --json or --jsonl; --output-dir writes exact bytes to files")
+    options = order.options
     retry = None if options["retry_file"] is None else RetryFile(options["retry_file"])
     stdout = Stdout()
-    names = Names(inventory, variables)
+    names = Names(inventory, order.variables)
     questions = terminal_questions(
         user=options["user"], ask_pass=options["ask_pass"], ask_become_pass=options["ask_become_pass"]
     )
     with (
         contextlib.closing(questions) if questions else contextlib.nullcontext(),
-        recording(pattern, sources, options) as records,
+        recording(order.pattern, sources, options) as records,
         Engine(
             inventory,
             concurrency=options["forks"],
             processes=options["processes"],
-            variables=variables,
+            variables=order.variables,
             timeouts=Timeouts(idle=options["idle_timeout"]),
             keep=0,
             ask=questions,
+            history=keeping.history,
+            actor=actor(),
+            audit=keeping.audit,
         ) as engine,
     ):
-        run = _start(engine, hosts, options)
+        run = _start(engine, order)
         records.started()
+        quiet = options["quiet"] or not run.hosts
         verbose = options["verbose"] > 0 and not options["jsonl"]
         report = records.over(_report(options, stdout, names))
-        return follow(
-            run, report, stdout, names, quiet=options["quiet"], verbose=verbose, retry=retry, questions=questions
-        )
+        code = follow(run, report, stdout, names, quiet=quiet, verbose=verbose, retry=retry, questions=questions)
+        return code or order.exit_code
 
 
-def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
+def _start(engine: Engine, order: Order) -> Run:
+    options = order.options
     try:
         return engine.start(
-            hosts,
+            order.hosts,
             options["module"],
             _arguments(options["arguments"]),
             check=options["check"],
@@ -195,6 +218,7 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             run_timeout=options["run_timeout"],
             serial=options["serial"],
             max_fail_percentage=options["max_fail_percentage"],
+            limit=options["limit"],
             output_limit=options["output_limit"],
             spill=options["spill"],
             become=options["become"],
@@ -202,7 +226,12 @@ def _start(engine: Engine, hosts: list[str], options: dict[str, Any]) -> Run:
             become_method=options["become_method"],
             output_dir=options["output_dir"],
             binary=options["binary"],
+            reason=options["reason"],
+            labels=dict(options["labels"]),
+            resume=order.earlier,
+            unknown=options["include_unknown"],
             output=options["jsonl"] and options["events"] != "runner",
+            **order.more,
         )
     except ArgumentError as error:
         module = options["module"].rpartition(".")[2]
@@ -228,9 +257,9 @@ def _list_hosts(hosts: list[str]) -> int:
     return 0
 
 
-def _arguments(text: str | None) -> str | dict[str, Any] | None:
+def _arguments(text: str | dict[str, Any] | None) -> str | dict[str, Any] | None:
     """Return the arguments as a mapping where they are a JSON object, else as the text that the module reads."""
-    if text is not None and text.lstrip().startswith("{"):
+    if isinstance(text, str) and text.lstrip().startswith("{"):
         try:
             value = json.loads(text)
         except ValueError:

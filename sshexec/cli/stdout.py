@@ -59,9 +59,16 @@ class Stdout:
         Raises:
             StdoutLostError: an earlier text could not be written.
         """
+        self.write_bytes(text.encode(self._encoding, "backslashreplace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """Take some bytes as they are, and wait likewise.
+
+        Raises:
+            StdoutLostError: what came before could not be written.
+        """
         if self._error is not None:
             raise StdoutLostError(self._error)
-        data = text.encode(self._encoding, "backslashreplace")
         self._pieces.append(data)
         self._size += len(data)
         if self._idle.is_set():

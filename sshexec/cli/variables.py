@@ -102,6 +102,11 @@ def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
     return variables
 
 
+def flag_of(variable: str) -> str:
+    """Return the option that sets a variable."""
+    return _FLAGS.get(variable, "-e")
+
+
 def on_command_line(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the variables that the command line sets, ``-e`` on top, and the option that set each.
 

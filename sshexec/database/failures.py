@@ -53,6 +53,8 @@ def translated(error: BaseException, url: str, secret: str | None = None) -> Dat
 
 
 def _may_pass(error: BaseException, cause: BaseException, reason: str) -> bool:
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
     state = getattr(cause, "sqlstate", None)
     if state:
         return str(state).startswith(_STATES)
@@ -78,7 +80,9 @@ def _reason(cause: BaseException) -> str:
     primary = getattr(getattr(cause, "diag", None), "message_primary", None)
     said = str(primary or (cause.args[1] if _number(cause) else cause)).strip()
     text = _VALUE.sub(lambda found: f"{found['what'] or ''}{found['where'] or ''}", said)
-    return text.partition("\n")[0].strip() or type(cause).__name__
+    line = text.partition("\n")[0].strip()
+    # PyMySQL's words for a connection that was there before.
+    return "the connection broke" if line in ("(0, '')", "") else line
 
 
 def _advice(reason: str) -> str:

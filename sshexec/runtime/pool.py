@@ -16,6 +16,7 @@ from greenlet import greenlet
 from sshexec.connectors.output import Budget
 from sshexec.connectors.prompts import Prompts
 from sshexec.errors import SshexecError
+from sshexec.journal import Marks
 from sshexec.runtime import descriptors
 from sshexec.runtime.connections import Connections
 from sshexec.runtime.job import Emit, Job, Stop
@@ -35,6 +36,7 @@ class _Prepared:
     emit: Emit
     plans: dict[str, Plan]
     budget: Budget
+    marks: Marks | None
     running: dict[Turn, greenlet] = field(default_factory=dict)
     flowing: threading.Event = field(default_factory=threading.Event)
 
@@ -74,7 +76,8 @@ class PoolExecutor:
         if self._closed:
             raise SshexecError("the engine is closed")
         plans = plan(job, self._contexts)
-        prepared = _Prepared(job, emit, plans, Budget(job.task.run_output_limit))
+        marks = None if job.journal is None else Marks(job.journal)
+        prepared = _Prepared(job, emit, plans, Budget(job.task.run_output_limit), marks)
         prepared.flowing.set()
         self._jobs[job.id] = prepared
 
@@ -85,10 +88,8 @@ class PoolExecutor:
         prepared = self._jobs[job_id]
         with self._lock:
             for host in hosts:
-                turn = Turn(
-                    prepared.job, prepared.plans[host], prepared.emit, prepared.budget, prepared.flowing, self._slots
-                )
-                self._queue.append(turn)
+                shared = (prepared.emit, prepared.budget, prepared.flowing, self._slots, prepared.marks)
+                self._queue.append(Turn(prepared.job, prepared.plans[host], *shared))
         self._staff()
 
     def _staff(self) -> None:
@@ -166,6 +167,8 @@ class PoolExecutor:
             for stuck in list(prepared.running.values()):
                 if stuck is not gevent.getcurrent():
                     gevent.kill(stuck)
+            if prepared.marks is not None:
+                prepared.marks.close()
 
     @property
     def _inherited(self) -> bool:
@@ -188,4 +191,5 @@ class PoolExecutor:
         self._lender = self._reaper = None
         self._connections.reap(everything=True)
         self._contexts.close()
-        self._jobs.clear()
+        for job_id in list(self._jobs):
+            self.forget(job_id)

@@ -17,6 +17,7 @@ from sshexec.connectors.output import Budget, Output, Stream
 from sshexec.errors import CancelledError, CommandTimeoutError, ConnectionLostError, HostError, InputError
 from sshexec.events import HostFinished, HostPhase, HostStarted, TransferProgress
 from sshexec.events import Output as OutputEvent
+from sshexec.journal import Marks
 from sshexec.modules.base import Invocation
 from sshexec.results import HostResult, Status, file_name
 from sshexec.runtime.censored import censored
@@ -45,6 +46,7 @@ class Turn:
         budget: the run's memory for output.
         flowing: cleared while nobody takes the job's output.
         slots: where this turn's slot is lent and claimed.
+        marks: where the host is marked before it is contacted.
     """
 
     __slots__ = (
@@ -52,9 +54,12 @@ class Turn:
         "_connector",
         "_deadline",
         "_decoders",
+        "_marks",
         "_notices",
         "_owner",
         "_phase",
+        "_phase_since",
+        "_phases",
         "_progress_told",
         "_slots",
         "_started",
@@ -71,7 +76,14 @@ class Turn:
     )
 
     def __init__(
-        self, job: Job, plan: Plan, emit: Emit, budget: Budget, flowing: threading.Event, slots: Slots
+        self,
+        job: Job,
+        plan: Plan,
+        emit: Emit,
+        budget: Budget,
+        flowing: threading.Event,
+        slots: Slots,
+        marks: Marks | None = None,
     ) -> None:
         self.job = job
         self.plan = plan
@@ -80,6 +92,9 @@ class Turn:
         self.flowing = flowing
         self._deadline = Deadline()
         self._phase: Phase | None = None
+        self._phase_since = 0.0
+        self._phases: dict[str, float] = {}
+        self._marks = marks
         self._connector: Connector[Any, Any] | None = None
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
         self._notices: list[Mapping[str, Any]] = []
@@ -113,6 +128,8 @@ class Turn:
         job, host = self.job, self.plan.host
         if self._started is None:
             self._started = time.time()
+            if self._marks is not None:
+                self._marks.mark(host)
             if job.watch:
                 self.emit((HostStarted(host, self._started),))
         task = job.task
@@ -223,8 +240,8 @@ class Turn:
     def _sleep(self, seconds: float) -> None:
         """Wait between two attempts to reach the host, which has no use for its slot meanwhile."""
         if self._phase is not Phase.WAITING:
-            self._phase = Phase.WAITING
-            self._tell(self._phase)
+            self._change(Phase.WAITING)
+            self._tell(Phase.WAITING)
         if self.waiting_since is None:
             self.waiting_since, self.answered = time.monotonic(), False
         self.patient = False
@@ -243,7 +260,7 @@ class Turn:
     def _enter(self, phase: Phase) -> None:
         if phase is self._phase:
             return
-        self._phase = phase
+        self._change(phase)
         if phase in _UNANSWERED:
             if self.waiting_since is None:
                 self.waiting_since, self.answered = time.monotonic(), False
@@ -252,6 +269,13 @@ class Turn:
             if phase is not Phase.WAITING:
                 self._slots.claim(self)
         self._tell(phase)
+
+    def _change(self, phase: Phase | None) -> None:
+        """Take note that a phase is over and another begins; None is the end of the turn."""
+        now, last = time.monotonic(), self._phase
+        if last is not None:
+            self._phases[last.value] = self._phases.get(last.value, 0.0) + now - self._phase_since
+        self._phase, self._phase_since = phase, now
 
     def _tell(self, phase: Phase) -> None:
         if self.job.watch:
@@ -332,6 +356,7 @@ class Turn:
         if cause is None and status == "failed":
             cause = "nonzero" if data.get("rc") else "failed"
         exact = output is not None and self.job.task.binary
+        self._change(None)
         if output is not None:
             output.close()  # what can't be written any more is known only then
             self._notices += [
@@ -350,6 +375,7 @@ class Turn:
             spilled=output.spilled if output else {},
             killed=killed,
             notices=tuple(self._notices),
+            phases={name: round(seconds, 6) for name, seconds in self._phases.items()},
             stdout_bytes=output.exact("stdout") if exact and output else None,
             stderr_bytes=output.exact("stderr") if exact and output else None,
         )

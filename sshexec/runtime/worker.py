@@ -49,10 +49,12 @@ class Worker:
         concurrency: hosts at once.
         keep: seconds that an idle connection is kept.
         asks: whether the parent has somebody to ask.
+        parent: its process.
     """
 
-    def __init__(self, wire: Wire, concurrency: int, keep: float, asks: bool) -> None:
+    def __init__(self, wire: Wire, concurrency: int, keep: float, asks: bool, parent: int) -> None:
         self._wire = wire
+        self._parent = parent
         self._prompts = ParentsPrompts(wire.send, asks)
         self._executor = PoolExecutor(concurrency, keep, self._prompts)
         self._outbox: Queue[tuple[str, Sequence[Event]] | None] = Queue(maxsize=QUEUED)
@@ -64,6 +66,8 @@ class Worker:
             name, *arguments = message
             if name == "close":
                 break
+            if name == "begin" and os.getppid() != self._parent:
+                break  # nobody is there to take the results, and the run's record may be closed already
             if name == "prepare":
                 self._prepare(*arguments)
             elif name == "answer":
@@ -158,7 +162,7 @@ def main() -> None:
     logger.setLevel(int(level))
     logger.addHandler(_ParentsLog(wire))
     gevent.spawn(_leave_with, int(parent), wire)
-    Worker(wire, int(concurrency), float(keep), asks == "1").serve()
+    Worker(wire, int(concurrency), float(keep), asks == "1", int(parent)).serve()
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ SSHEXEC = [sys.executable, "-m", "sshexec"]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return this process's environment without what changes the command's behaviour."""
+    """Return this process's environment without what changes the command's behaviour; runs are not recorded."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SSHEXEC_") and k not in ("NO_COLOR", "COLUMNS")}
-    return {**kept, "TERM": "xterm", **more}
+    return {**kept, "TERM": "xterm", "SSHEXEC_HISTORY": "none", **more}
 
 
 def sshexec(*args: object, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -104,6 +104,35 @@ class Forgetful(dict[str, threading.Lock]):
         return default or threading.Lock()
 
 
+@pytest.mark.parametrize(
+    ("kind", "own", "kill"),
+    [
+        ("postgresql", "SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
+        ("mysql", "SELECT CONNECTION_ID()", "KILL {}"),
+    ],
+)
+def test_a_transaction_whose_connection_breaks_is_undone(kind, own, kill, request):
+    url = request.getfixturevalue(f"{kind}_url")
+    database, other = Database(url, SCHEMA), Database(url, SCHEMA)
+
+    def write() -> None:
+        with database.writing(alone=True) as connection:
+            database.insert_new(connection, starts, [{"run": "r1", "host": "a", "started": 1.0}])
+            number = connection.execute(text(own)).scalar()
+            with other.reading() as killing:
+                killing.execute(text(kill.format(number)))
+            database.insert_new(connection, starts, [{"run": "r1", "host": "b", "started": 1.0}])
+
+    database.prepare()
+    other.prepare()
+    with pytest.raises(DatabaseUnavailableError):
+        write()
+    add(database, "c", alone=True)
+    assert count(database) == 1
+    database.close()
+    other.close()
+
+
 def test_a_connection_that_broke_is_replaced(postgresql_url):
     database = Database(postgresql_url, SCHEMA)
     add(database, "a")

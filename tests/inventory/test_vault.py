@@ -11,6 +11,8 @@ import pytest
 from sshexec import Engine, Inventory
 from sshexec.credentials.vault import VaultPassword, VaultPasswords, VaultSecret
 from sshexec.errors import CredentialError, InputError, InventoryError
+from sshexec.history.history import History
+from sshexec.history.reading import Records
 from sshexec.secret import Secret, SecretExpression
 from tests.inventory.conftest import Write
 
@@ -133,6 +135,19 @@ def test_what_no_password_opens_is_an_error_once_it_is_used(write: Write, local:
             engine.run("all", "command", "echo {{ token }}")
         with pytest.raises(CredentialError, match=r"^host h: ansible_user: group_vars/all.yml:1: is encrypted"):
             engine.run("all", "command", "true", variables={"ansible_user": closed.variables("h")["token"]})
+
+
+def test_a_record_hides_what_was_opened_and_is_no_reason_to_open_anything(local: Inventory, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/history.db"
+    with History(url) as history:
+        with Engine(local, history=history) as engine:
+            first = engine.run("h", "command", "echo {{ token }} here")
+        with Engine(Inventory.load("hosts.yml"), history=history) as engine:
+            second = engine.run("h", "command", "echo there")
+        assert (first["h"].stdout, second["h"].stdout) == ("hunter{{2 here", "there")
+        assert Records(history.database).output(first.id, "h").kept == "******** here"
+        assert Records(history.database).output(second.id, "h").kept == "there"
+    assert b"hunter{{2" not in b"".join(path.read_bytes() for path in tmp_path.glob("history.db*") if path.is_file())
 
 
 def test_a_secret_is_no_value_for_the_environment(local: Inventory) -> None:
