@@ -1,4 +1,4 @@
-"""The bars of issues 2 to 5, and how far a run is from each."""
+"""The bars of issues 2 to 6, and how far a run is from each."""
 
 from __future__ import annotations
 
@@ -89,6 +89,7 @@ def _task(module: str, part: int, tool: str, temperature: str) -> Bar:
 
 
 _WINDOWS = ("winrm-fleet-200", "pywinrm")
+_YAML, _SQLITE = "inventory-yaml-10000", "inventory-sqlite-10000"
 _ASYNCSSH = ("spread-200-1", "asyncssh")
 
 BARS = (
@@ -143,5 +144,24 @@ BARS = (
     Bar("MB/s of a put of 10 MB to Windows", "winrm-put-1-10", "sshexec", "mb_s", 14, least=True),
     Bar("KiB of the longest message of that put", "winrm-put-1-10", "sshexec", "largest_kib", 150),
     Bar("peak RSS MiB of 50 MB of output of Windows", "winrm-output-1-50", "sshexec", "peak_rss_mib", 120),
+    *(
+        Bar(
+            f"wall s of 10,000 hosts from YAML by {tool}, at most 1/5 of ansible-inventory --list",
+            _YAML,
+            tool,
+            "wall_s",
+            1 / 5,
+            (_YAML, "ansible"),
+        )
+        for tool in ("sshexec", "sshexec-cli")
+    ),
+    *(
+        Bar(f"wall s of the same from SQLite by {tool}, at most YAML's", _SQLITE, tool, "wall_s", 1, (_YAML, tool))
+        for tool in ("sshexec", "sshexec-cli")
+    ),
+    Bar("s of 50,000 hosts from SQLite: patterns to targets with variables", "cmdb-50000", "sshexec", "load_s", 2),
+    Bar("CPU ms a host for the record of 5000 hosts", "history-record-5000", "sshexec", "record_ms_host", 0.2),
+    Bar("share of the CPU that is the record's, fresh SSH", "history-share-1000", "sshexec", "share", 0.1),
+    Bar("wall s of `sshexec history show`, 5000 hosts", "history-show-5000", "sshexec-cli", "wall_s", 1),
     Bar("199 Windows hosts beside a slow one: times the time alone", "winrm-slow-200", "sshexec", "slowdown", 1.2),
 )

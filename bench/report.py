@@ -18,7 +18,18 @@ from bench.scenarios import UNITS, Case
 from bench.tools import TOOLS
 from tests.testbed import SSHD
 
-_ORDER = ("cpu_ms_host", "cpu_ms_command", "idle_us_s", "wall_s", "round_trips", "slowdown", "cpu_ms_mb")
+_ORDER = (
+    "record_ms_host",
+    "load_s",
+    "cpu_s",
+    "cpu_ms_host",
+    "cpu_ms_command",
+    "idle_us_s",
+    "wall_s",
+    "round_trips",
+    "slowdown",
+    "cpu_ms_mb",
+)
 STRICT = {tool.name: tool.strict for tool in TOOLS}
 
 
@@ -69,14 +80,14 @@ class Report:
         rows = [["client", "keys", *(UNITS[name] for name in names)]]
         for tool in sorted(medians, key=lambda tool: medians[tool].get(order, 0.0)):
             runs = self.samples[case.key][tool]
-            keys = "–" if case.windows else "checked" if STRICT[tool] else "NO"
-            rows.append([tool, keys, *(_cell([run[name] for run in runs]) for name in names)])
+            keys = "–" if case.windows or not case.known_hosts else "checked" if STRICT[tool] else "NO"
+            rows.append([tool, keys, *(_cell([run[name] for run in runs if name in run]) for name in names)])
         lines = ["", case.title, *_columns(rows)]
         return "\n".join(lines + [f"  {tool}: {why}" for tool, why in self.errors.get(case.key, {}).items()])
 
     def summary(self) -> str:
         """Return the bars and what was left out."""
-        lines = ["", "bars of issues 2 to 5 (medians of this run)", *map(str, self.verdicts())]
+        lines = ["", "bars of issues 2 to 6 (medians of this run)", *map(str, self.verdicts())]
         if self.skipped:
             lines += ["", "skipped", *(f"  {tool}: {why}" for tool, why in self.skipped.items())]
         return "\n".join(lines)
@@ -106,6 +117,8 @@ class Report:
 
 
 def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
     median = statistics.median(values)
     digits = 0 if median >= 100 else 1 if median >= 10 else 2
     spread = f" [{min(values):.{digits}f}–{max(values):.{digits}f}]" if len(values) > 1 else ""

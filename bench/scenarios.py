@@ -14,6 +14,7 @@ SCENARIOS = (
     *("get", "put", "stdout", "spread", "latency", "latency-get", "latency-put", "dead"),
     *("ansible-command", "ansible-copy", "ansible-lineinfile"),
     *("winrm-fleet", "winrm-second", "winrm-put", "winrm-output", "winrm-slow"),
+    *("inventory-yaml", "inventory-sqlite", "cmdb", "history-record", "history-share", "history-show"),
 )
 
 TASKS = {
@@ -31,6 +32,20 @@ WINDOWS = {
     "winrm-slow": "{others} fresh hosts alone and beside one that takes seconds, concurrency {concurrency}",
 }
 """What the hosts that speak WinRM are measured with, for people."""
+
+ESTATES = {
+    "inventory-yaml": "{hosts} hosts in {groups} groups read from YAML, each with its variables",
+    "inventory-sqlite": "the same {hosts} hosts in {groups} groups read from SQLite",
+    "cmdb": "{hosts} hosts in {groups} groups read from SQLite, two patterns, each with its variables",
+}
+"""What is measured of inventories, for people; no host is contacted."""
+
+HISTORIES = {
+    "history-record": "a command on {hosts} scripted hosts, {repeat} times with a record and {repeat} times without",
+    "history-share": "`true` on {hosts} fresh hosts, {repeat} times with a record and {repeat} times without",
+    "history-show": "`sshexec history show` of a run of {hosts} hosts",
+}
+"""What is measured of records, for people."""
 
 WARM_HOSTS = 10
 RTT = 0.02
@@ -64,6 +79,11 @@ UNITS = {
     "requests": "HTTP requests",
     "largest_kib": "KiB, longest message",
     "working_ms_host": "CPU ms/host, start-up left out",
+    "cpu_s": "CPU s",
+    "load_s": "s without start-up",
+    "without_ms_host": "CPU ms/host without a record",
+    "record_ms_host": "CPU ms/host for the record",
+    "share": "record's share of the CPU",
 }
 
 
@@ -102,10 +122,20 @@ class Case:
     status: str = "changed"
 
     @property
+    def groups(self) -> int:
+        """In how many groups the hosts of an inventory are."""
+        return max(1, self.hosts // 25)
+
+    @property
+    def estate(self) -> bool:
+        """Whether an inventory is measured, and no host."""
+        return self.scenario in ESTATES
+
+    @property
     def expected(self) -> int:
         """How many commands or transfers have to end well."""
-        if self.scenario == "latency":
-            return 2 * self.repeat
+        if self.scenario == "latency" or self.scenario in ("history-record", "history-share"):
+            return 2 * self.repeat * (1 if self.scenario == "latency" else self.hosts)
         if self.scenario == "dead":
             return 2 * self.hosts
         if self.scenario == "winrm-slow":
@@ -141,6 +171,8 @@ class Case:
             return "local: `true` on this machine by the command line"
         if self.windows:
             return f"{self.scenario}: {WINDOWS[self.scenario].format(**vars(self), others=self.hosts - 1)}"
+        if told := {**ESTATES, **HISTORIES}.get(self.scenario):
+            return f"{self.scenario}: {told.format(**vars(self), groups=self.groups)}"
         if self.scenario in TASKS:
             task = f"`{self.module} {self.args}`" + (", nothing to do" if self.status == "ok" else "")
             return f"{self.scenario}: {task}, {self.hosts} hosts, concurrency {self.concurrency}, {self._temperature}"
@@ -167,6 +199,9 @@ class Case:
             ready, done = seen.marks["ready"], seen.marks["done"]
             return {"wall_s": done.wall - ready.wall, "peak_rss_mib": total.rss / 1024}
         peaks = {"peak_rss_mib": total.rss / 1024, "peak_pss_mib": total.pss / 1024}
+        if self.estate or self.scenario == "history-show":
+            ready, done = seen.marks["ready"], seen.marks["done"]
+            return {"wall_s": done.wall - ready.wall, "cpu_s": done.cpu - ready.cpu, **seen.figures}
         if self.scenario == "winrm-fleet":
             working = (seen.marks["done"].cpu - seen.marks["ready"].cpu) * 1000 / self.hosts
             cpu = total.cpu * 1000 / self.hosts
@@ -216,6 +251,7 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
     many = large if given else 200
     big = 10 if quick else 200
     tasks = large if given else 100
+    estate, recorded, shared = (large, large, large) if given else (10_000, 5000, 1000)
 
     def one(scenario: str, megabytes: int, rtt: float = 0.0) -> Case:
         return Case(scenario, 1, known_hosts=1, mode=scenario, megabytes=megabytes, rtt=rtt)
@@ -249,6 +285,14 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         "winrm-put": [one("winrm-put", 2 if quick else 10)],
         "winrm-output": [one("winrm-output", 2 if quick else 50)],
         "winrm-slow": [Case("winrm-slow", many, concurrency=20, mode="winrm-slow")],
+        "inventory-yaml": [Case("inventory-yaml", estate, mode="inventory-yaml")],
+        "inventory-sqlite": [Case("inventory-sqlite", estate, mode="inventory-sqlite")],
+        "cmdb": [Case("cmdb", large if given else 50_000, mode="cmdb")],
+        "history-record": [Case("history-record", recorded, mode="history-record", repeat=1 if quick else 3)],
+        "history-share": [
+            Case("history-share", shared, known_hosts=shared, mode="history-share", repeat=1 if quick else 5)
+        ],
+        "history-show": [Case("history-show", recorded, mode="history-show")],
         "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],
     }
     return list(dict.fromkeys(case for name in SCENARIOS if name in scenarios for case in made[name]))

@@ -25,6 +25,11 @@ TASKS = frozenset({"ansible-command", "ansible-copy"})
 FOREIGN = frozenset({"ansible-lineinfile"})
 FLEET = frozenset({"winrm-fleet", "winrm-slow"})
 WINDOWS = FLEET | {"winrm-second", "winrm-put", "winrm-output"}
+YAML = frozenset({"inventory-yaml"})
+ESTATES = YAML | {"inventory-sqlite"}
+RECORDS = frozenset({"history-record", "history-share"})
+SHOW = frozenset({"history-show"})
+CMDB = frozenset({"cmdb"})
 PIP_TIMEOUT = 600
 
 
@@ -44,10 +49,10 @@ class Tool:
         extra: the optional part of this project that its environment has too.
         environment: the environment's name, where several tools share one; None means the tool's own.
         strict: whether it is told to check host keys; it is then proven to refuse an unknown one.
-        most: hosts beyond which a run would take minutes.
+        most: hosts beyond which a run would take minutes (inventories are only read).
         processes: processes the client is told to use.
         flags: of its Python interpreter.
-        transfers: its script for transfers, streams, latency and dead hosts, where that is another one.
+        transfers: its script for other scenarios (transfers, latency, inventories ...), where that is another one.
         bare: it needs nothing but a Python and what the system has.
     """
 
@@ -156,16 +161,24 @@ TOOLS = (
     Tool(
         "sshexec",
         "sshexec_engine.py",
-        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS | WINDOWS,
+        ONE_SHOT | OPEN | GROWTH | STREAMS | STDOUT | SPREAD | DEAD | TASKS | WINDOWS | ESTATES | CMDB | RECORDS,
         transfers=_by("sshexec_transfer.py", STREAMS | STDOUT | SPREAD)
         | _by("sshexec_copy.py", DEAD)
-        | _by("sshexec_winrm.py", WINDOWS - {"winrm-fleet"}),
+        | _by("sshexec_winrm.py", WINDOWS - {"winrm-fleet"})
+        | _by("sshexec_inventory.py", ESTATES | CMDB)
+        | _by("sshexec_record.py", RECORDS),
     ),
     Tool("sshexec-connector", "sshexec_winrm.py", FLEET, strict=False),
     Tool("sshexec-copy", "sshexec_engine.py", SPREAD, transfers=_by("sshexec_copy.py", SPREAD)),
     Tool("sshexec-worker", "sshexec_worker.py", ONE_SHOT | OPEN),
     Tool("sshexec-2", "sshexec_engine.py", ONE_SHOT | OPEN | GROWTH, processes=2),
-    Tool("sshexec-cli", "sshexec_cli.py", ONE_SHOT | LOCAL | TASKS, flags=("-S",)),
+    Tool(
+        "sshexec-cli",
+        "sshexec_cli.py",
+        ONE_SHOT | LOCAL | TASKS | ESTATES | SHOW,
+        flags=("-S",),
+        transfers=_by("sshexec_list.py", ESTATES) | _by("sshexec_show.py", SHOW),
+    ),
     Tool("sshexec-ansible", "sshexec_engine.py", FOREIGN, extra="ansible"),
     Tool("sshexec-ansible-cli", "sshexec_cli.py", FOREIGN, flags=("-S",), extra="ansible"),
     Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
@@ -196,10 +209,11 @@ TOOLS = (
     Tool(
         "ansible",
         "ansible_adhoc.py",
-        ONE_SHOT | LOCAL | TASKS | FOREIGN,
+        ONE_SHOT | LOCAL | TASKS | FOREIGN | YAML,
         ("ansible-core==2.19.14",),
         "ansible-2.19.14",
         most=300,
         flags=("-S",),
+        transfers=_by("ansible_list.py", YAML),
     ),
 )

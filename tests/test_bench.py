@@ -117,6 +117,8 @@ def test_the_cases_of_the_issue():
         *("latency-1", "latency-get-1-200", "latency-put-1-200", "dead-500"),
         *(f"ansible-{name}-100-{how}" for name in ("command", "copy", "lineinfile") for how in ("cold", "warm")),
         *("winrm-fleet-200", "winrm-second-1", "winrm-put-1-10", "winrm-output-1-50", "winrm-slow-200"),
+        *("inventory-yaml-10000", "inventory-sqlite-10000", "cmdb-50000"),
+        *("history-record-5000", "history-share-1000", "history-show-5000"),
     ]
     known = {*keys, "growth-300-300"}
     assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
@@ -192,6 +194,31 @@ def test_windows_hosts_are_measured_too(tmp_path):
     assert medians["winrm-second-1"]["requests"] == 3
     assert 100 < medians["winrm-put-1-2"]["largest_kib"] <= 150
     assert 0 < medians["winrm-slow-4"]["live_with_slow_s"] < 3
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_inventories_and_records_are_measured_too(tmp_path):
+    scenarios = "inventory-yaml,inventory-sqlite,cmdb,history-record,history-share,history-show"
+    case = ("--scenarios", scenarios, "--hosts", "30", "--quick")
+    done = bench(*case, "--tools", "sshexec,sshexec-cli", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("*.json")
+    seen = json.loads(path.read_text())
+    assert (seen["skipped"], seen["errors"]) == ({}, {})
+    medians = seen["medians"]
+    assert {case: set(tools) for case, tools in medians.items()} == {
+        "inventory-yaml-30": {"sshexec", "sshexec-cli"},
+        "inventory-sqlite-30": {"sshexec", "sshexec-cli"},
+        "cmdb-30": {"sshexec"},
+        "history-record-30": {"sshexec"},
+        "history-share-30": {"sshexec"},
+        "history-show-30": {"sshexec-cli"},
+    }
+    assert all(figures["cpu_s"] > 0 for figures in medians["inventory-sqlite-30"].values())
+    assert medians["cmdb-30"]["sshexec"]["load_s"] > 0
+    assert medians["history-record-30"]["sshexec"]["without_ms_host"] > 0
 
 
 def test_a_windows_fleet_counts_its_start_and_tells_it_apart():

@@ -27,7 +27,7 @@ class Job:
     (hosts that a session reaches before its first mark: what is loaded at the first connection is no connection's
     memory); for transfers file (a local path that is also the host's), target (a directory) and size (bytes); rtt
     (seconds) with near and far (ports of the first host without and with it); inventory_dead (the same hosts beside
-    dead ones).
+    dead ones); count (hosts of the inventory, where none is contacted).
 
     Modes of transfers: ``get``, ``put`` and ``stdout`` set the mark ``ready`` on an open connection and ``done`` behind
     the transfer; ``spread`` puts the file to every host; ``latency`` and ``latency-get``, ``latency-put`` see
@@ -37,9 +37,13 @@ class Job:
     command lines: line (nothing much), slow (seconds), sink (it reads all of its input), source (it prints the file).
     ``fresh`` sets the marks ``ready`` and ``done`` there too; ``winrm-slow`` see `beside_slow`; the other modes are
     about a second command, the file put, and the file printed, all on an open connection.
+
+    ``inventory-yaml``, ``inventory-sqlite``, ``cmdb``, ``history-record``, ``history-share`` and ``history-show`` set
+    ``ready`` when what they need is made, and ``done`` behind what is measured.
     """
 
     hosts: list[str]
+    count: int
     port: int
     user: str
     key: str

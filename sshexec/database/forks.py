@@ -8,6 +8,7 @@ its parent holds (https://www.sqlite.org/howtocorrupt.html, section 2.6). So a p
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -52,9 +53,31 @@ def leave() -> None:
     _open[threading.get_ident()] -= 1
 
 
+_commands: set[int] = set()
+"""Threads that are forking for a command."""
+
+
+def _is_for_a_command() -> bool:
+    """Return whether the fork that begins is one of `subprocess`: its child becomes another program at once.
+
+    gevent's makes these calls for each command of this machine, which must not wait for a database, nor close it.
+    """
+    frame = sys._getframe(2)
+    for _ in range(8):
+        if frame.f_code.co_name == "_execute_child":
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
+
+
 def _before() -> None:
-    _gate.acquire()
     own = threading.get_ident()
+    if _is_for_a_command():
+        _commands.add(own)
+        return
+    _gate.acquire()
     deadline = time.monotonic() + PATIENCE
     while any(count for ident, count in list(_open.items()) if ident != own) and time.monotonic() < deadline:
         time.sleep(0.001)
@@ -63,11 +86,17 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    _gate.release()
+    own = threading.get_ident()
+    if own in _commands:
+        _commands.discard(own)
+    else:
+        _gate.release()
 
 
 def _in_child() -> None:
     global _gate
+    if threading.get_ident() in _commands:
+        return
     _gate = threading.Lock()
     _open.clear()
     for database in list(_known):

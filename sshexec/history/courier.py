@@ -175,13 +175,29 @@ class Courier:
         runs = self._journals.all()
         return len(runs) <= FEW and sum(map(self._journals.size, runs)) <= SMALL
 
+    def is_told(self) -> None:
+        """The user knows that records can't be kept as they should: a database that fails too is no news."""
+        self._told = time.monotonic()
+
     # ------------------------------------------------------------------ the thread
 
     def _start(self) -> None:
         if self._thread is None:
             # Whoever finds another token than his own in a forked child, to which gevent hands greenlets, ends.
             token = self._thread = object()
-            threading.Thread(target=self._deliver, args=(token,), name="sshexec-history", daemon=True).start()
+            threading.Thread(target=self._work, args=(token,), name="sshexec-history", daemon=True).start()
+
+    def _work(self, token: object) -> None:
+        try:
+            self._deliver(token)
+        except Exception:
+            # A fault of ours: the journals stay, and the next run starts another thread.
+            log.exception("history: the delivery of journals ended")
+        finally:
+            with self._changed:
+                if self._thread is token:
+                    self._thread = None
+                    self._changed.notify_all()
 
     def _deliver(self, token: object) -> None:
         idle = time.monotonic()
@@ -348,7 +364,8 @@ class Courier:
 
     def _has_work(self) -> bool:
         """Return whether there are journals that nobody adds to any more, and that may be delivered now."""
-        waits = any(each.delivered or not each.parcel.live for each in self._consignments.values())
+        consignments = list(self._consignments.values())
+        waits = any((each.delivered or not each.parcel.live) and not each.parcel.held_up for each in consignments)
         return waits or (self._answered and not self._looked)
 
     def _forked(self) -> None:

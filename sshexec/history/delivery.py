@@ -51,11 +51,15 @@ class Parcel:
     Args:
         journal: locked by this process.
         live: whether its run is still in progress in this process: then its opening waits for the first host.
+        flush: writes what the journal had no room for, and says whether all is in there; None where nobody writes.
     """
 
-    def __init__(self, journal: Journal, *, live: bool) -> None:
+    def __init__(self, journal: Journal, *, live: bool, flush: Callable[[], bool] | None = None) -> None:
         self.journal = journal
         self.live = live
+        self._flush = flush
+        self.held_up = False
+        """Whether something waits for room on the journal's disk."""
         self.gaps = False
         """Whether something of the run is known to be missing in the journal."""
         self.ended = False
@@ -74,6 +78,7 @@ class Parcel:
         Raises:
             OSError: it can't be read.
         """
+        self.held_up = self._flush is not None and not self._flush()
         if self._reader is None:
             self._reader = self.journal.reader()
         started = dict(self._started)

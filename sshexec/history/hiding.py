@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring_ascii
 from typing import Any
@@ -14,6 +15,9 @@ _SHORTEST = 3
 
 _SHORTEST_LINE = 8
 """Characters of a line of a key that are hidden where the line stands alone."""
+
+_EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
+"""What is filled in where a secret is used, from variables that are hidden where they are secrets themselves."""
 
 
 class Needles:
@@ -59,6 +63,8 @@ class Needles:
 def _forms(secret: str) -> set[str]:
     """Return a secret as programs may print it: as it is, quoted, and a key's lines one by one."""
     forms = {secret, repr(secret)[1:-1], encode_basestring_ascii(secret)[1:-1]}
+    if "{{" in secret or "{%" in secret:
+        forms.update(part for part in _EXPRESSION.split(secret) if len(part) >= _SHORTEST_LINE)
     lines = secret.splitlines()
     if len(lines) > 1:
         forms.update(line for line in lines if len(line) >= _SHORTEST_LINE)
@@ -106,15 +112,16 @@ class Hiding:
                         yield text
                 continue
             if isinstance(value, Secret):
+                # One that nobody has opened yet can't be in a result.
                 if len(text := value.known or "") >= _SHORTEST:
                     yield text
                 continue
             # Most of what is nested is the same object on all hosts of a group; the run's targets keep it alive.
             key = (id(value), isinstance(name, str) and is_secret_name(name))
-            known = self._nested.get(key)
-            if known is None:
-                known = self._nested[key] = tuple(secrets_of({name: value}))
-            yield from known
+            inside = self._nested.get(key)
+            if inside is None:
+                inside = self._nested[key] = tuple(secrets_of({name: value}))
+            yield from inside
 
 
 def _named(args: str | Mapping[str, Any] | None) -> list[str]:

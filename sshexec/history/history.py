@@ -181,7 +181,7 @@ class History:
             self._warn(f"internal error: {type(error).__name__}")
             return JournalRecorder(None, None, self._courier)
         recorder = JournalRecorder(journal, Results(opening.run, hiding, self.outputs, self._budget), self._courier)
-        self._courier.add(Parcel(journal, live=True))
+        self._courier.add(Parcel(journal, live=True, flush=recorder.flush))
         return recorder
 
     def _root(self, opening: Opening) -> str:

@@ -79,13 +79,18 @@ class JournalRecorder:
             self._append(line("end", text_of({"state": result.state, "finished": result.finished})))
             if self._held:
                 self._gaps = True
-        gaps = self._gaps
+        gaps, held = self._gaps, bool(self._held)
 
         def settle(where: Recorded) -> None:
             recorded(replace(result, recorded="incomplete" if gaps else where))
 
+        def keep_still(where: Recorded) -> None:
+            """The caller was told already: he does not wait for room on a disk."""
+
+        if held:
+            settle("incomplete")
         try:
-            self._courier.end(self._run, settle)
+            self._courier.end(self._run, keep_still if held else settle)
         except Exception:
             log.exception("the record of run %s could not be delivered", self._run)
             settle("journal")
@@ -95,19 +100,29 @@ class JournalRecorder:
         if self._journal is not None and os.getpid() == self._owner:
             self._courier.drop(self._run)
 
+    def flush(self) -> bool:
+        """Write what the journal had no room for; return whether all of it is in there."""
+        with self._lock:
+            self._write()
+            return not self._held
+
     def _append(self, data: bytes) -> None:
         """Write a line, after those that could not be written before."""
-        journal = self._journal
-        if journal is None:
-            return
         self._held.append(data)
         self._held_size += len(data)
+        self._write()
+
+    def _write(self) -> None:
+        journal = self._journal
+        if journal is None or not self._held:
+            return
         try:
             while self._held:
                 journal.append(self._held[0])
                 self._held_size -= len(self._held.popleft())
         except OSError as error:
             self._warn(f"{journal.path}: {error.strerror}")
+            self._courier.is_told()
             while self._held_size > _HELD:
                 self._held_size -= len(self._held.popleft())
                 self._gaps = True

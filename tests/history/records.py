@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sshexec import History, HostResult, RunResult
@@ -63,6 +63,14 @@ def finish(recorder: Any, result: RunResult, seconds: float = 30) -> RunResult:
     assert done.wait(seconds), "nobody said where the record is"
     (told,) = said
     return told
+
+
+def wait_until(what: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    limit = time.monotonic() + 60
+    while not what():
+        assert time.monotonic() < limit, "it never came"
+        time.sleep(0.02)
 
 
 def rows(history: History, table: str, run: str | None = None) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sshexec.history.hiding import Hiding, shown_args
+from sshexec.secret import LockedSecret, Secret, secrets_in
+from tests.history.records import opening
+
+
+@pytest.mark.parametrize(
+    ("arguments", "secrets"),
+    [
+        ("uptime", None),
+        ("echo a=b -p x", None),
+        ("PGPASSWORD=abc psql -c 'select 1'", ["abc"]),
+        ("mysql --password abc123 -e x", ["abc123"]),
+        ("mysql --password=abc123", ["abc123"]),
+        ("dest=/x content='a b c'", []),
+        ('{"user": "a", "login_password": "p w", "n": 1}', ["p w"]),
+        ("curl https://me:s3cret@host/x", ["s3cret"]),
+        ("echo 'not closed password=abc", ["abc"]),
+        ("password=ab", []),
+    ],
+)
+def test_arguments_that_name_secrets(arguments, secrets):
+    assert secrets_in(arguments) == secrets
+
+
+@pytest.mark.parametrize(
+    ("args", "shown", "hidden"),
+    [
+        (None, None, False),
+        ("uptime", "uptime", False),
+        ("echo hunter2", "echo ********", True),
+        ("x password=abc", "********", True),
+        ({"src": "a", "dest": ("b",)}, {"src": "a", "dest": ["b"]}, False),
+        ({"_raw_params": "token=abc"}, {"_raw_params": "********"}, True),
+        ({"content": "x", "dest": "/y"}, {"content": "********", "dest": "/y"}, True),
+        (
+            {"deep": {"api_token": "abc"}, "a": Secret("xyz")},
+            {"deep": {"api_token": "********"}, "a": "********"},
+            True,
+        ),
+        ({"argv": ["echo", "hunter2"]}, {"argv": ["echo", "********"]}, True),
+    ],
+)
+def test_what_is_shown_of_arguments(args, shown, hidden):
+    given = opening(["a"], args=args, variables={"db_password": "hunter2"})
+    assert shown_args(args, Hiding(given).everything) == (shown, hidden)
+
+
+def test_each_host_has_secrets_of_its_own():
+    given = opening(["a", "b"])
+    own = [type(given.targets[0])(host, {"ansible_password": f"pw-of-{host}"}) for host in "ab"]
+    hiding = Hiding(type(given)(given.run, given.occasion, given.task, own, "all", given.course))
+    assert hiding.of("a").hide("pw-of-a pw-of-b") == "******** pw-of-b"
+    assert hiding.everything.hide("pw-of-a pw-of-b") == "******** ********"
+
+
+def test_a_secret_that_nobody_could_open_hides_nothing_and_stops_nothing():
+    variables = {"locked": LockedSecret("no key"), "deep": {"x": LockedSecret("no key")}, "ansible_password": "hunter2"}
+    assert Hiding(opening(["a"], variables=variables)).of("a").hide("no key hunter2") == "no key ********"
+
+
+def test_what_an_expression_has_around_it_is_hidden():
+    variables = {"db_password": Secret("{{ user }}-and-a-tail")}
+    assert Hiding(opening(["a"], variables=variables)).of("a").hide("me-and-a-tail") == "me********"
+
+
+def test_values_of_any_kind_are_hidden():
+    shared = {"list": [{"api_key": "in-a-list"}]}
+    variables = {"db_password": 123456, "x": shared, "y": shared, "secret_on": True, "pw": "ab", "n": 123456.5}
+    needles = Hiding(opening(["a"], variables=variables)).of("a")
+    hidden = needles.hidden({"in-a-list": [123456, 7, True, "ab", "n is 123456"]})
+    assert hidden == {"********": ["********", 7, True, "ab", "n is ********"]}
+    assert needles.in_json(json.dumps({"a": "x in-a-list"}))
+    assert not needles.in_json(json.dumps({"a": "nothing"}))
