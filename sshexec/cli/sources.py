@@ -28,7 +28,8 @@ def inventory_option(command: Callable[..., Any]) -> Callable[..., Any]:
         "sources",
         multiple=True,
         metavar="SOURCE",
-        help=f"YAML or INI file, directory, executable, or names: 'h1,h2,'. May be repeated. Default: ${VARIABLE}.",
+        help="YAML, INI or CSV file, directory, executable, database URL, or names: 'h1,h2,'. May be repeated. "
+        f"Default: ${VARIABLE}.",
     )(command)
 
 

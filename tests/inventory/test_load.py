@@ -294,3 +294,10 @@ def test_the_collector_of_garbage_is_left_as_it_was(write: Write) -> None:
 def test_what_can_be_no_source_is_refused() -> None:
     with pytest.raises(InventoryError, match="5 is no inventory source"):
         Inventory.load(5)  # type: ignore[arg-type]
+
+
+def test_sqlalchemy_is_loaded_for_databases_only(write: Write) -> None:
+    write("hosts.yml", "web: {hosts: {h: }}\n")
+    code = "import sys; from sshexec import Inventory; Inventory.load('hosts.yml'); print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
