@@ -1,7 +1,7 @@
 """What a record costs: the same run with and without one, in turns, in one process that gevent has patched.
 
-The CPU is the whole process's, up to the moment when the database has everything. A run that is not measured has made the
-tables and loaded what there is to load.
+The CPU is the whole process's, up to the moment when the database has everything. A run that is not measured has made
+the tables and loaded what there is to load.
 """
 
 from gevent import monkey
