@@ -325,7 +325,7 @@ class Courier:
         if now - self._told < _TELL_AGAIN:
             return
         self._told = now
-        reason = str(error) if isinstance(error, DatabaseError) else f"internal error: {type(error).__name__}: {error}"
+        reason = str(error) if isinstance(error, DatabaseError) else f"internal error: {type(error).__name__}"
         log.warning(
             "history: %s; records of runs are kept in %s and delivered when it takes them",
             reason,

@@ -8,7 +8,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from sshexec.recorder import Opening
-from sshexec.secret import HIDDEN, LazySecret, Secret, is_secret_name, secrets_in, secrets_of
+from sshexec.secret import HIDDEN, Secret, is_secret_name, secrets_in, secrets_of
 
 _SHORTEST = 3
 """Characters of the shortest secret that is hidden: less would make a text unreadable and give it away."""
@@ -113,9 +113,8 @@ class Hiding:
                 continue
             if isinstance(value, Secret):
                 # One that nobody has opened yet can't be in a result.
-                known = value.known if isinstance(value, LazySecret) else value.reveal()
-                if known is not None and len(known) >= _SHORTEST:
-                    yield known
+                if len(text := value.known or "") >= _SHORTEST:
+                    yield text
                 continue
             # Most of what is nested is the same object on all hosts of a group; the run's targets keep it alive.
             key = (id(value), isinstance(name, str) and is_secret_name(name))
