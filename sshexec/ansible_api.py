@@ -8,19 +8,25 @@ from __future__ import annotations
 
 import json
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from sshexec import expect
+from sshexec.audit import AuditSink
+from sshexec.authorization import Authorize
 from sshexec.engine import Engine
 from sshexec.errors import ArgumentError, InputError
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
 from sshexec.inventory.ranges import split_port
+from sshexec.recorder import History
 from sshexec.results import HostResult, RunResult
 from sshexec.scalars import boolean, whole_number
 from sshexec.secret import Secret
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _WINRM_PORT = 5985
 _PRINTED = ("success", "failed", "unreachable")
@@ -36,6 +42,15 @@ _ALIASES = {
     ),
 }
 """Variables of a host that say what an argument says: the host's own count."""
+
+
+class Keeping(TypedDict, total=False):
+    """Keywords about who runs tasks, may run them, and is told; `Engine` explains them."""
+
+    history: History | None
+    actor: str | None
+    authorize: Authorize | None
+    audit: AuditSink | Sequence[AuditSink] | None
 
 
 class AnsibleApi:
@@ -65,6 +80,7 @@ class AnsibleApi:
         forks: hosts at once.
         become_password: what sudo, su or doas ask for, a text or a `Secret`.
         variables: variables that win over every host's own (``ansible_host_key_checking``, ``ansible_timeout`` ...).
+        **kept: ``history``, ``actor``, ``authorize`` and ``audit``, as `Engine` takes them.
 
     Raises:
         InputError: there is no host, or a value is wrong; nothing was contacted.
@@ -98,6 +114,7 @@ class AnsibleApi:
         forks: int = 100,
         become_password: str | Secret | None = None,
         variables: Mapping[str, Any] | None = None,
+        **kept: Unpack[Keeping],
     ) -> None:
         expect.count("forks", forks, "hosts")
         expect.mapping("variables", variables)
@@ -123,7 +140,7 @@ class AnsibleApi:
         own = _hosts(host_lists)
         winning = variables or {}
         hosts = [Host(name, _completed({**given}, defaults, winning)) for name, given in own.items()]
-        self._engine = Engine(Inventory.from_hosts(hosts), concurrency=forks, variables=winning)
+        self._engine = Engine(Inventory.from_hosts(hosts), concurrency=forks, variables=winning, **kept)
         # The original needed no end, so there may be one such object for each request of a web server.
         self._close = weakref.finalize(self, self._engine.close)
         self._close.atexit = False

@@ -104,6 +104,10 @@ class Engine:
             raise ArgumentError(f"timeouts: expected Timeouts(connect=..., command=...), got {timeouts!r}")
         if ask is not None and not callable(ask):
             raise ArgumentError(f"ask: expected a function that answers questions, got {type(ask).__name__}")
+        if history is not None and not callable(getattr(history, "begin", None)):
+            raise ArgumentError(f"history: expected a History(...), got {type(history).__name__}")
+        if actor is not None and not isinstance(actor, str):
+            raise ArgumentError(f"actor: expected a text, got {type(actor).__name__}")
         check_authorize(authorize)
         self.inventory = inventory
         self.timeouts = timeouts or Timeouts()

@@ -16,6 +16,7 @@ import pytest
 
 from sshexec import Engine, Host, HostFinished, Inventory, RunResult, Secret, errors
 from sshexec import run as runs
+from sshexec.ansible_api import AnsibleApi
 from sshexec.task import Task
 
 Fleet = Callable[..., Inventory]
@@ -255,3 +256,26 @@ def test_in_a_patched_process(patched: Callable[[str], str], calls: Path) -> Non
     )
     assert printed == "{'changed': 19, 'skipped': 1} skipped False\n"
     assert len(contacted(calls)) == 19
+
+
+def test_the_class_of_ansibles_python_api_asks_too(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[str] = []
+    hosts = {"h0": {"ansible_connection": "local"}, "h1": {"ansible_connection": "local"}}
+    keeping: dict[str, Any] = {"authorize": lambda actor, host, task: host == "h1", "actor": "alice"}
+    with AnsibleApi(hosts, audit=lambda event: seen.append(f"{event.actor}: {event.event}"), **keeping) as api:
+        api.run("true")
+        maps = api.get_result()
+    assert {name: list(found) for name, found in maps.items() if found} == {"success": ["h1"], "skipped": ["h0"]}
+    assert "alice: host_refused" in seen
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"history": "sqlite:///x.db"}, r"history: expected a History\(\.\.\.\), got str"),
+        ({"actor": 7}, "actor: expected a text"),
+    ],
+)
+def test_what_an_engine_does_not_take(fleet: Fleet, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=message):
+        Engine(fleet(), **options)
