@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _TITLES = {"ansible_host": "address", "ansible_port": "port", "ansible_user": "user"}
 _SPECIAL = re.compile(r'[",\r\n]')
+_LONGEST = 100_000
+"""Characters of a cell: Python's csv reads no more than 131,072."""
 _FORMULA = ("=", "+", "-", "@", "\t", TEXT)
 """A spreadsheet would take for a formula what begins so, and run it."""
 
@@ -82,7 +84,9 @@ def _value(held: Any) -> str | None:
     if isinstance(held, int):
         cell = str(held)
         return cell if value(cell) == held else None
-    return _cell(held) if isinstance(held, str) and held and held == held.strip() else None
+    if not isinstance(held, str) or held != held.strip() or not 0 < len(held) < _LONGEST:
+        return None
+    return _cell(held)
 
 
 def _cell(text: str) -> str:
@@ -96,7 +100,9 @@ def _warnings(inventory: Inventory, content: Content, unheld: int) -> list[str]:
     if with_variables:
         told.append(f"a spreadsheet has no variables of groups: those of {with_variables} are left out")
     if unheld:
-        told.append(f"a spreadsheet has no lists, fractions and empty texts: {unheld} variables of hosts are left out")
+        told.append(
+            f"a spreadsheet has no lists, fractions, empty or huge texts: {unheld} variables of hosts are left out"
+        )
     kinds = inventory.kinds
     nested = sum(
         bool(group.children) for group in inventory.groups.values() if group.name != "all" and group.name not in kinds

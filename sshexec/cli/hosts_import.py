@@ -14,6 +14,7 @@ from sshexec.errors import InputError
 if TYPE_CHECKING:
     from sshexec.inventory.cmdb.cmdb import Added
     from sshexec.inventory.model import Inventory
+    from sshexec.inventory.spreadsheet import RejectedLinesError
 
 _EPILOG = """\b
 Examples:
@@ -44,8 +45,12 @@ def command(files: tuple[str, ...], url: str, **options: Any) -> int:
 
     if not is_address(url):
         raise InputError(f"--into: {url!r} is no URL of a database; a file is written sqlite:///{url.split('/')[-1]}")
-    _check_spreadsheets([path for path in files if options["as_csv"] or path.lower().endswith(".csv")])
-    inventory = _spreadsheets(files) if options["as_csv"] else load_inventory(files, options=options)
+    from sshexec.inventory.spreadsheet import RejectedLinesError
+
+    try:
+        inventory = _load(files, options)
+    except RejectedLinesError as error:
+        raise _rejected(error, files, options) from None
     from sshexec.inventory.cmdb.cmdb import Cmdb
 
     opener = openers(options)
@@ -56,39 +61,41 @@ def command(files: tuple[str, ...], url: str, **options: Any) -> int:
     return 0
 
 
-def _check_spreadsheets(paths: list[str]) -> None:
-    """Tell every wrong line of every file.
-
-    Raises:
-        InputError: there are some, or a file is wrong as a whole.
-    """
-    from sshexec.inventory.spreadsheet import RejectedLinesError
-
-    rejected = 0
-    for path in paths:
-        try:
-            _spreadsheets((path,))
-        except RejectedLinesError as error:
-            rejected += len(error.rejected)
-            for line, reason in error.rejected:
-                tell(f"{harmless(path)}:{line}: {harmless(reason)}")
-    if rejected:
-        raise InputError(f"{rejected} line{'s are' if rejected > 1 else ' is'} rejected, nothing is imported")
-
-
-def _spreadsheets(paths: tuple[str, ...]) -> Inventory:
-    """Return the inventory of CSV files."""
+def _load(files: tuple[str, ...], options: dict[str, Any]) -> Inventory:
+    """Return the inventory of the files, as CSV or as their names say."""
+    if not options["as_csv"]:
+        return load_inventory(files, options=options)
+    from sshexec.credentials.vault import is_vault
     from sshexec.inventory.draft import Draft
     from sshexec.inventory.files import read_text
     from sshexec.inventory.model import Inventory
     from sshexec.inventory.spreadsheet import read_spreadsheet
 
-    draft = Draft()
-    for path in paths:
-        draft.path = path
-        read_spreadsheet(draft, read_text(path))
+    draft = Draft(openers(options))
+    for path in files:
+        draft.path, text = path, read_text(path)
+        draft.encrypted = is_vault(text)
+        read_spreadsheet(draft, draft.openers.vault.decrypt(text, path) if draft.encrypted else text)
     draft.finish()
     return Inventory(draft)
+
+
+def _rejected(first: RejectedLinesError, files: tuple[str, ...], options: dict[str, Any]) -> InputError:
+    """Tell every wrong line of every spreadsheet, and return the error that says how many there are."""
+    from sshexec.inventory.spreadsheet import RejectedLinesError
+
+    rejected = {first.path: first.rejected}
+    for path in files:
+        try:
+            if options["as_csv"] or path.lower().endswith(".csv"):
+                _load((path,), options)
+        except RejectedLinesError as error:
+            rejected[error.path] = error.rejected
+    for shown, lines in rejected.items():
+        for line, reason in lines:
+            tell(f"{harmless(shown or '')}:{line}: {harmless(reason)}")
+    count = sum(map(len, rejected.values()))
+    return InputError(f"{count} line{'s are' if count > 1 else ' is'} rejected, nothing is imported")
 
 
 def _summary(added: Added) -> str:

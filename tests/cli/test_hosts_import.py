@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from sshexec import Inventory
+from sshexec.credentials.vault import VaultPasswords
+from sshexec.inventory.cmdb.cmdb import Cmdb
 from tests.cli.command import sshexec
 
 HOSTS = """\
@@ -58,11 +60,13 @@ def test_there_and_back(place: Path) -> None:
 
 
 def test_what_is_there_stays_unless_it_is_replaced(place: Path) -> None:
-    sshexec("hosts", "import", "hosts.yml", "--into", URL)
+    with Cmdb(URL) as cmdb:
+        cmdb.add(Inventory.load("hosts.yml"))
     done = sshexec("hosts", "import", "hosts.csv", "--into", URL, "--dry-run")
     assert done.stderr == f"sshexec: would be imported into {URL}: 1 new host, 1 changed host, 1 new group\n"
     assert list(Inventory.load(URL).hosts) == ["web1", "web2", "db1"]
-    sshexec("hosts", "import", "hosts.csv", "--into", URL)
+    with Cmdb(URL) as cmdb:
+        cmdb.add(Inventory.load("hosts.csv"))
     inventory = Inventory.load(URL)
     assert list(inventory.hosts) == ["web1", "web2", "db1", "web3"]
     assert inventory.hosts["web1"].vars == {"ansible_port": 2222, "ansible_host": "10.0.0.1"}
@@ -91,6 +95,11 @@ def test_wrong_lines_are_all_told_and_nothing_is_imported(place: Path) -> None:
     assert (done.returncode, Path("cmdb.db").exists()) == (5, False)
     assert "more.csv:3: the host name 'w b' holds blanks" in done.stderr
     assert "5 lines are rejected" in done.stderr
+    Path("folder").mkdir()
+    Path("folder/wrong.csv").write_text("name\nw b\n")
+    done = sshexec("hosts", "import", "folder", "--into", URL)
+    assert done.stderr.startswith("folder/wrong.csv:2: the host name 'w b' holds blanks")
+    assert "1 line is rejected" in done.stderr
 
 
 def test_nothing_is_imported_where_one_of_several_files_is_wrong(place: Path) -> None:
@@ -170,6 +179,18 @@ def test_secrets_are_sealed_in_the_database(place: Path) -> None:
     assert (lost.returncode, lost.stdout) == (5, "")
     listed = json.loads(sshexec("hosts", "-i", URL, "--list").stdout)
     assert listed["_meta"]["hostvars"]["db1"]["ansible_password"] == "********"
+
+
+def test_a_spreadsheet_that_is_encrypted_as_a_whole(place: Path) -> None:
+    Path("pass.txt").write_text("open sesame\n")
+    Path("hosts.csv").write_text(VaultPasswords("open sesame").encrypt("name,note\nweb1,canary\n"))
+    Path("hosts.list").write_text(Path("hosts.csv").read_text())
+    for files in (["hosts.csv"], ["hosts.list", "--csv"]):
+        done = sshexec("hosts", "import", *files, "--into", URL, "--vault-password-file", "pass.txt")
+        # What comes out of it is a secret, and there is no key.
+        assert (done.returncode, done.stdout) == (5, "")
+        assert "note of host 'web1'" in done.stderr, done.stderr
+        assert "canary" not in done.stderr
 
 
 def test_a_file_that_was_there_stays_when_writing_fails(place: Path) -> None:

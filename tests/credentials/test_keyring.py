@@ -155,9 +155,7 @@ def test_without_a_key_it_is_said_how_to_make_one() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "# a comment\n\n", "hunter2\n", "QUJD\n", "é" * 44 + "\n", f"{KEY.reveal()[:-2]}\n"]
-)
+@pytest.mark.parametrize("text", ["", "# a comment\n\n", "hunter2\n", "QUJD\n", "é" * 44 + "\n", "A" * 42 + "\n"])
 def test_a_wrong_key_file_says_nothing_of_its_text(home: Path, text: str) -> None:
     path = home / "key"
     path.write_text(text)

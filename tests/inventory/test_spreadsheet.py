@@ -216,11 +216,11 @@ def test_no_cell_is_a_formula(load: Load) -> None:
 def test_what_a_spreadsheet_has_no_place_for_is_counted() -> None:
     groups: dict[str, Any] = {"g": {"hosts": ["h1"], "vars": {"v": 1}}, "p": {"children": ["g"]}}
     inventory = Inventory.from_hosts(["h1"], groups)
-    inventory.hosts["h1"].vars.update(items=[1], ratio=0.5, none=None, kept="x")
+    inventory.hosts["h1"].vars.update(items=[1], ratio=0.5, none=None, huge="x" * 200_000, kept="x")
     text, warnings = to_csv(inventory, content(inventory))
     assert text == "name,groups,kept\nh1,g,x\n"
     assert warnings == [
         "a spreadsheet has no variables of groups: those of 1 are left out",
-        "a spreadsheet has no lists, fractions and empty texts: 3 variables of hosts are left out",
+        "a spreadsheet has no lists, fractions, empty or huge texts: 4 variables of hosts are left out",
         "a spreadsheet has no groups within groups, nor groups without hosts: they are left out",
     ]
