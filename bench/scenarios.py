@@ -290,7 +290,7 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
         "cmdb": [Case("cmdb", large if given else 50_000, mode="cmdb")],
         "history-record": [Case("history-record", recorded, mode="history-record", repeat=1 if quick else 3)],
         "history-share": [
-            Case("history-share", shared, known_hosts=shared, mode="history-share", repeat=1 if quick else 5)
+            Case("history-share", shared, known_hosts=shared, mode="history-share", repeat=1 if quick else 3)
         ],
         "history-show": [Case("history-show", recorded, mode="history-show")],
         "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],

@@ -26,6 +26,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 
 LONGEST = (
+    "tests/history/test_crash.py",
+    "tests/history/test_outage.py",
     "tests/test_bench.py",
     "tests/demo/test_demo.py",
     "tests/connectors/test_become_hosts.py",

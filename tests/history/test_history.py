@@ -59,7 +59,7 @@ def test_a_run_is_in_the_database_once_it_is_said_to_be(database_url, tmp_path):
         assert (a["status"], a["rc"], a["changed"], json.loads(a["stdout"])) == ("changed", 0, True, "up\n")
         assert json.loads(a["phases"]) == {"running": 0.5}
         assert (b["status"], b["cause"], b["rc"]) == ("unreachable", "refused", None)
-        assert b["started"] is not None  # its mark says so, though its result does not
+        assert b["started"] is not None  # by its mark
         assert rows(history, "starts") in ([], [row for row in rows(history, "starts") if row["host"] in ("a", "b")])
         assert history.journals.all() == []
 
