@@ -250,3 +250,10 @@ def test_where_the_record_can_not_be_made_nobody_is_sent_to_it(kept: Command, tm
     resumed = kept("run", "--resume", "last", *HOSTS)
     assert resumed.returncode == 5
     assert resumed.stderr.endswith("/state/sshexec can't be made: Not a directory\n")
+
+
+def test_nothing_left_among_some_is_not_nothing_left(kept: Command, tmp_path: Path) -> None:
+    kept("run", "all", *HOSTS, "-m", "shell", "-a", ready(tmp_path, "h1"))
+    done = kept("run", "--resume", "last", *HOSTS, "-l", "h1")
+    assert done.returncode == 0
+    assert "on the hosts that 'h1' selects: 1 of 3 hosts are done" in done.stderr
