@@ -50,6 +50,8 @@ def decode(content: bytes, shown: str) -> str:
     """
     if b"\0" in content:
         kind = "UTF-16 text; save it as UTF-8" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "a binary file"
+        if content.startswith(b"SQLite format 3\0"):
+            kind = f"a database of SQLite; it is written sqlite:///{shown}"
         raise InventoryError(f"is {kind}", path=shown)
     try:
         return content.decode("utf-8-sig")

@@ -59,12 +59,14 @@ _MOST = 2**20
 """Bytes that are read of standard input."""
 
 
-@click.group(epilog=_EPILOG, short_help="keep keys, and the passwords and keys of hosts in a database")
+@click.group(
+    epilog=_EPILOG, short_help="keep keys, and the passwords and keys of hosts in a database", no_args_is_help=False
+)
 def command() -> None:
     """Keep keys, and the credentials in an inventory database: passwords and keys for hosts and groups."""
 
 
-@command.command()
+@command.command(short_help="make a key, which secrets are sealed with")
 @click.argument("file", required=False)
 @click.option("--add", is_flag=True, help="Put a new key on top of those in the file, which still open.")
 def keygen(file: str | None, add: bool) -> int:
@@ -79,7 +81,7 @@ def keygen(file: str | None, add: bool) -> int:
     return _print(f"key {name} is in {path}; keep a copy of it elsewhere, but not beside the database\n")
 
 
-@command.command("list")
+@command.command("list", short_help="list credentials, and whom they are for")
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def list_all(url: str, as_json: bool) -> int:
@@ -104,21 +106,24 @@ def _settings(function: _Function) -> _Function:
     return function
 
 
-def _scopes(function: _Function) -> _Function:
-    groups = click.option("--group", "groups", multiple=True, metavar="NAME", help="For this group. May be repeated.")
-    return click.option("--host", "hosts", multiple=True, metavar="NAME", help="For this host. May be repeated.")(
-        groups(function)
-    )
+def _scopes(word: str) -> Callable[[_Function], _Function]:
+    def declare(function: _Function) -> _Function:
+        for kind in ("group", "host"):
+            help_ = f"{word} this {kind}. May be repeated."
+            function = click.option(f"--{kind}", f"{kind}s", multiple=True, metavar="NAME", help=help_)(function)
+        return function
+
+    return declare
 
 
-@command.command("set")
+@command.command("set", short_help="make or change a credential, or give it to more hosts and groups")
 @click.argument("url")
 @click.argument("name")
 @_settings
 @click.option("--become/--no-become", default=None, help="Whether tasks become another user.")
 @click.option("--unset", multiple=True, metavar="FIELD", help="Take a field away, such as become_user.")
 @click.option("--description", metavar="TEXT", help="One line for people.")
-@_scopes
+@_scopes("For")
 @key_option
 def set_one(
     url: str,
@@ -130,7 +135,10 @@ def set_one(
     groups: tuple[str, ...],
     **options: Any,
 ) -> int:
-    """Make the credential NAME in the database at URL, or change what is given of it."""
+    """Make the credential NAME in the database at URL, or change what is given of it.
+
+    The hosts and groups that are named come to those that it is for already; `unassign` takes them away.
+    """
     fields: dict[str, Any] = {field.replace("-", "_"): None for field in unset}
     fields |= {field: options[field] for field in _PLAIN if options[field] is not None}
     if become is not None:
@@ -143,10 +151,10 @@ def set_one(
     return 0
 
 
-@command.command()
+@command.command(short_help="take a credential from hosts and groups")
 @click.argument("url")
 @click.argument("name")
-@_scopes
+@_scopes("From")
 def unassign(url: str, name: str, hosts: tuple[str, ...], groups: tuple[str, ...]) -> int:
     """Take the credential NAME from hosts and groups."""
     if not hosts and not groups:
@@ -156,7 +164,7 @@ def unassign(url: str, name: str, hosts: tuple[str, ...], groups: tuple[str, ...
     return 0
 
 
-@command.command()
+@command.command(short_help="remove a credential")
 @click.argument("url")
 @click.argument("name")
 def remove(url: str, name: str) -> int:
@@ -166,7 +174,7 @@ def remove(url: str, name: str) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="give a credential another name")
 @click.argument("url")
 @click.argument("name")
 @click.argument("new")
@@ -177,7 +185,7 @@ def rename(url: str, name: str, new: str) -> int:
     return 0
 
 
-@command.command()
+@command.command(short_help="seal every secret with the first key")
 @click.argument("url")
 @key_option
 def rotate(url: str, **options: Any) -> int:
@@ -195,7 +203,7 @@ def rotate(url: str, **options: Any) -> int:
     return _print(f"{what} sealed with the key {first}, {done.changed} of them anew\n")
 
 
-@command.command()
+@command.command(short_help="open every secret, and show none")
 @click.argument("url")
 @key_option
 def check(url: str, **options: Any) -> int:

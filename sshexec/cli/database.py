@@ -28,7 +28,7 @@ Examples:
 A file of SQLite is upgraded when it is used; a server's tables only by this command."""
 
 
-@click.group(epilog=_EPILOG, short_help="show, upgrade and downgrade the tables of a database")
+@click.group(epilog=_EPILOG, short_help="show, upgrade and downgrade the tables of a database", no_args_is_help=False)
 def command() -> None:
     """Show, upgrade and downgrade the tables of a database.
 
@@ -43,7 +43,7 @@ def _options(function: _Function) -> _Function:
     return click.argument("url")(schema(function))
 
 
-@command.command()
+@command.command(short_help="show which tables there are, and of which version")
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(url: str, schema: str | None, as_json: bool) -> int:
@@ -81,7 +81,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
             yield f"  {table}  {count}\n"
 
 
-@command.command()
+@command.command(short_help="take the tables to a newer version")
 @_options
 @click.option("--to", type=click.IntRange(min=1), metavar="N", help="The version; without it, the newest.")
 def upgrade(url: str, schema: str | None, to: int | None) -> int:
@@ -92,7 +92,7 @@ def upgrade(url: str, schema: str | None, to: int | None) -> int:
     return _move(url, schema, to, forward=True)
 
 
-@command.command()
+@command.command(short_help="take the tables back to an older version")
 @_options
 @click.option("--to", type=click.IntRange(min=0), metavar="N", required=True, help="The version; 0 for none.")
 @click.option("--yes", is_flag=True, help="With --to 0: delete these tables, and all they hold.")

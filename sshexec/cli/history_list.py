@@ -30,7 +30,9 @@ _LONGEST = 60
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--host", metavar="NAME", help="Those that this host was among.")
 @click.option("--actor", metavar="NAME", help="Those of this one.")
-@click.option("--label", "labels", type=label, multiple=True, metavar="NAME=VALUE", help="Those with this label.")
+@click.option(
+    "--label", "labels", type=label, multiple=True, metavar="NAME=VALUE", help="Those with this label. May be repeated."
+)
 @click.option("-m", "--module-name", "module", metavar="NAME", help="Those of this module.")
 @click.option("--since", type=moment, metavar="TIME", help="Those from then on: 2026-11-27, 2026-11-27T14:30, 2h, 7d.")
 @click.option("--until", type=moment, metavar="TIME", help="Those before then.")
@@ -43,6 +45,7 @@ _LONGEST = 60
 def command(url: str | None, limit: int, everything: bool, as_json: bool, **conditions: Any) -> int:
     """Show which runs there were, the latest first."""
     conditions["labels"] = dict(conditions["labels"])
+    found = True
     try:
         with opened(url) as history:
             runs = history.records.runs(None if everything else limit, **conditions)
@@ -51,7 +54,7 @@ def command(url: str | None, limit: int, everything: bool, as_json: bool, **cond
             raise
         if not as_json:
             tell(f"sshexec: {harmless(str(error))}")
-        runs = []
+        runs, found = [], False
     stdout = Stdout()
     if as_json:
         from sshexec.history.records import VERSION
@@ -59,7 +62,9 @@ def command(url: str | None, limit: int, everything: bool, as_json: bool, **cond
         stdout.write(json.dumps({"version": VERSION, "runs": [run.to_dict() for run in runs]}) + "\n")
     elif runs:
         head = ("run", "began", ">took", "actor", "task", ">hosts", "outcome", "why")
-        stdout.write(table(head, [_row(run) for run in runs], stdout))
+        stdout.write(table(head, [_row(run) for run in runs], stdout, ("task", "outcome", "why")))
+    elif found:
+        tell("sshexec: no such run is recorded")
     stdout.flush()
     return 0
 

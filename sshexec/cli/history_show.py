@@ -79,7 +79,8 @@ def command(run: str, url: str | None, hosts: bool, names: tuple[str, ...], as_j
         plain = {"version": VERSION, "run": record.to_dict(), "hosts": [each.to_dict() for each in results]}
         text = json.dumps(plain) + "\n"
     elif hosts:
-        text = table(("host", "state", ">rc", ">took", "cause", "why"), [_row(each) for each in results], stdout)
+        head = ("host", "state", ">rc", ">took", "cause", "why")
+        text = table(head, [_row(each) for each in results], stdout, ("why",))
     elif options["fold"]:
         text = "".join(_unfinished(results)) + Folded(**looks).end(_answers(record, results))
     elif whole:

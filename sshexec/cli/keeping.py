@@ -30,7 +30,12 @@ def keeping_options(command: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.option("--reason", metavar="TEXT", help="Why, for the record and the audit log: a ticket, say."),
             click.option(
-                "--label", "labels", type=label, multiple=True, metavar="NAME=VALUE", help="To find it again by."
+                "--label",
+                "labels",
+                type=label,
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="To find it again by. May be repeated.",
             ),
             click.option(
                 "--history",

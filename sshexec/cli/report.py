@@ -255,9 +255,10 @@ def _recorded(result: RunResult) -> list[str]:
     if result.recorded is None:
         return []
     name = result.id[:8]
-    gaps = ", not as a whole" if result.recorded == "incomplete" else ""
+    if result.recorded == "incomplete":  # perhaps there is nothing at all: the warning has said what is missing
+        return [f"  not recorded, or not as a whole: run {name}"]
     more = "" if all(host.good for host in result.values()) else f" (--resume {name} goes on with it)"
-    return [f"  recorded as run {name}{gaps}{more}"]
+    return [f"  recorded as run {name}{more}"]
 
 
 def _bad(result: RunResult, names: Names) -> list[str]:

@@ -148,7 +148,8 @@ class Order:
         if self._unknown:
             self._tell_unknown(self._unknown)
         if self.earlier is not None and not hosts:
-            among = "" if self._pattern is None else f" on the hosts that {self._pattern!r} selects"
+            chosen = [repr(each) for each in (self._pattern, self.options["limit"]) if each is not None]
+            among = f" on the hosts that {' and '.join(chosen)} selects" if chosen else ""
             done = f"{len(self.earlier.done)} of {len(self.earlier.order)} hosts are done"
             tell(f"sshexec: nothing is left to do of run {self.earlier.run[:8]}{harmless(among)}: {done}")
         return hosts

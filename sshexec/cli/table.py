@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
@@ -27,17 +28,21 @@ class Cell:
 
 Row = Sequence[Cell | str]
 
+_LEAST = 10
+"""Characters a line of a column that is folded, however narrow the terminal."""
 
-def table(head: Sequence[str], rows: Sequence[Row], stdout: Stdout) -> str:
+
+def table(head: Sequence[str], rows: Sequence[Row], stdout: Stdout, folded: Collection[str]) -> str:
     """Return the lines of a table.
 
     Args:
         head: the columns' names; those of numbers begin with ``>`` and are set to the right.
         rows: as many cells each.
         stdout: where it is going to; what is too wide for a terminal is folded, elsewhere nothing is.
+        folded: the columns that may be; names and times stay whole, to be copied from there.
     """
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
-    return _rich(head, cells) if stdout.terminal else _plain(head, cells)
+    return _rich(head, cells, folded) if stdout.terminal else _plain(head, cells)
 
 
 def one_line(text: str) -> str:
@@ -63,18 +68,27 @@ def _plain(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
     return text
 
 
-def _rich(head: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+def _rich(head: Sequence[str], rows: Sequence[Sequence[Cell]], folded: Collection[str]) -> str:
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(box=None, pad_edge=False, header_style="bold", show_edge=False)
-    for name in head:
-        justify = "right" if name.startswith(">") else "left"
-        shown.add_column(name.lstrip(">").upper(), justify=justify, overflow="fold")  # type: ignore[arg-type]  # a word
+    least = 0
+    for column, name in enumerate(head):
+        justify: Literal["left", "right"] = "right" if name.startswith(">") else "left"
+        title = name.lstrip(">").upper()
+        narrow = max([len(title), *(cell_len(one_line(row[column].text)) for row in rows)])
+        if name in folded:
+            narrow = min(narrow, _LEAST)
+        least += narrow + 2
+        shown.add_column(title, justify=justify, overflow="fold", no_wrap=name not in folded, min_width=narrow)
     for row in rows:
         shown.add_row(*(Text(one_line(cell.text), style=cell.colour or "") for cell in row))
     into = io.StringIO()
-    width = shutil.get_terminal_size().columns
-    Console(file=into, force_terminal=True, width=width, highlight=False, emoji=False, markup=False).print(shown)
+    width = max(shutil.get_terminal_size().columns, least)  # a terminal that is narrower breaks the lines itself
+    Console(file=into, force_terminal=True, width=width, height=25, highlight=False, emoji=False, markup=False).print(
+        shown
+    )
     return into.getvalue()

@@ -87,6 +87,8 @@ class Database:
             version = self.version()
             if version is None:
                 if not self._create:
+                    if self.path is not None and not os.path.exists(self.path):
+                        raise DatabaseError(f"{self.url}: there is no such file")
                     raise DatabaseError(f"{self.url}: holds no {self.schema.title} (no such tables)")
                 self._make_file()
                 version = self._make_tables()

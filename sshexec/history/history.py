@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from sshexec.database.address import is_address, redacted, state_directory
-from sshexec.errors import DatabaseError
+from sshexec.errors import DatabaseError, DatabaseUnavailableError
 from sshexec.history.courier import Courier
 from sshexec.history.delivery import Parcel, deliver
 from sshexec.history.hiding import Hiding
@@ -112,6 +112,7 @@ class History:
 
         Raises:
             DatabaseError: the address is wrong.
+            DatabaseUnavailableError: its folder can't be made.
         """
         if self._opened is None:
             from sshexec.database.database import Database
@@ -120,7 +121,11 @@ class History:
             with self._lock:
                 if self._opened is None:
                     if self._create:
-                        self._make_folder()
+                        try:
+                            self._make_folder()
+                        except OSError as error:
+                            reason = f"{error.filename} can't be made: {error.strerror}"
+                            raise DatabaseUnavailableError(f"{self.url}: {reason}") from None
                     self._opened = Database(self._url, SCHEMA, create=self._create)
         return self._opened
 

@@ -116,6 +116,7 @@ def test_changes_one_at_a_time(call: Command, url: str) -> None:
 @pytest.mark.parametrize(
     ("args", "words"),
     [
+        ((), "error: Missing command (see sshexec credentials --help)"),
         (("set", "URL", "a"), "credential 'a' would say nothing"),
         (("set", "URL", "a", "--password-from", "hunter2"), "--password-from: is no reference: expected NAME"),
         (("set", "URL", "a", "--password-from", "env:PW", "--password-ref", "env:PW"), "exclude each other"),

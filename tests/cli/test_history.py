@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 
 import pytest
@@ -382,6 +383,18 @@ def test_journals_that_can_not_be_delivered_are_told(two, url, tmp_path, capfd, 
     told = "sshexec: warning: the records of 2 runs wait in {}/history.db-journals: the disk is\\x1b full\n"
     assert err == told.format(tmp_path)
     journal.release()
+
+
+def test_a_list_without_a_run_says_so(two, url, capfd):
+    assert cli.main(["history", "list", "--history", url, "--host", "nobody"], standalone_mode=False) == 0
+    assert capfd.readouterr() == ("", "sshexec: no such run is recorded\n")
+
+
+def test_names_and_times_stay_whole_on_a_narrow_terminal(two, url):
+    for term in ("xterm", "dumb"):
+        terminal = Terminal("history", "list", "--history", url, env={"COLUMNS": "40", "TERM": term})
+        assert terminal.end() == 0
+        assert re.search(rf"{A[:8]}  \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d  ", terminal.seen)
 
 
 def test_on_a_terminal_nothing_that_a_host_said_is_obeyed(database, url):

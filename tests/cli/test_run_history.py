@@ -238,3 +238,22 @@ def test_an_audit_log(kept: Command, tmp_path: Path) -> None:
     assert {event["pattern"] for event in events if event["event"] == "run_started"} == {"h1,h2"}
     done = kept("run", "h1", *HOSTS, "-a", "true", "--audit-log", tmp_path / "none" / "log")
     assert wrong(done).startswith(f"--audit-log: audit log {tmp_path}/none/log can't be written: No such file")
+
+
+def test_where_the_record_can_not_be_made_nobody_is_sent_to_it(kept: Command, tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file")
+    done = kept("run", "h1", *HOSTS, "-a", "false")
+    assert done.returncode == 2
+    warning, *_, last_line = done.stderr.splitlines()
+    assert warning.endswith("Not a directory; runs are not recorded, and go on")
+    assert re.fullmatch("  not recorded, or not as a whole: run [0-9a-f]{8}", last_line)
+    resumed = kept("run", "--resume", "last", *HOSTS)
+    assert resumed.returncode == 5
+    assert resumed.stderr.endswith("/state/sshexec can't be made: Not a directory\n")
+
+
+def test_nothing_left_among_some_is_not_nothing_left(kept: Command, tmp_path: Path) -> None:
+    kept("run", "all", *HOSTS, "-m", "shell", "-a", ready(tmp_path, "h1"))
+    done = kept("run", "--resume", "last", *HOSTS, "-l", "h1")
+    assert done.returncode == 0
+    assert "on the hosts that 'h1' selects: 1 of 3 hosts are done" in done.stderr

@@ -142,6 +142,8 @@ def test_broken_files_answer_in_one_line(write: Write, tmp_path: Path) -> None:
     assert refused("link") == "link: is a broken link to 'nowhere'"
     assert refused("loop").startswith("loop: can't be read: ")
     assert refused("binary") == "binary: is a binary file"
+    Path("cmdb.db").write_bytes(b"SQLite format 3\0\1")
+    assert refused("cmdb.db") == "cmdb.db: is a database of SQLite; it is written sqlite:///cmdb.db"
     assert refused("wide") == "wide: is UTF-16 text; save it as UTF-8"
     assert refused("latin") == "latin:2: is not UTF-8 text (byte 0xe9); save it as UTF-8"
     assert refused("void") == "void: the directory holds no inventory source"
