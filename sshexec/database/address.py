@@ -8,8 +8,8 @@ import re
 from sshexec.secret import HIDDEN, is_secret_name
 
 _ADDRESS = re.compile(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+\w+)?://")
-_LOGIN = re.compile(r"(://[^:/?@]*):[^?]*@")
-"""A login; a password that holds an ``@`` or a ``/`` that should have been written as ``%40`` is one, too."""
+_LOGIN = re.compile(r"(://(?!/)[^:?]*):[^@]*@(?:[^?]*(?:\?[^=]*)?@)?")
+"""A login; a password that holds an ``@``, a ``/`` or a ``?`` that should have been written as ``%40`` is one, too."""
 
 
 def is_address(text: str) -> bool:
@@ -26,7 +26,12 @@ def redacted(url: str) -> str:
 
 def _setting(text: str) -> str:
     name, equals, _ = text.partition("=")
-    return f"{name}={HIDDEN}" if equals and is_secret_name(name) else text
+    plain = name
+    if "%" in name or "+" in name:
+        from urllib.parse import unquote_plus
+
+        plain = unquote_plus(name)
+    return f"{name}={HIDDEN}" if equals and is_secret_name(plain) else text
 
 
 def state_directory() -> str:

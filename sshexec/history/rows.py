@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -199,6 +200,8 @@ class Results:
             shown = ""
         else:
             shown = needles.hide(text)
+            if result.truncated:
+                shown = needles.hide_halves(shown)
             if len(shown) > self._budget or (len(shown) * 4 > self._budget and not shown.isascii()):
                 data = shown.encode("utf-8", "surrogatepass")
                 if len(data) > self._budget:
@@ -243,6 +246,9 @@ class Results:
         if result.spilled:
             record["spilled"] = result.spilled
         text = _json(record)
+        if rest.get("encoding") == "base64" and isinstance(rest.get("content"), str):
+            record["result"] = {**rest, "content": _content(rest["content"], needles)}
+            text = _json(record)
         if needles.in_json(text):
             record = needles.hidden(json.loads(text))
             text = text_of(record)
@@ -255,6 +261,16 @@ class Results:
         }
         record["left_out"] = [name for name in whole if name not in record["result"]]
         return text_of(record)
+
+
+def _content(text: str, needles: Needles) -> str:
+    """Return a file's content in base64, as slurp answers with it, without the secrets in the file."""
+    try:
+        content = base64.b64decode(text).decode("utf-8", "surrogateescape")
+    except ValueError:
+        return text
+    shown = needles.hide(content)
+    return text if shown == content else base64.b64encode(shown.encode("utf-8", "surrogateescape")).decode()
 
 
 def _is_small(value: str | float) -> bool:

@@ -38,6 +38,12 @@ def test_other_texts(text):
         ("postgresql://:geheim@host/name", "postgresql://:********@host/name"),
         ("mysql://u:p@h/n?ssl_ca=x&password=geheim", "mysql://u:********@h/n?ssl_ca=x&password=********"),
         ("postgresql:///n?host=/run/pg&sslpassword=geheim", "postgresql:///n?host=/run/pg&sslpassword=********"),
+        ("postgresql://ann:ge?heim@host/name?a=b@c", "postgresql://ann:********@host/name?a=b@c"),
+        ("postgresql://ann:ge@he?im@host/name", "postgresql://ann:********@host/name"),
+        ("postgresql://ann/x:geheim@host/name", "postgresql://ann/x:********@host/name"),
+        ("postgresql://host:5432/name?application_name=x", "postgresql://host:5432/name?application_name=x"),
+        ("mysql://u:p@h/n?pass%77ord=geheim&x=1", "mysql://u:********@h/n?pass%77ord=********&x=1"),
+        ("sqlite:////srv/a:b@c/x.db", "sqlite:////srv/a:b@c/x.db"),
         ("sqlite:////srv/a@b:c/x.db", "sqlite:////srv/a@b:c/x.db"),
     ],
 )
