@@ -11,6 +11,9 @@ _ADDRESS = re.compile(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+\w+)?:/
 _LOGIN = re.compile(r"(://(?!/)[^:?]*):[^@]*@(?:[^?]*(?:\?[^=]*)?@)?")
 """A login; a password that holds an ``@``, a ``/`` or a ``?`` that should have been written as ``%40`` is one, too."""
 
+_UNFINISHED = re.compile(r"^(\w+(?:\+\w+)?:?/{0,2}[^:/@]*):.*@")
+"""A login where an address was meant, and ``://`` is not right."""
+
 
 def is_address(text: str) -> bool:
     """Return whether a text is the URL of a database: ``sqlite:///x.db``, ``postgresql+psycopg://host/name``."""
@@ -19,7 +22,8 @@ def is_address(text: str) -> bool:
 
 def redacted(url: str) -> str:
     """Return an address for messages, logs and records: without its password, and secret settings of its query."""
-    start, question, query = _LOGIN.sub(rf"\1:{HIDDEN}@", url).partition("?")
+    login = _LOGIN if "://" in url else _UNFINISHED
+    start, question, query = login.sub(rf"\1:{HIDDEN}@", url).partition("?")
     settings = [_setting(setting) for setting in query.split("&")]
     return f"{start}{question}{'&'.join(settings)}"
 
