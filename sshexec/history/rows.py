@@ -29,6 +29,15 @@ _LARGE = 2**18
 _SMALL = 4096
 """Bytes of each of its values that stay in the row where the whole is in a file."""
 
+_WORDS = frozenset(
+    [
+        *("changed", "failed", "skipped", "skip_reason", "unreachable", "msg", "rc", "cmd", "start", "end", "delta"),
+        *("invocation", "diff", "warnings", "deprecations", "exception", "ansible_facts", "censored"),
+        "_ansible_no_log",
+    ]
+)
+"""Names in Ansible's dictionary that every module may use: they tell nothing."""
+
 
 def _shown(value: Any) -> Any:
     """Return what stands for a value that JSON has no form for."""
@@ -250,7 +259,7 @@ class Results:
             record["result"] = {**rest, "content": _content(rest["content"], needles)}
             text = _json(record)
         if needles.in_json(text):
-            record = needles.hidden(json.loads(text))
+            record = _hidden(json.loads(text), needles)
             text = text_of(record)
         if len(text) <= max(_LARGE, self._budget):
             return text
@@ -261,6 +270,16 @@ class Results:
         }
         record["left_out"] = [name for name in whole if name not in record["result"]]
         return text_of(record)
+
+
+def _hidden(record: dict[str, Any], needles: Needles) -> dict[str, Any]:
+    """Return a record without secrets; one that is a word of ours, or of every module, stays where it means nothing."""
+    result = {
+        name if name in _WORDS else needles.hide(name): needles.hidden(value)
+        for name, value in record["result"].items()
+    }
+    hidden = {name: needles.hidden(record[name]) for name in ("notices", "spilled") if name in record}
+    return {**record, **hidden, "result": result}
 
 
 def _content(text: str, needles: Needles) -> str:

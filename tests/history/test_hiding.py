@@ -73,11 +73,12 @@ def test_what_an_expression_has_around_it_is_hidden():
 
 
 def test_values_of_any_kind_are_hidden():
-    shared = {"list": [{"api_key": "in-a-list"}]}
+    shared = {"list": [{"api_key": "in-a-list"}], "pin_secret": 20277, "deep_secret": {"on": True, "n": 20.5}}
     variables = {"db_password": 123456, "x": shared, "y": shared, "secret_on": True, "pw": "ab", "n": 123456.5}
     needles = Hiding(opening(["a"], variables=variables)).of("a")
     hidden = needles.hidden({"in-a-list": [123456, 7, True, "ab", "n is 123456"]})
     assert hidden == {"********": ["********", 7, True, "ab", "n is ********"]}
+    assert needles.hidden([20277, "is 20277", 20.5, "True"]) == ["********", "is ********", "********", "True"]
     assert needles.in_json(json.dumps({"a": "x in-a-list"}))
     assert not needles.in_json(json.dumps({"a": "nothing"}))
 

@@ -12,6 +12,7 @@ import pytest
 
 from sshexec import History, HostResult
 from sshexec.history.rows import result_of
+from sshexec.secret import HIDDEN
 from tests.history.records import ok, opening, record, rows
 
 
@@ -67,6 +68,18 @@ def test_a_secret_that_the_run_cut_in_two_is_not_in_the_row(history):
     record(history, opening(["a"], variables=variables), [replace(given, truncated=True)])
     (row,) = rows(history, "results")
     assert json.loads(row["stdout"]) == f"xx********{note}********yy"
+
+
+@pytest.mark.parametrize("secret", ["result", "changed", "stdout", "lines", "esu", "msg"])
+def test_a_secret_that_is_a_word_of_every_result_leaves_the_record_readable(history, secret):
+    given = ok("a", f"the {secret} is out", msg=f"no {secret}", **{f"my {secret}": 1})
+    record(history, opening(["a"], variables={"the_password": secret}), [given])
+    (row,) = rows(history, "results")
+    found = result_of(row)
+    assert found.data["changed"] is True
+    assert found.data["stdout_lines"] == [f"the {HIDDEN} is out"]
+    assert secret not in found.data["msg"]
+    assert f"my {HIDDEN}" in found.data
 
 
 def test_a_secret_is_not_in_what_slurp_answers_with(history):
