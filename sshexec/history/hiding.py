@@ -24,6 +24,9 @@ _SHORTEST_BASE64 = 8
 _LEFT_OUT = re.compile(r"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n")
 """What `sshexec.connectors.output` writes into the middle of a stream that is over the run's limit."""
 
+_MOST_NOTES = 100
+"""Of them that are looked at in one stream."""
+
 _EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 """What is filled in where a secret is used, from variables that are hidden where they are secrets themselves."""
 
@@ -55,18 +58,18 @@ class Needles:
 
     def hide_halves(self, text: str) -> str:
         """Return a text that was cut without the halves of those that were cut in two."""
-        place = 0
-        while found := _LEFT_OUT.search(text, place):
-            head, tail = text[: found.start()], text[found.end() :]
+        # A host may print such a line itself, as often as it likes.
+        notes = _LEFT_OUT.findall(text)[:_MOST_NOTES]
+        parts = _LEFT_OUT.split(text, _MOST_NOTES)
+        for number in range(len(notes)):
             for needle in self._texts:
                 sizes = range(len(needle) - 1, _SHORTEST - 1, -1)
+                head, tail = parts[number : number + 2]
                 if size := next((size for size in sizes if head.endswith(needle[:size])), 0):
-                    head = head[:-size] + HIDDEN
+                    parts[number] = head[:-size] + HIDDEN
                 if size := next((size for size in sizes if tail.startswith(needle[-size:])), 0):
-                    tail = HIDDEN + tail[size:]
-            text = head + found[0] + tail
-            place = len(head) + len(found[0])
-        return text
+                    parts[number + 1] = HIDDEN + tail[size:]
+        return "".join(part + note for part, note in zip(parts, [*notes, ""], strict=True))
 
     def hidden(self, value: Any) -> Any:
         """Return a copy of a value without them, keys of mappings included."""

@@ -278,7 +278,8 @@ def _hidden(record: dict[str, Any], needles: Needles) -> dict[str, Any]:
         name if name in _WORDS else needles.hide(name): needles.hidden(value)
         for name, value in record["result"].items()
     }
-    hidden = {name: needles.hidden(record[name]) for name in ("notices", "spilled") if name in record}
+    others: list[str] = [name for name in ("notices", "spilled") if name in record]
+    hidden = {name: needles.hidden(record[name]) for name in others}
     return {**record, **hidden, "result": result}
 
 

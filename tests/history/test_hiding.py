@@ -89,6 +89,9 @@ def test_what_was_cut_in_two_is_hidden_on_both_sides():
     assert needles.hide_halves(f"x hunter2h{note}er2 y") == f"x ********{note}******** y"
     assert needles.hide_halves(f"x hu{note}2 y{note}hunter2 z") == f"x hu{note}2 y{note}******** z"
     assert needles.hide_halves("x hunter2h") == "x hunter2h"
+    assert needles.hide_halves(f"hunter{note}b hunter{note}c") == f"********{note}b ********{note}c"
+    many = note * 200_000
+    assert needles.hide_halves(many) == many
 
 
 @pytest.mark.parametrize(
