@@ -17,6 +17,7 @@ from typing import Any, Literal
 from sshexec.errors import ArgumentError, InputError
 from sshexec.recorder import Opening, Recorder
 from sshexec.results import HostResult, RunResult
+from sshexec.secret import hide, secrets_of
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,7 @@ class Trail:
         self.journal = None if recorder is None else recorder.journal
         self._sinks = list(audit)
         self._opening = opening
+        self._reason, self._labels = _shown(opening)
         self._recorder = recorder
         self._lock = threading.Lock()
         self._failed: set[int] = set()
@@ -231,17 +233,16 @@ class Trail:
 
     def _tell(self, kind: Kind, **more: Any) -> None:
         opening = self._opening
-        occasion, task = opening.occasion, opening.task
         with self._lock:
             event = AuditEvent(
                 kind,
                 time.time(),
                 opening.run,
-                occasion.actor,
-                occasion.reason,
-                occasion.labels,
-                task.module,
-                task.check,
+                opening.occasion.actor,
+                self._reason,
+                self._labels,
+                opening.task.module,
+                opening.task.check,
                 opening.resumes,
                 **more,
             )
@@ -258,3 +259,13 @@ class Trail:
                 self._failed.add(number)
                 with contextlib.suppress(Exception):
                     log.exception("audit: %s failed, and events of run %s are lost: %s", sink, event.run[:8], error)
+
+
+def _shown(opening: Opening) -> tuple[str | None, Mapping[str, str]]:
+    """Return why a run is made, and its labels, without the secrets of its hosts."""
+    reason, labels = opening.occasion.reason, opening.occasion.labels
+    if reason is None and not labels:
+        return reason, labels
+    found = {text for target in opening.targets for text in secrets_of(target.variables)}
+    secrets = sorted(found, key=len, reverse=True)
+    return hide(reason, secrets), hide(labels, secrets)

@@ -331,8 +331,8 @@ def _values(value: Any, *, secret: bool) -> Iterator[str]:
     if isinstance(value, Secret):
         if (text := value.known) is not None:
             yield text
-    elif isinstance(value, str) and secret:
-        yield value
+    elif secret and isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
     elif isinstance(value, Mapping):
         for name, item in value.items():
             yield from _values(item, secret=secret or (isinstance(name, str) and is_secret_name(name)))

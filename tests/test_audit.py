@@ -140,7 +140,9 @@ def test_no_event_holds_a_secret(fleet: Fleet) -> None:
     events: list[AuditEvent] = []
     variables = {"db_password": Secret("hunter2")}
     with Engine(fleet(1, ansible_password=Secret("hunter3")), audit=events.append) as engine:
-        engine.run("all", "command", "login hunter5", variables=variables, environment={"TOKEN": "hunter4"})
+        occasion: dict[str, Any] = {"reason": "OPS-7: was hunter3", "labels": {"old": "hunter2"}}
+        engine.run("all", "command", "login hunter5", variables=variables, environment={"TOKEN": "hunter4"}, **occasion)
+    assert {event.reason for event in events} == {"OPS-7: was ********"}
     assert "hunter" not in json.dumps([event.to_dict() for event in events])
 
 

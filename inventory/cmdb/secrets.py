@@ -13,7 +13,11 @@ from sshexec.errors import CredentialError
 from sshexec.inventory.cmdb.values import decode
 from sshexec.secret import Secret, SecretExpression
 
-_LONE = re.compile(r"\s*\{\{((?!\}\}).)*\}\}\s*", re.DOTALL)
+_LONE = re.compile(
+    r"""\s*\{\{\s*[^\W\d]\w*"""
+    r"""(?:\s*\.\s*\w+|\s*\[\s*(?:'[^'\\]*'|"[^"\\]*"|\w+)\s*\]|\s*\|\s*[^\W\d]\w*)*\s*\}\}\s*"""
+)
+"""A variable, some part of it, filters without arguments: no text of its own."""
 
 
 def context_of(variable: str) -> str:
@@ -53,7 +57,7 @@ class KeyringSecrets:
         return secret.ciphertext if isinstance(secret, VaultSecret) else None
 
     def expression(self, secret: Secret) -> str | None:
-        """Return the text of a secret that is but an expression: it says where the secret is."""
+        """Return the text of a secret that is but an expression: it says where the secret is, and is none itself."""
         if not isinstance(secret, SecretExpression):
             return None
         text = secret.reveal()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -153,6 +154,12 @@ class Keyring:
         return self._keys
 
     def _read(self, what: str) -> dict[str, AESGCM]:
+        if self._source is not None and _holds_key(self._source):
+            # Any other message would show it.
+            raise CredentialError(
+                f"{what}: a key itself stands where the place of the key should: name a file, env:NAME or "
+                "command:PROGRAM"
+            )
         try:
             text = _read(self._source or f"file:{default_key_file()}")
         except CredentialError as error:
@@ -241,32 +248,54 @@ def write_key(path: str, *, add: bool = False) -> str:
         CredentialError: the file is there (without ``add``), is no key file, or can't be written.
     """
     path = os.path.expanduser(path)
+    if add:
+        # Who adds a key through a link adds it to the file that all others read.
+        path = os.path.realpath(path)
     key = new_key()
     name = fingerprint(key)
     text = f"# sshexec key {name}\n{key.reveal()}\n"
-    if add:
-        old = read_file(path, private=True)
-        _keys(old.splitlines(), path)
-        text += old + "\n"
-    beside = f"{path}.{os.getpid()}.new"
     try:
-        os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            with open(handle, "w", encoding="ascii") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(handle)
-            # A link refuses to replace what is there; a key that is overwritten is lost.
-            os.replace(beside, path) if add else os.link(beside, path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(beside)
+        if add:
+            _add(path, text)
+        else:
+            os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+            _write(path, text, new=True)
     except FileExistsError:
         raise CredentialError("there is such a file already; --add puts a new key on top of it", path=path) from None
     except OSError as error:
         raise CredentialError(f"can't be written: {error.strerror or error}", path=path) from None
     return name
+
+
+def _add(path: str, text: str) -> None:
+    """Put a text on top of a key file; who else adds a key at this moment waits, so that none is lost."""
+    while True:
+        old = read_file(path, private=True)
+        _keys(old.splitlines(), path)
+        lock = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(lock), os.stat(path)) and read_file(path, private=True) == old:
+                _write(path, f"{text}{old}\n", new=False)
+                return
+        finally:
+            os.close(lock)
+
+
+def _write(path: str, text: str, *, new: bool) -> None:
+    """Write a key file as a whole, or not at all."""
+    beside = f"{path}.{os.getpid()}.new"
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "w", encoding="ascii") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(handle)
+        # A link refuses to replace what is there; a key that is overwritten is lost.
+        os.link(beside, path) if new else os.replace(beside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
 
 
 def _read(source: str) -> str:
@@ -289,6 +318,17 @@ def _keys(lines: Iterable[str], place: str) -> dict[str, AESGCM]:
     if not found:
         raise CredentialError(f"{place}: holds no key")
     return found
+
+
+def _holds_key(source: str) -> bool:
+    """Return whether somebody gave the text of a key file where its name is wanted."""
+    if source.startswith("command:"):
+        return False
+    for word in re.split(r"[\s:]+", source):
+        with contextlib.suppress(CredentialError):
+            _decoded(word, "")
+            return True
+    return False
 
 
 def _decoded(text: str, what: str) -> bytes:

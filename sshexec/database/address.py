@@ -8,8 +8,11 @@ import re
 from sshexec.secret import HIDDEN, is_secret_name
 
 _ADDRESS = re.compile(r"(?:sqlite|postgres|postgresql|mysql|mariadb)(?:\+\w+)?://")
-_LOGIN = re.compile(r"(://[^:/?@]*):[^?]*@")
-"""A login; a password that holds an ``@`` or a ``/`` that should have been written as ``%40`` is one, too."""
+_LOGIN = re.compile(r"(://(?!/)[^:?]*):[^@]*@(?:[^?]*(?:\?[^=]*)?@)?")
+"""A login; a password that holds an ``@``, a ``/`` or a ``?`` that should have been written as ``%40`` is one, too."""
+
+_UNFINISHED = re.compile(r"^(\w+(?:\+\w+)?:?/{0,2}[^:/@]*):.*@")
+"""A login where an address was meant, and ``://`` is not right."""
 
 
 def is_address(text: str) -> bool:
@@ -19,14 +22,20 @@ def is_address(text: str) -> bool:
 
 def redacted(url: str) -> str:
     """Return an address for messages, logs and records: without its password, and secret settings of its query."""
-    start, question, query = _LOGIN.sub(rf"\1:{HIDDEN}@", url).partition("?")
+    login = _LOGIN if "://" in url else _UNFINISHED
+    start, question, query = login.sub(rf"\1:{HIDDEN}@", url).partition("?")
     settings = [_setting(setting) for setting in query.split("&")]
     return f"{start}{question}{'&'.join(settings)}"
 
 
 def _setting(text: str) -> str:
     name, equals, _ = text.partition("=")
-    return f"{name}={HIDDEN}" if equals and is_secret_name(name) else text
+    plain = name
+    if "%" in name or "+" in name:
+        from urllib.parse import unquote_plus
+
+        plain = unquote_plus(name)
+    return f"{name}={HIDDEN}" if equals and is_secret_name(plain) else text
 
 
 def state_directory() -> str:

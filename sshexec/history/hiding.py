@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import shlex
 from collections.abc import Iterable, Mapping
-from json.encoder import encode_basestring_ascii
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Any
 
 from sshexec.recorder import Opening
@@ -15,6 +17,15 @@ _SHORTEST = 3
 
 _SHORTEST_LINE = 8
 """Characters of a line of a key that are hidden where the line stands alone."""
+
+_SHORTEST_BASE64 = 8
+"""Characters of a secret in base64 that are hidden."""
+
+_LEFT_OUT = re.compile(r"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n")
+"""What `sshexec.connectors.output` writes into the middle of a stream that is over the run's limit."""
+
+_MOST_NOTES = 100
+"""Of them that are looked at in one stream."""
 
 _EXPRESSION = re.compile(r"\{[{%].*?[%}]\}", re.DOTALL)
 """What is filled in where a secret is used, from variables that are hidden where they are secrets themselves."""
@@ -45,6 +56,21 @@ class Needles:
                 text = text.replace(needle, HIDDEN)
         return text
 
+    def hide_halves(self, text: str) -> str:
+        """Return a text that was cut without the halves of those that were cut in two."""
+        # A host may print such a line itself, as often as it likes.
+        notes = _LEFT_OUT.findall(text)[:_MOST_NOTES]
+        parts = _LEFT_OUT.split(text, _MOST_NOTES)
+        for number in range(len(notes)):
+            for needle in self._texts:
+                sizes = range(len(needle) - 1, _SHORTEST - 1, -1)
+                head, tail = parts[number : number + 2]
+                if size := next((size for size in sizes if head.endswith(needle[:size])), 0):
+                    parts[number] = head[:-size] + HIDDEN
+                if size := next((size for size in sizes if tail.startswith(needle[-size:])), 0):
+                    parts[number + 1] = HIDDEN + tail[size:]
+        return "".join(part + note for part, note in zip(parts, [*notes, ""], strict=True))
+
     def hidden(self, value: Any) -> Any:
         """Return a copy of a value without them, keys of mappings included."""
         if isinstance(value, str):
@@ -60,9 +86,23 @@ class Needles:
         return value
 
 
+_MARKUP = frozenset("<>&'")
+"""What Jinja2's tojson escapes beside what JSON does."""
+
+
 def _forms(secret: str) -> set[str]:
-    """Return a secret as programs may print it: as it is, quoted, and a key's lines one by one."""
-    forms = {secret, repr(secret)[1:-1], encode_basestring_ascii(secret)[1:-1]}
+    """Return a secret as programs may print it: as it is, quoted, in base64, and a key's lines one by one."""
+    escaped = encode_basestring_ascii(secret)[1:-1]
+    forms = {secret, repr(secret)[1:-1], escaped, encode_basestring(secret)[1:-1]}
+    if "'" in secret:
+        # As a shell's word, in the two usual ways.
+        forms.update((shlex.quote(secret)[1:-1], secret.replace("'", "'\\''")))
+    if not _MARKUP.isdisjoint(secret):
+        forms.add("".join(f"\\u{ord(char):04x}" if char in _MARKUP else char for char in escaped))
+    # Its last letter depends on what follows.
+    data = secret.encode("utf-8", "surrogatepass")
+    if (length := len(data) * 4 // 3) >= _SHORTEST_BASE64:
+        forms.add(base64.b64encode(data).decode()[:length])
     if "{{" in secret or "{%" in secret:
         forms.update(part for part in _EXPRESSION.split(secret) if len(part) >= _SHORTEST_LINE)
     lines = secret.splitlines()

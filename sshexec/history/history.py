@@ -241,6 +241,7 @@ class History:
     def _make_folder(self) -> None:
         """Make the state directory, where it is ours to make."""
         if self._made_by_us is not None:
+            os.makedirs(self._made_by_us, mode=0o700, exist_ok=True)
             os.makedirs(
                 os.path.join(self._made_by_us, os.path.dirname(self.journals.folder)), mode=0o700, exist_ok=True
             )

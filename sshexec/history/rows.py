@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -27,6 +28,15 @@ _LARGE = 2**18
 
 _SMALL = 4096
 """Bytes of each of its values that stay in the row where the whole is in a file."""
+
+_WORDS = frozenset(
+    [
+        *("changed", "failed", "skipped", "skip_reason", "unreachable", "msg", "rc", "cmd", "start", "end", "delta"),
+        *("invocation", "diff", "warnings", "deprecations", "exception", "ansible_facts", "censored"),
+        "_ansible_no_log",
+    ]
+)
+"""Names in Ansible's dictionary that every module may use: they tell nothing."""
 
 
 def _shown(value: Any) -> Any:
@@ -199,6 +209,8 @@ class Results:
             shown = ""
         else:
             shown = needles.hide(text)
+            if result.truncated:
+                shown = needles.hide_halves(shown)
             if len(shown) > self._budget or (len(shown) * 4 > self._budget and not shown.isascii()):
                 data = shown.encode("utf-8", "surrogatepass")
                 if len(data) > self._budget:
@@ -243,8 +255,11 @@ class Results:
         if result.spilled:
             record["spilled"] = result.spilled
         text = _json(record)
+        if rest.get("encoding") == "base64" and isinstance(rest.get("content"), str):
+            record["result"] = {**rest, "content": _content(rest["content"], needles)}
+            text = _json(record)
         if needles.in_json(text):
-            record = needles.hidden(json.loads(text))
+            record = _hidden(json.loads(text), needles)
             text = text_of(record)
         if len(text) <= max(_LARGE, self._budget):
             return text
@@ -255,6 +270,27 @@ class Results:
         }
         record["left_out"] = [name for name in whole if name not in record["result"]]
         return text_of(record)
+
+
+def _hidden(record: dict[str, Any], needles: Needles) -> dict[str, Any]:
+    """Return a record without secrets; one that is a word of ours, or of every module, stays where it means nothing."""
+    result = {
+        name if name in _WORDS else needles.hide(name): needles.hidden(value)
+        for name, value in record["result"].items()
+    }
+    others: list[str] = [name for name in ("notices", "spilled") if name in record]
+    hidden = {name: needles.hidden(record[name]) for name in others}
+    return {**record, **hidden, "result": result}
+
+
+def _content(text: str, needles: Needles) -> str:
+    """Return a file's content in base64, as slurp answers with it, without the secrets in the file."""
+    try:
+        content = base64.b64decode(text).decode("utf-8", "surrogateescape")
+    except ValueError:
+        return text
+    shown = needles.hide(content)
+    return text if shown == content else base64.b64encode(shown.encode("utf-8", "surrogateescape")).decode()
 
 
 def _is_small(value: str | float) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -109,6 +110,34 @@ def test_a_key_file_is_not_overwritten_but_added_to(home: Path) -> None:
     assert keyring.open(token, context="x") == "hunter2"
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(home.iterdir()) == [path]
+
+
+def test_keys_that_are_added_at_once_are_all_there(home: Path) -> None:
+    path = home / "key"
+    names = {write_key(str(path))}
+    script = "import sys; from sshexec.credentials.keyring import write_key; print(write_key(sys.argv[1], add=True))"
+    adding = [subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE) for _ in range(6)]
+    names |= {process.communicate(timeout=60)[0].decode().strip() for process in adding}
+    assert set(Keyring.load(str(path)).names) == names
+    assert len(names) == 7
+    assert list(home.iterdir()) == [path]
+
+
+def test_a_key_is_added_to_the_file_that_a_link_points_to(home: Path) -> None:
+    real, link = home / "real", home / "link"
+    write_key(str(real))
+    link.symlink_to(real)
+    new = write_key(str(link), add=True)
+    assert link.is_symlink()
+    assert Keyring.load(str(real)).names[0] == new
+
+
+@pytest.mark.parametrize("place", ["{}", "file:{}", "env:{}", "# sshexec key 01234567\n{}"])
+def test_a_key_in_the_place_of_its_place_is_not_shown(place: str) -> None:
+    key = new_key().reveal()
+    with pytest.raises(CredentialError, match="x: a key itself stands where the place of the key should") as caught:
+        Keyring.load(place.format(key)).seal("a", context="x")
+    assert key not in str(caught.value)
 
 
 def test_a_key_file_that_others_may_read_is_refused(home: Path) -> None:

@@ -242,6 +242,18 @@ def test_where_the_records_are(monkeypatch, tmp_path):
     assert History("sqlite:///some.db").journals.folder == os.path.abspath("some.db-journals")
 
 
+def test_the_folder_of_a_server_history_is_closed_to_others_whatever_the_umask(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    before = os.umask(0)
+    try:
+        with History("postgresql+psycopg://me@127.0.0.1:1/x") as history:
+            history.begin(opening(["a"])).discard()
+    finally:
+        os.umask(before)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
+    assert modes == {0o700}
+
+
 @pytest.mark.parametrize("url", ["history.db", "sqlite://", "sqlite:///:memory:", "oracle://x/y"])
 def test_a_wrong_address_is_told_at_once(url):
     with pytest.raises(DatabaseError, match=r"sqlite:///history\.db"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import os
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sshexec import History
+from sshexec import History, HostResult
 from sshexec.history.rows import result_of
+from sshexec.secret import HIDDEN
 from tests.history.records import ok, opening, record, rows
 
 
@@ -57,6 +59,37 @@ def test_a_secret_is_not_in_a_file_either(history):
     (row,) = rows(history, "results")
     assert "hunter2" not in Path(files_of(row)["stdout"]["path"]).read_text()
     assert "hunt" not in row["stdout"]
+
+
+def test_a_secret_that_the_run_cut_in_two_is_not_in_the_row(history):
+    note = "\n[... 514 bytes left out ...]\n"
+    given = ok("a", f"xxhunter2{note}hunter2-yy")
+    variables = {"the_password": "hunter2-hunter2-"}
+    record(history, opening(["a"], variables=variables), [replace(given, truncated=True)])
+    (row,) = rows(history, "results")
+    assert json.loads(row["stdout"]) == f"xx********{note}********yy"
+
+
+@pytest.mark.parametrize("secret", ["result", "changed", "stdout", "lines", "esu", "msg"])
+def test_a_secret_that_is_a_word_of_every_result_leaves_the_record_readable(history, secret):
+    given = ok("a", f"the {secret} is out", msg=f"no {secret}", **{f"my {secret}": 1})
+    record(history, opening(["a"], variables={"the_password": secret}), [given])
+    (row,) = rows(history, "results")
+    found = result_of(row)
+    assert found.data["changed"] is True
+    assert found.data["stdout_lines"] == [f"the {HIDDEN} is out"]
+    assert secret not in found.data["msg"]
+    assert f"my {HIDDEN}" in found.data
+
+
+def test_a_secret_is_not_in_what_slurp_answers_with(history):
+    variables = {"the_password": "hunter2"}
+    contents = [b"user=me\npassword=hunter2\nport=1\n", b"user=me\n", b"\xffhunter2"]
+    for content in contents:
+        data = {"changed": False, "content": base64.b64encode(content).decode(), "encoding": "base64"}
+        record(history, opening(["a"], variables=variables), [HostResult("a", "ok", data)])
+    kept = [base64.b64decode(json.loads(row["data"])["result"]["content"]) for row in rows(history, "results")]
+    assert sorted(kept) == sorted(content.replace(b"hunter2", b"********") for content in contents)
 
 
 def test_files_that_the_caller_wanted_are_named(history, tmp_path):

@@ -102,6 +102,22 @@ def test_an_expression_from_an_encrypted_file_stays_one_where_nothing_else_is_in
     assert found["c"].reveal() == "hunter2{{ b }}"
 
 
+def test_an_expression_from_an_encrypted_file_is_sealed_where_a_secret_may_stand_in_it() -> None:
+    texts = [
+        "{{ 'hunter2' }}",
+        '{{ a ~ "hunter2" }}',
+        "{{ a | default('hunter2') }}",
+        "{{ 20277 }}",
+        "{{ {'a': 'b'}.a }}",
+    ]
+    variables = {f"v{number}": SecretExpression(text) for number, text in enumerate(texts)}
+    text = encode(variables, SECRETS, OWNER)
+    assert text.count("$sealed") == len(texts)
+    assert [each.reveal() for each in decode(text, SECRETS, OWNER).values()] == texts
+    plain = {f"v{n}": SecretExpression(t) for n, t in enumerate(["{{a.b['c d'][0] | trim }}", '{{ a["b"][c].d }}'])}
+    assert "$sealed" not in encode(plain, SECRETS, OWNER)
+
+
 def test_what_ansible_vault_encrypted_is_kept_as_it_was_written() -> None:
     passwords = VaultPasswords("open sesame")
     ciphertext = passwords.encrypt("hunter2")
