@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import insert, make_url, select, text
+from sqlalchemy import exc, insert, make_url, select, text
 
 from sshexec.database import engines
 from sshexec.database.database import Database
+from sshexec.database.failures import translated
 from sshexec.errors import DatabaseError, DatabaseUnavailableError
 from sshexec.history.tables import SCHEMA, results, runs, starts
 from tests.databases import MYSQL, POSTGRESQL
@@ -75,7 +76,7 @@ def test_an_address_without_a_database(mysql_url):
 def test_a_text_that_no_database_holds(database_url):
     database = Database(database_url, SCHEMA)
     with pytest.raises(DatabaseError, match="can hold no such text"), database.reading() as connection:
-        connection.execute(select(starts).where(starts.c.host == "\udcff"))
+        connection.execute(select(starts).where(starts.c.host == "\ud800"))
     database.close()
 
 
@@ -254,6 +255,23 @@ def holding(port: int) -> Iterator[tuple[int, threading.Event]]:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "advice"),
+    [
+        ("postgresql", "permission denied for schema s", "sshexec database upgrade"),
+        ("postgresql", "must be owner of table sshexec_runs", "sshexec database upgrade"),
+        ("mysql", "CREATE command denied to user 'a'@'b' for table `c`.`d`", "sshexec database upgrade"),
+        ("postgresql", "no schema has been selected to create in", "search_path"),
+        ("mysql", "SELECT command denied to user 'a'@'b' for table `c`.`d`", ""),
+    ],
+)
+def test_who_may_not_make_tables_is_told_who_does(kind, reason, advice):
+    said = str(translated(exc.ProgrammingError("", {}, Exception(reason)), f"{kind}://h/n"))
+    assert said.startswith(f"{kind}://h/n: {reason}")
+    assert advice in said
+    assert advice or said.endswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
