@@ -29,6 +29,8 @@ _inherited: list[Engine] = []
 """Of the process that this one was forked from: closing their connections might speak for it."""
 _stranded: set[str] = set()
 """SQLite files that can't be used in this forked process."""
+_EMPTY = 2000
+"""Bytes of a statement that adds a row, without its texts, at most."""
 _LOCK = "CONCAT(:name, '.', LEFT(MD5(DATABASE()), 16))"
 """The name of MariaDB's lock for those who write alone; such names are the whole server's."""
 
@@ -97,6 +99,20 @@ class Database:
             check(self.schema, version, self.url)
             self._prepared = True
 
+    def look_again(self) -> None:
+        """Look at the tables as at first: somebody may have taken them to another version while this one used them.
+
+        Raises:
+            DatabaseError: they are of another version.
+            DatabaseUnavailableError: it does not answer.
+        """
+        # MariaDB shows what a change of tables has done so far; whoever changes them does it alone.
+        with self._turn(), self._transaction(writes=True, alone=True):
+            pass
+        with self._preparing:
+            self._prepared = False
+            self.prepare()
+
     def version(self) -> int | None:
         """Return the version of the tables; None where there are none. Nothing is made or changed.
 
@@ -129,7 +145,8 @@ class Database:
         if not 0 <= wanted <= last:
             raise DatabaseError(f"schema {self.schema.name} has no version {wanted}; there are 0 to {last}")
         self._make_file()
-        engine = engine_of(self._parts, migrates=True)
+        with self._said_by():
+            engine = engine_of(self._parts, migrates=True)
         try:
             with self._turn(), self._transaction(writes=True, alone=True, engine=engine) as connection:
                 start = version_of(connection, self.schema, self.url) or 0
@@ -189,9 +206,16 @@ class Database:
             connection: of `writing`.
             table: of the schema.
             rows: all with the same columns.
+
+        Raises:
+            DatabaseError: one is larger than the server takes.
         """
         if not rows:
             return
+        limit = connection.info.get("max_allowed_packet")
+        if limit is not None and (size := _sent(rows, limit)) > limit:
+            # MariaDB would break the connection, as if it was gone.
+            raise DatabaseError(f"{self.url}: a row takes {size} bytes, and the server's max_allowed_packet is {limit}")
         connection.execute(_insert_new(self.dialect, table), list(rows))
 
     def rows(self) -> dict[str, int]:
@@ -257,12 +281,14 @@ class Database:
                     connection = connection.execution_options(
                         isolation_level="REPEATABLE READ", postgresql_readonly=True
                     )
-                with connection.begin():
+                try:
+                    with connection.begin():
+                        if alone:
+                            self._take(connection)
+                        yield connection
+                finally:
                     if alone:
-                        self._take(connection)
-                    yield connection
-                if alone:
-                    self._give_back(connection)
+                        self._give_back(connection)
         finally:
             forks.leave()
 
@@ -298,9 +324,15 @@ class Database:
             raise DatabaseUnavailableError(f"{self.url}: is locked by another process")
 
     def _give_back(self, connection: Connection) -> None:
-        if self.dialect == "mysql":
+        """Have others write: MariaDB's lock is the connection's, and outlasts its transaction."""
+        if self.dialect != "mysql" or connection.invalidated:
+            return
+        try:
             connection.execute(text(f"SELECT RELEASE_LOCK({_LOCK})"), {"name": f"sshexec_{self.schema.name}"})
             connection.commit()
+        except SQLAlchemyError:
+            # What was to be done is done, or undone; the lock goes with the connection.
+            connection.invalidate()
 
     def let_go(self) -> None:
         """Close the connections that nobody uses; before a fork."""
@@ -322,6 +354,17 @@ class Database:
         if self.path is not None and self._in_use:
             _stranded.add(os.path.realpath(self.path))
         self._engine = None
+
+
+def _sent(rows: Sequence[Mapping[str, Any]], limit: int) -> int:
+    """Return how many bytes the largest row takes in a statement of MariaDB, where that may be near a limit."""
+    largest = _EMPTY
+    for row in rows:
+        texts = [value for value in row.values() if isinstance(value, str)]
+        if sum(map(len, texts)) > limit // 4:
+            quoted = sum(text.count(character) for text in texts for character in "\\\"'\n\r\0\x1a")
+            largest = max(largest, _EMPTY + quoted + sum(len(text.encode()) for text in texts))
+    return largest
 
 
 def _insert_new(dialect: str, table: Table) -> Executable:

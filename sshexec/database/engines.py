@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from sshexec.database.address import redacted
 from sshexec.database.postgresql import patient_connection
@@ -65,12 +68,15 @@ def engine_of(url: URL, *, migrates: bool = False) -> Engine:
 
     Raises:
         DatabaseError: its driver is not installed.
+        sqlalchemy.exc.ArgumentError: it says what the driver does not take; connecting may raise it, too.
     """
+    answer = MIGRATION if migrates else ANSWER
     try:
-        if url.drivername == "sqlite+pysqlite":
-            return _sqlite(url, foreign_keys=not migrates)
-        answer = MIGRATION if migrates else ANSWER
-        return _postgresql(url, answer) if url.drivername == "postgresql+psycopg" else _mysql(url, answer)
+        with _of_address():
+            if url.drivername == "sqlite+pysqlite":
+                engine = _sqlite(url, foreign_keys=not migrates)
+            else:
+                engine = _postgresql(url, answer) if url.drivername == "postgresql+psycopg" else _mysql(url, answer)
     except ModuleNotFoundError as error:
         extra = _PACKAGES.get(error.name or "")
         if extra is None:
@@ -78,6 +84,14 @@ def engine_of(url: URL, *, migrates: bool = False) -> Engine:
         raise DatabaseError(
             f"{redacted(url.render_as_string())}: its driver is not installed: pip install 'sshexec[{extra}]'"
         ) from None
+
+    @event.listens_for(engine, "handle_error")
+    def refused(context: ExceptionContext) -> None:
+        # What a driver could not even send, it calls by no name of its own.
+        if isinstance(context.original_exception, (UnicodeEncodeError, OverflowError)):
+            raise exc.ArgumentError("can hold no such text or number") from None
+
+    return engine
 
 
 def _sqlite(url: URL, *, foreign_keys: bool) -> Engine:
@@ -126,8 +140,12 @@ def _postgresql(url: URL, answer: float) -> Engine:
 
     @event.listens_for(engine, "do_connect")
     def connect(_dialect: Any, _record: Any, arguments: list[Any], settings: dict[str, Any]) -> Any:
-        chosen = {"connect_timeout": CONNECT, "client_encoding": "utf8", **settings}
-        return patient_connection(answer).connect(*arguments, **chosen)
+        # A statement that was prepared is unknown to the next server that PgBouncer gives a transaction to.
+        chosen = {"connect_timeout": CONNECT, "client_encoding": "utf8", "prepare_threshold": None, **settings}
+        with _of_address():
+            if chosen["prepare_threshold"] is not None:
+                chosen["prepare_threshold"] = int(chosen["prepare_threshold"])
+            return patient_connection(answer).connect(*arguments, **chosen)
 
     return engine
 
@@ -148,9 +166,29 @@ def _mysql(url: URL, answer: float) -> Engine:
             # What does not fit is an error, whatever the server's default.
             "sql_mode": "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION",
         }
-        connection = dialect.loaded_dbapi.connect(*arguments, **{**chosen, **settings})
+        with _of_address():
+            connection = dialect.loaded_dbapi.connect(*arguments, **{**chosen, **settings})
+        if not connection.db:
+            connection.close()
+            raise exc.ArgumentError("this address names no database")
         if "read_timeout" not in settings:
             connection._read_timeout = answer
         return connection
 
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: ConnectionPoolEntry) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT @@max_allowed_packet")
+            record.info["max_allowed_packet"] = cursor.fetchone()[0]
+
     return engine
+
+
+@contextmanager
+def _of_address() -> Iterator[None]:
+    """Tell what drivers make of settings that they do not know or can't use: any kind of error there is."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, OSError) as error:
+        reason = "no such value of a setting" if isinstance(error, AttributeError) else str(error)
+        raise exc.ArgumentError(f"this address can't be used: {reason}") from None

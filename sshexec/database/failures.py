@@ -28,6 +28,11 @@ _WRONG = re.compile(
 )
 """Of a login, which psycopg gives no SQLSTATE."""
 
+_RIGHTS = re.compile(
+    r"permission denied for schema|must be owner|(?:CREATE|ALTER|DROP|INDEX|REFERENCES) command denied"
+)
+"""Of somebody who may not make tables, or change them."""
+
 _VALUE = re.compile(
     r"(?P<what>Duplicate entry|value:?|near) '.*'(?P<where> for (?:column|key) .*| at (?:row|line) \d+)?$"
     r'|: ".*$',
@@ -88,6 +93,10 @@ def _reason(cause: BaseException) -> str:
 def _advice(reason: str) -> str:
     if "readonly database" in reason or "unable to open" in reason:
         return ": its file and the folder around it must be writable for this user"
+    if _RIGHTS.search(reason):
+        return ": it is for its owner, or who else may, to make and change tables: `sshexec database upgrade`"
+    if "no schema has been selected" in reason:
+        return ": the one that its search_path names is not there, or not for this user"
     if "is not a database" in reason or "malformed" in reason:
         return ": name another file, or restore this one from a backup"
     return ""

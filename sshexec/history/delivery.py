@@ -171,6 +171,8 @@ def write(database: Database, batch: Batch) -> list[str]:
     except DatabaseUnavailableError:
         raise
     except DatabaseError as error:
+        # Tables of another version take some rows and not others: then all have to wait.
+        database.look_again()
         return _write_singly(database, batch, error)
     return []
 

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from sqlalchemy import insert, make_url, text
+from sqlalchemy import exc, insert, make_url, select, text
 
 from sshexec.database import engines
 from sshexec.database.database import Database
+from sshexec.database.failures import translated
 from sshexec.errors import DatabaseError, DatabaseUnavailableError
-from sshexec.history.tables import SCHEMA, runs, starts
+from sshexec.history.tables import SCHEMA, results, runs, starts
 from tests.databases import MYSQL, POSTGRESQL
 
 ROW = {"run": "r1", "host": "geheim", "started": 1.0}
@@ -50,6 +51,51 @@ def test_an_address_that_is_wrong(url, reason):
         Database(url, SCHEMA)
     assert str(caught.value).startswith(reason)
     assert "geheim" not in repr(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "reason"),
+    [
+        ("colour=blue", "unexpected keyword argument 'colour'"),
+        ("ssl_ca=/nowhere.pem", "No such file"),
+        ("charset=klingon", "no such value of a setting"),
+        ("connect_timeout=soon", "soon"),
+    ],
+)
+def test_a_setting_that_the_driver_of_mariadb_does_not_take(setting, reason, mysql_url):
+    said = refusal(f"{mysql_url.partition('?')[0]}?{setting}")
+    assert "this address can't be used" in said
+    assert reason in said
+
+
+def test_an_address_without_a_database(mysql_url):
+    url = make_url(mysql_url).set(database="").render_as_string(hide_password=False)
+    assert "names no database" in refusal(url)
+
+
+def test_a_text_that_no_database_holds(database_url):
+    database = Database(database_url, SCHEMA)
+    with pytest.raises(DatabaseError, match="can hold no such text"), database.reading() as connection:
+        connection.execute(select(starts).where(starts.c.host == "\ud800"))
+    database.close()
+
+
+def test_a_row_that_is_larger_than_the_server_takes(mysql_url):
+    database = Database(mysql_url, SCHEMA)
+    with database.reading() as connection:
+        limit = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
+
+    def add(size: int) -> None:
+        row = {"host": str(size), "status": "ok", "changed": False, "phases": "{}", "data": "{}", "stderr": ""}
+        with database.writing() as connection:
+            row |= {"run": "r1", "stdout": "\\" * size, "files": "{}", "size": 0}
+            database.insert_new(connection, results, [row])
+
+    add(limit // 2 - 2000)
+    with pytest.raises(DatabaseError, match="max_allowed_packet") as caught:
+        add(limit // 2)
+    assert type(caught.value) is DatabaseError
+    database.close()
 
 
 @pytest.mark.parametrize(
@@ -210,6 +256,23 @@ def holding(port: int) -> Iterator[tuple[int, threading.Event]]:
                 with contextlib.suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
                 each.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "advice"),
+    [
+        ("postgresql", "permission denied for schema s", "sshexec database upgrade"),
+        ("postgresql", "must be owner of table sshexec_runs", "sshexec database upgrade"),
+        ("mysql", "CREATE command denied to user 'a'@'b' for table `c`.`d`", "sshexec database upgrade"),
+        ("postgresql", "no schema has been selected to create in", "search_path"),
+        ("mysql", "SELECT command denied to user 'a'@'b' for table `c`.`d`", ""),
+    ],
+)
+def test_who_may_not_make_tables_is_told_who_does(kind, reason, advice):
+    said = str(translated(exc.ProgrammingError("", {}, Exception(reason)), f"{kind}://h/n"))
+    assert said.startswith(f"{kind}://h/n: {reason}")
+    assert advice in said
+    assert advice or said.endswith(reason)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])

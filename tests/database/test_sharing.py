@@ -77,6 +77,31 @@ def test_who_writes_alone_waits_for_others_who_do(database_url):
         database.close()
 
 
+def test_who_writes_alone_and_fails_holds_up_nobody(database_url, monkeypatch):
+    for module in ("database", "engines"):
+        monkeypatch.setattr(f"sshexec.database.{module}.LOCKED", 2)
+    database, other = Database(database_url, SCHEMA), Database(database_url, SCHEMA)
+    with pytest.raises(KeyError), database.writing(alone=True):
+        raise KeyError
+    add(other, "a", alone=True)
+    assert count(database) == 1
+    database.close()
+    other.close()
+
+
+def test_no_statement_stays_prepared_on_a_server(postgresql_url):
+    """PgBouncer gives each transaction another connection to the server, which knows nothing of it."""
+    for more, prepared in (("", 0), ("&prepare_threshold=0", 1)):
+        database = Database(postgresql_url + more, SCHEMA)
+        for turn in range(8):
+            add(database, f"a{turn}", "b")
+            count(database)
+        with database.reading() as connection:
+            held = connection.execute(text("SELECT COUNT(*) FROM pg_prepared_statements")).scalar_one()
+        assert bool(held) is bool(prepared)
+        database.close()
+
+
 def test_nobody_waits_for_ever(database_url, monkeypatch):
     for module in ("database", "engines"):
         monkeypatch.setattr(f"sshexec.database.{module}.LOCKED", 0.3)

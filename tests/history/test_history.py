@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from sshexec import Engine, History, Host, Inventory, Secret
+from sshexec.database.database import Database
 from sshexec.errors import DatabaseError
 from sshexec.history.courier import FEW
 from sshexec.history.journals import Journals
+from sshexec.history.tables import SCHEMA
 from sshexec.journal import Marks
 from sshexec.recorder import Course
 from sshexec.results import HostResult
@@ -321,6 +323,21 @@ def test_what_one_row_can_not_hold_does_not_stop_the_others(postgresql_url, tmp_
         assert history.journals.all() == []
     (warning,) = warnings_of(caplog)
     assert "host b" in warning
+
+
+def test_tables_of_another_version_lose_nothing(database_url, tmp_path):
+    """Whoever takes them to another version beside a run: that one takes some rows, and not others."""
+    with History(database_url, state=str(tmp_path)) as history:
+        assert record(history, opening(["a"]), [ok("a")]).recorded == "database"
+        other = Database(database_url, SCHEMA)
+        other.migrate(2)
+        told = record(history, opening(["b"]), [ok("b")])
+        # A file is upgraded again at once.
+        assert told.recorded == ("database" if other.dialect == "sqlite" else "journal")
+        other.migrate()
+        other.close()
+        wait_until(lambda: not history.journals.all())
+        assert sorted(row["host"] for row in rows(history, "results")) == ["a", "b"]
 
 
 def test_a_name_that_databases_refuse_is_told(history, caplog):

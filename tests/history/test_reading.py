@@ -80,6 +80,13 @@ def test_a_host_that_was_never_reached_is_one_of_its_run(light):
     assert [[run.id for run in Records(light).runs(host=host)] for host in ("h1", "h_2", "h")] == [[A], [A], []]
 
 
+def test_capital_letters_of_a_host_count(database):
+    add_run(database, "f" * 32, ["web1"], end="died")
+    records = Records(database, lambda run, runner: False)
+    assert len(records.runs(host="web1")) == 1
+    assert records.runs(host="WEB1") == []
+
+
 def test_a_run_is_found_by_its_beginning(database):
     add_run(database, A, ["h1"], started=BEGAN)
     add_run(database, B, ["h1", "h2"], started=BEGAN + 1)
