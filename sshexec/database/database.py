@@ -255,12 +255,14 @@ class Database:
                     connection = connection.execution_options(
                         isolation_level="REPEATABLE READ", postgresql_readonly=True
                     )
-                with connection.begin():
+                try:
+                    with connection.begin():
+                        if alone:
+                            self._take(connection)
+                        yield connection
+                finally:
                     if alone:
-                        self._take(connection)
-                    yield connection
-                if alone:
-                    self._give_back(connection)
+                        self._give_back(connection)
         finally:
             forks.leave()
 
@@ -296,9 +298,14 @@ class Database:
             raise DatabaseUnavailableError(f"{self.url}: is locked by another process")
 
     def _give_back(self, connection: Connection) -> None:
-        if self.dialect == "mysql":
+        """Give back MariaDB's lock, which the end of a transaction does not, and whose connection stays open."""
+        if self.dialect != "mysql":
+            return
+        try:
             connection.execute(text(f"SELECT RELEASE_LOCK({_LOCK})"), {"name": f"sshexec_{self.schema.name}"})
             connection.commit()
+        except SQLAlchemyError:
+            connection.invalidate()
 
     def let_go(self) -> None:
         """Close the connections that nobody uses; before a fork."""
