@@ -12,7 +12,7 @@ import re
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
 from sshexec.inventory.listing import read_listing
-from sshexec.inventory.source import Source, read_source
+from sshexec.inventory.source import Source, read_source, said
 from sshexec.plugins import plugins
 
 GROUP = "sshexec.inventories"
@@ -45,9 +45,7 @@ def read_plugin(draft: Draft, source: str) -> bool:
     except InventoryError:
         raise
     except Exception as error:
-        raise InventoryError(
-            f"inventory plugin {name!r} of {plugin.owner} failed: {error or type(error).__name__}"
-        ) from error
+        raise InventoryError(f"inventory plugin {name!r} of {plugin.owner} failed: {said(error)}") from error
     shown = f"plugin {name!r} of {plugin.owner}"
     if isinstance(listing, Source):
         read_source(draft, listing, shown)

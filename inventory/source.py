@@ -108,7 +108,13 @@ def read_source(draft: Draft, source: Source, shown: str | None = None) -> None:
             error.path = name
         raise
     except Exception as error:
-        raise InventoryError(f"can't be read: {str(error) or type(error).__name__}", path=name) from error
+        raise InventoryError(f"can't be read: {said(error)}", path=name) from error
+
+
+def said(error: Exception) -> str:
+    """Return what an exception of somebody else's says; of a missing key that is but the key."""
+    kind = type(error).__name__
+    return f"{kind}: {error}" if isinstance(error, KeyError) else str(error) or kind
 
 
 def _read(draft: Draft, source: Source) -> None:

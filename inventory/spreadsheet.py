@@ -5,8 +5,10 @@ Everything is checked before anything is taken: a file with a wrong line gives a
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import difflib
+import functools
 import io
 import re
 from collections.abc import Iterator
@@ -184,6 +186,38 @@ def _column(draft: Draft, title: str) -> str:
     return name if name != "name" else f"{PREFIX}name"
 
 
+@functools.lru_cache(maxsize=4096)
+def title_of(variable: str) -> str | None:
+    """Return what a column is called that holds a variable; None where a spreadsheet can't have it."""
+    if not _VARIABLE.fullmatch(variable):
+        return None
+    for title in (variable, PREFIX + variable):
+        with contextlib.suppress(InventoryError):
+            column = _column(Draft(), title)
+            if column != "name" and column.removeprefix(PREFIX) == variable:
+                return title
+    return None
+
+
+def is_name(kind: str, name: str) -> bool:
+    """Return whether a cell can name a host, or a group of some kind."""
+    try:
+        if kind == "host":
+            return _host_name(name) == name
+        return _Reader([])._group(0, kind, name) == name.strip() and _SEPARATOR not in name
+    except ValueError:
+        return False
+
+
+def holds(variable: str, cell: str) -> bool:
+    """Return whether a cell can be that of a variable."""
+    try:
+        _variable(variable, cell)
+    except ValueError:
+        return False
+    return True
+
+
 class _Reader:
     """Checks row by row, and remembers what was said on which line."""
 
@@ -229,6 +263,8 @@ class _Reader:
             raise ValueError(f"the {kind} name {name!r} holds a character that means something else in host patterns")
         if kind != "group" and name in ("all", "ungrouped"):
             raise ValueError(f"no {kind} can be called {name!r}")
+        if kind in ("site", "region") and _SEPARATOR in name:
+            raise ValueError(f"a host has one {kind}, and {name!r} are several")
         other, first = self.kinds.setdefault(name, (kind, line))
         if other != kind:
             raise ValueError(f"{name!r} is a {kind} here, and a {other} on line {first}")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Table, literal, select
 
 from sshexec.database.database import Database
+from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.scopes import Scoped, read_scoped
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
@@ -102,8 +103,12 @@ class StoredSource(Source):
         group_names = {row.id: name for name, row in stored.groups.items()}
         decoded = decode_all(((f"group {name!r}", row.variables) for name, row in stored.groups.items()), self._secrets)
         for (name, row), variables in zip(stored.groups.items(), decoded, strict=True):
-            inner = [host_names[key] for key in stored.members.get(row.id, ())]
-            below = [group_names[key] for key in stored.children.get(row.id, ())]
+            try:
+                inner = [host_names[key] for key in stored.members.get(row.id, ())]
+                below = [group_names[key] for key in stored.children.get(row.id, ())]
+            except KeyError as error:
+                # SQLite looks after that only where it is told to, as `engines` does.
+                raise InventoryError(f"group {name!r} lists a host or group of the id {error} that is gone") from None
             variables = self._credentials.below(self._credentials.groups, row.id, variables)
             yield GroupEntry(name, variables, below, inner, row.kind)
 

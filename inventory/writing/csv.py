@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sshexec.inventory.spreadsheet import COLUMNS, PREFIX, TEXT, value
+from sshexec.inventory.spreadsheet import TEXT, holds, is_name, title_of, value
 from sshexec.inventory.writing.content import Content
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _TITLES = {"ansible_host": "address", "ansible_port": "port", "ansible_user": "user"}
 _SPECIAL = re.compile(r'[",\r\n]')
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no file of text holds."""
 _LONGEST = 100_000
 """Characters of a cell: Python's csv reads no more than 131,072."""
 _FORMULA = ("=", "+", "-", "@", "\t", TEXT)
@@ -32,15 +34,18 @@ def to_csv(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
     """
     kinds = inventory.kinds
     rows = []
-    unheld = 0
+    unheld = places = 0
     for name, host in inventory.hosts.items():
-        row = {"name": _cell(name)} | _groups(list(host.groups.values()), kinds)
+        cells, more = _groups(list(host.groups.values()), kinds)
+        places += more
+        row = {"name": _cell(name)} | cells
         for variable, held in content.hosts[name].items():
+            title = _TITLES.get(variable) or title_of(variable)
             cell = _value(held)
-            if cell is None:
+            if title is None or cell is None or (variable in _TITLES and not holds(variable, cell)):
                 unheld += 1
             else:
-                row[_title(variable)] = cell
+                row[title] = cell
         rows.append(row)
     known = [*("name", "address", "port", "user", "groups", "site", "region", "tags")]
     used = dict.fromkeys(title for row in rows for title in row)
@@ -51,7 +56,7 @@ def to_csv(inventory: Inventory, content: Content) -> tuple[str, list[str]]:
     ]
     lines = [titles, *([row.get(title, "") for title in titles] for row in rows)]
     text = "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
-    return text, _warnings(inventory, content, unheld)
+    return text, _warnings(inventory, content, unheld, places)
 
 
 def _quoted(cell: str) -> str:
@@ -59,22 +64,22 @@ def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if _SPECIAL.search(cell) else cell
 
 
-def _groups(groups: list[Group], kinds: Mapping[str, str]) -> dict[str, str]:
-    """Return the cells that say where a host belongs."""
-    found: dict[str, list[str]] = {}
+def _groups(groups: list[Group], kinds: Mapping[str, str]) -> tuple[dict[str, str], int]:
+    """Return the cells that say where a host belongs, and how many sites and regions they have no room for."""
+    found: dict[str, list[str]] = {"groups": [], "site": [], "region": [], "tags": []}
+    above: list[str] = []
     for group in groups:
         kind = kinds.get(group.name, "groups")
         if group.name not in ("all", "ungrouped"):
-            found.setdefault("tags" if kind == "tag" else kind, []).append(group.name)
-        if kind == "site":
+            found["tags" if kind == "tag" else kind].append(group.name)
+        if kind == "site" and not above:
             above = [name for name in group.parents if kinds.get(name) == "region"]
-            found.setdefault("region", []).extend(above)
-    return {title: _cell(";".join(names)) for title, names in found.items() if names}
-
-
-def _title(variable: str) -> str:
-    known = _TITLES.get(variable)
-    return known or (PREFIX + variable if variable.lower() in COLUMNS else variable)
+    direct = found["region"]
+    if found["site"]:
+        found["region"] = above
+    more = sum(len(found[kind][1:]) for kind in ("site", "region")) + (len(direct) if found["site"] else 0)
+    found["site"], found["region"] = found["site"][:1], found["region"][:1]
+    return {title: _cell(";".join(names)) for title, names in found.items() if names}, more
 
 
 def _value(held: Any) -> str | None:
@@ -84,7 +89,7 @@ def _value(held: Any) -> str | None:
     if isinstance(held, int):
         cell = str(held)
         return cell if value(cell) == held else None
-    if not isinstance(held, str) or held != held.strip() or not 0 < len(held) < _LONGEST:
+    if not isinstance(held, str) or held != held.strip() or not 0 < len(held) < _LONGEST or _NO_TEXT.search(held):
         return None
     return _cell(held)
 
@@ -93,7 +98,7 @@ def _cell(text: str) -> str:
     return TEXT + text if text.startswith(_FORMULA) or not isinstance(value(text), str) else text
 
 
-def _warnings(inventory: Inventory, content: Content, unheld: int) -> list[str]:
+def _warnings(inventory: Inventory, content: Content, unheld: int, places: int) -> list[str]:
     """Return what a spreadsheet does not tell, a line each."""
     told = []
     with_variables = sum(bool(variables) for variables in content.groups.values())
@@ -101,9 +106,19 @@ def _warnings(inventory: Inventory, content: Content, unheld: int) -> list[str]:
         told.append(f"a spreadsheet has no variables of groups: those of {with_variables} are left out")
     if unheld:
         told.append(
-            f"a spreadsheet has no lists, fractions, empty or huge texts: {unheld} variables of hosts are left out"
+            "a spreadsheet has no lists, fractions, empty or huge texts, nor odd names of variables: "
+            f"{unheld} variables of hosts are left out"
         )
+    if places:
+        told.append(f"a spreadsheet has one site and one region for a host: {places} others are left out")
     kinds = inventory.kinds
+    named = [("host", name) for name in inventory.hosts]
+    named += [(kinds.get(name, "group"), name) for name in inventory.groups]
+    odd = [name for kind, name in named if not is_name(kind, name)]
+    if odd:
+        told.append(
+            f"it can't be read back: {len(odd)} names of hosts or groups mean something else, such as {odd[0]!r}"
+        )
     nested = sum(
         bool(group.children) for group in inventory.groups.values() if group.name != "all" and group.name not in kinds
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -54,7 +56,12 @@ def command(files: tuple[str, ...], url: str, **options: Any) -> int:
     from sshexec.inventory.cmdb.cmdb import Cmdb
 
     opener = openers(options)
-    with Cmdb(url, opener.keyring, vault=opener.vault) as cmdb:
+    with ExitStack() as stack:
+        cmdb = stack.enter_context(Cmdb(url, opener.keyring, vault=opener.vault))
+        if options["dry_run"] and cmdb.database.version() is None:
+            # Not even the tables are made.
+            empty = f"sqlite:///{stack.enter_context(TemporaryDirectory())}/empty.db"
+            cmdb = stack.enter_context(Cmdb(empty, opener.keyring, vault=opener.vault))
         added = cmdb.add(inventory, replace=options["replace"], dry_run=options["dry_run"])
     would = "would be imported into" if options["dry_run"] else "imported into"
     tell(f"sshexec: {would} {harmless(redacted(url))}: {_summary(added)}")

@@ -56,6 +56,8 @@ def parsed(url: str) -> URL:
         return parts
     if parts.database in (None, "", ":memory:") or str(parts.database).startswith("file:"):
         raise DatabaseError(f"{redacted(url)}: names no file; write sqlite:///hosts.db or sqlite:////srv/hosts.db")
+    if parts.query:
+        raise DatabaseError(f"{redacted(url)}: an address of SQLite takes no settings behind a '?'")
     return parts.set(database=os.path.abspath(str(parts.database)))
 
 

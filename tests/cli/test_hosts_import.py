@@ -59,6 +59,12 @@ def test_there_and_back(place: Path) -> None:
     assert sorted(path.name for path in place.iterdir() if path.name.startswith(".")) == []
 
 
+def test_a_dry_run_makes_no_database(place: Path) -> None:
+    done = sshexec("hosts", "import", "hosts.csv", "--into", "sqlite:///new.db", "--dry-run")
+    assert done.stderr == "sshexec: would be imported into sqlite:///new.db: 2 new hosts, 2 new groups\n"
+    assert not Path("new.db").exists()
+
+
 def test_what_is_there_stays_unless_it_is_replaced(place: Path) -> None:
     with Cmdb(URL) as cmdb:
         cmdb.add(Inventory.load("hosts.yml"))

@@ -40,6 +40,7 @@ def refusal(url: str, kind: type[DatabaseError] = DatabaseError) -> str:
     [
         ("sqlite://", "sqlite://: names no file; write sqlite:///hosts.db or sqlite:////srv/hosts.db"),
         ("sqlite:///:memory:", "sqlite:///:memory:: names no file; "),
+        ("sqlite:///a.db?mode=ro", "sqlite:///a.db?mode=ro: an address of SQLite takes no settings behind a '?'"),
         ("oracle://u:geheim@h/n", "oracle://u:********@h/n: no such kind of database; there are "),
         ("postgresql+asyncpg://h/n", "postgresql+asyncpg://h/n: no such kind of database; there are "),
         ("hosts.db", "hosts.db: no address of a database, such as sqlite:///hosts.db"),

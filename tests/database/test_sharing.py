@@ -56,6 +56,18 @@ def test_who_reads_sees_one_moment(database_url):
     other.close()
 
 
+def test_what_was_taken_back_holds_up_nobody(database_url, monkeypatch):
+    """MariaDB's lock stays with a connection, and that goes back to the pool."""
+    database, other = Database(database_url, SCHEMA), Database(database_url, SCHEMA)
+    with pytest.raises(ZeroDivisionError), database.writing(alone=True):
+        raise ZeroDivisionError
+    monkeypatch.setattr(database_module, "LOCKED", 0.5)
+    add(other, "a", alone=True)
+    assert count(database) == 1
+    database.close()
+    other.close()
+
+
 def test_who_writes_alone_waits_for_others_who_do(database_url):
     """Without the lock, each would read the same number, and rows would be missing."""
     databases = [Database(database_url, SCHEMA) for _ in range(4)]

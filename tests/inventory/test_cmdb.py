@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -180,6 +182,16 @@ def test_what_leaves_no_valid_inventory_is_refused_and_changes_nothing(
     with pytest.raises(InventoryError, match=message):
         change(valid)
     assert content(valid) == before
+
+
+def test_a_link_to_a_host_that_is_gone_is_told(cmdb: Cmdb, sqlite_url: str) -> None:
+    cmdb.put_host("h1", groups=["g"])
+    with contextlib.closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as other:
+        # Its foreign keys are off.
+        other.execute("DELETE FROM sshexec_hosts")
+        other.commit()
+    with pytest.raises(InventoryError, match="group 'g' lists a host or group of the id 1 that is gone"):
+        Inventory.load(cmdb.source())
 
 
 def test_writers_take_turns_on_every_database(database_url: str) -> None:

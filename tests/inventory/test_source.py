@@ -134,6 +134,14 @@ def test_a_source_that_fails_is_named() -> None:
     with pytest.raises(InventoryError, match=r"^Down: can't be read: the asset service does not answer$"):
         Inventory.load(["a,", Down()])
 
+    class Wrong(Source):
+        def hosts(self) -> list[HostEntry]:
+            row = {"name": "h"}
+            return [HostEntry(row["name"], {"ansible_host": row["address"]})]
+
+    with pytest.raises(InventoryError, match=r"^Wrong: can't be read: KeyError: 'address'$"):
+        Inventory.load(Wrong())
+
 
 CODE = """
 from sshexec.inventory.source import HostEntry, Source

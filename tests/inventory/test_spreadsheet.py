@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sshexec import Inventory
 from sshexec.errors import InventoryError
 from sshexec.inventory.draft import Draft
+from sshexec.inventory.source import GroupEntry, HostEntry, Source
 from sshexec.inventory.spreadsheet import RejectedLinesError, read_spreadsheet
 from sshexec.inventory.writing.content import content
 from sshexec.inventory.writing.csv import to_csv
@@ -213,6 +214,40 @@ def test_no_cell_is_a_formula(load: Load) -> None:
     assert load(text).hosts["h1"].vars == {"note": "=HYPERLINK(1)"}
 
 
+def test_what_would_not_be_read_back_is_left_out(load: Load) -> None:
+    inventory = Inventory.from_hosts(["h1", "h2"])
+    odd = {"=HYPERLINK(1)": "x", "a b": 1, "": 2, "nul": "a\0b", "half": "\ud800", "ansible_host": "a b"}
+    kept = {"adress": "x", "Port": 5, "name": "n", "vars": 1}
+    inventory.hosts["h1"].vars.update(odd | kept | {"ansible_port": "{{ port }}"})
+    text, warnings = to_csv(inventory, content(inventory))
+    assert text.splitlines()[0] == "name,vars.adress,vars.Port,vars.name,vars"
+    assert load(text).hosts["h1"].vars == kept
+    assert warnings[0].endswith("7 variables of hosts are left out")
+
+
+def test_a_host_has_one_site_and_one_region(load: Load) -> None:
+    class Twice(Source):
+        def groups(self) -> list[GroupEntry]:
+            sites = [GroupEntry("s1", kind="site"), GroupEntry("s2", kind="site"), GroupEntry("r2", kind="region")]
+            return [*sites, GroupEntry("r1", kind="region", children=["s1"])]
+
+        def hosts(self) -> list[HostEntry]:
+            return [HostEntry("h1", groups=["s1", "s2", "r2"])]
+
+    inventory = Inventory.load(Twice())
+    text, warnings = to_csv(inventory, content(inventory))
+    assert text == "name,site,region\nh1,s1,r1\n"
+    assert warnings[0] == "a spreadsheet has one site and one region for a host: 2 others are left out"
+    with pytest.raises(InventoryError, match="a host has one site, and 's1;s2' are several"):
+        load("name,site\nh1,s1;s2\n")
+
+
+def test_names_that_can_not_be_read_back_are_told() -> None:
+    inventory = Inventory.from_hosts(["a b", "ok"], {"x;y": {"hosts": ["ok"]}})
+    _, warnings = to_csv(inventory, content(inventory))
+    assert warnings == ["it can't be read back: 2 names of hosts or groups mean something else, such as 'a b'"]
+
+
 def test_what_a_spreadsheet_has_no_place_for_is_counted() -> None:
     groups: dict[str, Any] = {"g": {"hosts": ["h1"], "vars": {"v": 1}}, "p": {"children": ["g"]}}
     inventory = Inventory.from_hosts(["h1"], groups)
@@ -221,6 +256,7 @@ def test_what_a_spreadsheet_has_no_place_for_is_counted() -> None:
     assert text == "name,groups,kept\nh1,g,x\n"
     assert warnings == [
         "a spreadsheet has no variables of groups: those of 1 are left out",
-        "a spreadsheet has no lists, fractions, empty or huge texts: 4 variables of hosts are left out",
+        "a spreadsheet has no lists, fractions, empty or huge texts, nor odd names of variables: "
+        "4 variables of hosts are left out",
         "a spreadsheet has no groups within groups, nor groups without hosts: they are left out",
     ]
