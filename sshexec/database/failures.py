@@ -37,6 +37,8 @@ _VALUE = re.compile(
 
 _VALUES = (exc.DataError, exc.IntegrityError, exc.CompileError)
 """Of a row, and not of its table."""
+_NO_DEFAULT = 1364
+"""Likewise, in MariaDB: a value is missing."""
 
 
 def translated(error: BaseException, url: str, secret: str | None = None) -> DatabaseError:
@@ -54,6 +56,8 @@ def translated(error: BaseException, url: str, secret: str | None = None) -> Dat
     kind: type[DatabaseError] = DatabaseError
     if _may_pass(error, cause, reason):
         kind = DatabaseUnavailableError
+    elif _number(cause) == _NO_DEFAULT:
+        kind = ValueRefusedError
     elif isinstance(error, _VALUES) or (
         isinstance(error, exc.StatementError) and not isinstance(error, exc.DBAPIError)
     ):
