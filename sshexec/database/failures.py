@@ -56,10 +56,10 @@ def translated(error: BaseException, url: str, secret: str | None = None) -> Dat
     kind: type[DatabaseError] = DatabaseError
     if _may_pass(error, cause, reason):
         kind = DatabaseUnavailableError
-    elif _number(cause) == _NO_DEFAULT:
-        kind = ValueRefusedError
-    elif isinstance(error, _VALUES) or (
-        isinstance(error, exc.StatementError) and not isinstance(error, exc.DBAPIError)
+    elif (
+        _number(cause) == _NO_DEFAULT
+        or isinstance(error, _VALUES)
+        or (isinstance(error, exc.StatementError) and not isinstance(error, exc.DBAPIError))
     ):
         kind = ValueRefusedError
     return kind(f"{url}: {reason}{_advice(reason)}")
