@@ -219,7 +219,7 @@ class Engine:
             *(uuid.uuid4().hex, occasion, task, self._targets(hosts, on_top), described(pattern, limit, earlier)),
             Course(serial if hosts or earlier is None else None, max_fail_percentage, run_timeout),
             tuple(name for name, value in on_top.items() if value is not None),
-            *((earlier.run, earlier.root) if earlier is not None else ()),
+            *((earlier.run, earlier.root, earlier.passes) if earlier is not None else ()),
         )
         return self._launch(opening, watch=watch, output=output)
 

@@ -12,6 +12,7 @@
     │   ├── CredentialError         a secret at rest can't be read: no key, the wrong one, no answer from its provider
     │   ├── HistoryError            no such run, or its record does not say enough to go on with it
     │   └── DatabaseError           a database's address or schema is wrong
+    │       ├── ValueRefusedError   it does not take a row for what is in it
     │       └── DatabaseUnavailableError  it does not answer, is locked, full or read-only: it may work later
     ├── HostError                   one host; a run turns it into that host's result
     │   ├── UnreachableError        the task could not be handed to the host
@@ -100,6 +101,10 @@ class HistoryError(InputError):
 
 class DatabaseError(InputError):
     """A database's address or schema is wrong."""
+
+
+class ValueRefusedError(DatabaseError):
+    """A database does not take a row for what is in it; it takes others."""
 
 
 class DatabaseUnavailableError(DatabaseError):

@@ -139,9 +139,9 @@ class Reader:
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
-    """Return what a line holds; None for one that was torn."""
+    """Return what a line holds; None for one that was torn, or is no line of ours."""
     try:
         found = json.loads(text)
-    except ValueError:  # UnicodeDecodeError too
+    except (ValueError, RecursionError):  # UnicodeDecodeError too
         return None
     return found if isinstance(found, dict) else None

@@ -34,6 +34,7 @@ class Opening:
         extra: names of the variables that the caller set on top of the inventory's; their values are not recorded.
         resumes: the run that this one goes on with.
         root: the first run of that chain; None has it looked up.
+        passes: all runs of that chain that there were when the hosts were chosen.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Opening:
     extra: tuple[str, ...] = ()
     resumes: str | None = None
     root: str | None = None
+    passes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Resumption:
         options: keywords of `Engine.start` with which the run was started.
         withheld: those of ``args`` and the options that hold secrets and are not in the record, or not as a whole.
         extra: names of the variables that the caller had set on top of the inventory's.
+        passes: all runs of the chain.
     """
 
     run: str
@@ -83,6 +86,7 @@ class Resumption:
     options: Mapping[str, Any] = field(default_factory=dict)
     withheld: tuple[str, ...] = ()
     extra: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
 
     def hosts(self, *, unknown: bool = False) -> list[str]:
         """Return the hosts to run it on again, in the order of the first run.
@@ -124,7 +128,12 @@ class History(Protocol):
     """Makes recorders."""
 
     def begin(self, opening: Opening) -> Recorder:
-        """Return the recorder of a run that is about to begin; the record of its opening is kept by then."""
+        """Return the recorder of a run that is about to begin; the record of its opening is kept by then.
+
+        Raises:
+            HistoryError: others have gone on with the same run since its hosts were chosen.
+            DatabaseError: whether they have can't be read.
+        """
         ...
 
     def resumption(self, run: str) -> Resumption:

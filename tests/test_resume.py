@@ -7,14 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sshexec import Engine, Host, Inventory, RunResult, Secret, errors
+from sshexec import Engine, Host, Inventory, RunResult, Secret, continuation, errors
 from sshexec.history.history import History
 from sshexec.recorder import Resumption
 from tests.runtime.conftest import wait_for
@@ -75,6 +77,31 @@ def test_only_those_that_did_not_end_well_run_again_until_none_is_left(
     assert {run.root for run in runs} == {first.id}
     assert [run.resumes for run in runs] == [first.id, second.id, first.id, None]
     assert {run.pattern for run in runs} == {"all"}
+
+
+def test_of_those_who_resume_at_the_same_moment_one_does(
+    local: Inventory, history: History, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ready(tmp_path)
+    with Engine(local, history=history) as engine:
+        first = engine.run("all", "shell", command)
+        ready(tmp_path, 0, 1, 2, 3, 4)
+        together = threading.Barrier(3)
+        # All of them have seen by then that nobody else is at it.
+        monkeypatch.setattr(continuation, "_check_variables", lambda earlier, given: together.wait(30))
+
+        def resume(number: int) -> RunResult | errors.HistoryError:
+            try:
+                return engine.resume(first.id)
+            except errors.HistoryError as error:
+                return error
+
+        with ThreadPoolExecutor(3) as pool:
+            outcomes = list(pool.map(resume, range(3)))
+    refusals = [each for each in outcomes if isinstance(each, errors.HistoryError)]
+    assert len(refusals) == 2
+    assert all("has gone on with it since its hosts were chosen" in str(each) for each in refusals)
+    assert ran(tmp_path) == dict.fromkeys("01234", 2)
 
 
 def test_everything_comes_from_the_record(local: Inventory, history: History, tmp_path: Path) -> None:

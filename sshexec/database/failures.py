@@ -6,7 +6,7 @@ import re
 
 from sqlalchemy import exc
 
-from sshexec.errors import DatabaseError, DatabaseUnavailableError
+from sshexec.errors import DatabaseError, DatabaseUnavailableError, ValueRefusedError
 from sshexec.secret import HIDDEN
 
 _STATES = ("08", "40", "53", "55", "57", "58", "25006")
@@ -40,6 +40,11 @@ _VALUE = re.compile(
 )
 """A value as MariaDB quotes it in messages, and PostgreSQL."""
 
+_VALUES = (exc.DataError, exc.IntegrityError, exc.CompileError)
+"""Of a row, and not of its table."""
+_NO_DEFAULT = 1364
+"""Likewise, in MariaDB: a value is missing."""
+
 
 def translated(error: BaseException, url: str, secret: str | None = None) -> DatabaseError:
     """Return what a library raised as an error of ours.
@@ -53,7 +58,15 @@ def translated(error: BaseException, url: str, secret: str | None = None) -> Dat
     reason = _reason(cause)
     if secret:
         reason = reason.replace(secret, HIDDEN)
-    kind = DatabaseUnavailableError if _may_pass(error, cause, reason) else DatabaseError
+    kind: type[DatabaseError] = DatabaseError
+    if _may_pass(error, cause, reason):
+        kind = DatabaseUnavailableError
+    elif (
+        _number(cause) == _NO_DEFAULT
+        or isinstance(error, _VALUES)
+        or (isinstance(error, exc.StatementError) and not isinstance(error, exc.DBAPIError))
+    ):
+        kind = ValueRefusedError
     return kind(f"{url}: {reason}{_advice(reason)}")
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sshexec.errors import DatabaseError, DatabaseUnavailableError
+from sshexec.errors import DatabaseError, DatabaseUnavailableError, ValueRefusedError
 from sshexec.history.journals import Journal
 from sshexec.history.outputs import hashed
 from sshexec.history.rows import is_name, text_of
@@ -14,6 +14,9 @@ from sshexec.journal import Reader
 
 if TYPE_CHECKING:
     from sshexec.database.database import Database
+
+_ENOUGH = 10
+"""Rows that a table refuses, one after the other, until it is believed to take none."""
 
 _BATCH = 2**21
 """Bytes of journals that go into one transaction, about."""
@@ -27,6 +30,8 @@ class Batch:
         self.starts: dict[tuple[str, str], dict[str, Any]] = {}
         self.results: list[dict[str, Any]] = []
         self.ends: list[dict[str, Any]] = []
+        self.problems: list[str] = []
+        """What could not be read of the journals, for people."""
         self.room = _BATCH
 
     @property
@@ -89,7 +94,12 @@ class Parcel:
             lines = self._reader.read(batch.room)
             batch.room -= self._reader.position - position
             for line in lines:
-                self._put(line, batch)
+                try:
+                    self._put(line, batch)
+                except (LookupError, TypeError, ValueError, AttributeError):
+                    # Damaged, or somebody else's: it must hold up neither the other lines nor the other journals.
+                    batch.problems.append(f"run {self.journal.run}: a line of its journal makes no sense: left out")
+                    self.gaps = True
             self.exhausted = not lines
         if self.exhausted and not self.live and not self.ended:
             self._bury(batch)
@@ -103,31 +113,32 @@ class Parcel:
     def _put(self, line: dict[str, Any], batch: Batch) -> None:
         run = self.journal.run
         if "opening" in line:
-            self._opening = line["opening"]
+            self._opening = {**line["opening"]}
             return
         if self._opening is not None:
             # With the first host and not before: a run that could not be begun is taken back (Recorder.discard).
             batch.runs.append(self._opening)
             self._opening, self._opened = None, True
         if "start" in line:
-            host = line["start"]
-            self._started[host] = line["time"]
-            if is_name(host):
-                batch.starts[run, host] = {"run": run, "host": host, "started": line["time"]}
+            host, begun = line["start"], line["time"]
+            named = is_name(host)
+            self._started[host] = begun
+            if named:
+                batch.starts[run, host] = {"run": run, "host": host, "started": begun}
         elif "result" in line:
-            row = line["result"]
-            host = row["host"]
+            row = {"run": run, **line["result"]}
+            host, started, files = row["host"], row["started"], row["files"]
+            if '"sha256":null' in files:
+                row["files"] = text_of(hashed(json.loads(files)))
             if host in self._started:
                 begun = self._started.pop(host)
                 batch.starts.pop((run, host), None)
-                if row["started"] is None:
+                if started is None:
                     # Whoever was at it is gone, or did not answer, and another one has made the result.
                     row["started"] = begun
-            elif row["started"] is not None:
+            elif started is not None:
                 self.gaps = True
-            if '"sha256":null' in row["files"]:
-                row["files"] = text_of(hashed(json.loads(row["files"])))
-            batch.results.append({"run": run, **row})
+            batch.results.append(row)
         elif "end" in line:
             batch.ends.append({"run": run, **line["end"]})
             self.ended = True
@@ -161,7 +172,8 @@ def write(database: Database, batch: Batch) -> list[str]:
     """Write a batch in one transaction; what is there already stays as it is.
 
     Returns:
-        What the database refuses for what it is: a line each, empty as a rule. The rest is written.
+        What could not be read, or the database refuses for what it is: a line each, empty as a rule. The rest is
+        written.
 
     Raises:
         DatabaseError: it can't be written, now at least.
@@ -170,11 +182,11 @@ def write(database: Database, batch: Batch) -> list[str]:
         _write(database, batch.parts())
     except DatabaseUnavailableError:
         raise
-    except DatabaseError as error:
+    except DatabaseError:
         # Tables of another version take some rows and not others: then all have to wait.
         database.look_again()
-        return _write_singly(database, batch, error)
-    return []
+        return batch.problems + _write_singly(database, batch)
+    return batch.problems
 
 
 def _write(database: Database, parts: Iterator[tuple[str, Sequence[dict[str, Any]]]]) -> None:
@@ -186,10 +198,12 @@ def _write(database: Database, parts: Iterator[tuple[str, Sequence[dict[str, Any
                 database.insert_new(connection, getattr(tables, name), rows)
 
 
-def _write_singly(database: Database, batch: Batch, first: DatabaseError) -> list[str]:
-    """Find the rows that the database refuses; where it takes none at all, the fault is not theirs."""
-    problems, taken = [], 0
+def _write_singly(database: Database, batch: Batch) -> list[str]:
+    """Find the rows that the database refuses; where a table takes none at all, the fault is not theirs."""
+    problems = []
     for name, rows in batch.parts():
+        taken = 0
+        refused: list[DatabaseError] = []
         for row in rows:
             try:
                 _write(database, iter([(name, [row])]))
@@ -197,11 +211,13 @@ def _write_singly(database: Database, batch: Batch, first: DatabaseError) -> lis
             except DatabaseUnavailableError:
                 raise
             except DatabaseError as error:
-                problems.append(f"run {row.get('run') or row['id']}: host {row.get('host', '-')}: {error}")
-                if len(problems) > 10 and not taken:
-                    raise first from None
-    if not taken:
-        raise first
+                problems.append(f"run {row.get('run') or row.get('id')}: host {row.get('host', '-')}: {error}")
+                if not isinstance(error, ValueRefusedError):
+                    refused.append(error)
+                    if len(refused) > _ENOUGH and not taken:
+                        break
+        if refused and not taken:
+            raise refused[0]  # a table that is gone, or closed to us: the journals wait for who mends it
     return problems
 
 

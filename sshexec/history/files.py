@@ -10,12 +10,11 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
-from sshexec.history.records import OutputFile
+from sshexec.history.records import CUT, OutputFile
 
 _PIECE = 2**20
 _LEFT_OUT = re.compile(rb"\n\[\.\.\. \d+ bytes left out \.\.\.\]\n")
 """What `sshexec.connectors.output` writes into the middle of a stream that is over the run's limit."""
-_CUT = "the run itself left the middle out (--output-limit)"
 
 
 def problem_of(file: OutputFile | None, kept: str, runner: Mapping[str, Any], *, cut: bool) -> str | None:
@@ -28,7 +27,7 @@ def problem_of(file: OutputFile | None, kept: str, runner: Mapping[str, Any], *,
         cut: whether the run left something out of this stream or of the other one.
     """
     if file is None:
-        return _CUT if cut and _LEFT_OUT.search(kept.encode("utf-8", "replace")) else None
+        return CUT if cut and _LEFT_OUT.search(kept.encode("utf-8", "replace")) else None
     if file.path is None:
         return "its file could not be written when the run was recorded"
     try:
@@ -37,7 +36,7 @@ def problem_of(file: OutputFile | None, kept: str, runner: Mapping[str, Any], *,
             hashed, left_out = _look(file.path)
             # Those without a hash were too large to be read for it.
             if file.sha256 in (None, hashed):
-                return _CUT if cut and left_out else None
+                return CUT if cut and left_out else None
     except OSError as error:
         machine = runner.get("machine")
         elsewhere = isinstance(machine, str) and machine != socket.gethostname()

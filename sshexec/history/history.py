@@ -172,11 +172,23 @@ class History:
         """Return the recorder of a run that is about to begin; see `sshexec.recorder.History`.
 
         What can't be recorded is logged once, and the run goes on.
+
+        Raises:
+            HistoryError: others have gone on with the same run since its hosts were chosen.
+            DatabaseError: whether they have can't be read.
         """
+        if not opening.passes:
+            return self._begin(opening)
+        from sshexec.history.resumption import next_pass
+
+        with next_pass(self.database, self.journals, opening) as before:
+            return self._begin(opening, before)
+
+    def _begin(self, opening: Opening, after: float = 0.0) -> JournalRecorder:
         try:
             hiding = Hiding(opening)
             folder = os.path.join(self.journals.folder, opening.run)
-            row = run_row(opening, hiding, self._root(opening), folder)
+            row = run_row(opening, hiding, self._root(opening), folder, after)
             self._make_folder()
             journal = self.journals.create(opening.run, line("opening", text_of(row)))
         except OSError as error:

@@ -8,6 +8,7 @@ is opened once, and `_held` keeps this process from locking what it has locked i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -15,14 +16,20 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 
+from sshexec.errors import HistoryError
 from sshexec.journal import RECORDS, Reader, append
 
 _LOCK = "lock"
 _RUN = re.compile(r"[0-9a-f]{32}")
 _NEW = ".new-"
+_TURN = "resuming"
 _ABANDONED = 3600.0
 """Seconds after which a journal that its maker never finished making is removed."""
+
+_PATIENCE = 30.0
+"""Seconds to wait for those who are going on with runs."""
 
 
 class _Held:
@@ -164,6 +171,32 @@ class Journals:
                         shutil.rmtree(entry.path, ignore_errors=True)
         return found
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others of this machine out, threads of this process among them, who ask for the same.
+
+        Where nobody can be kept out, no journal can be made either.
+
+        Raises:
+            HistoryError: they take too long.
+        """
+        with contextlib.suppress(OSError):
+            os.mkdir(self.folder, 0o700)
+        try:
+            descriptor = os.open(os.path.join(self.folder, _TURN), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            yield
+            return
+        try:
+            limit = time.monotonic() + _PATIENCE
+            while not _is_taken(descriptor):
+                if time.monotonic() > limit:
+                    raise HistoryError(f"{self.folder}: others go on with runs at this moment: try again")
+                time.sleep(0.01)  # greenlets of this process may be those others
+            yield
+        finally:
+            os.close(descriptor)
+
     def size(self, run: str) -> int:
         """Return the bytes of a run's journal."""
         try:
@@ -195,6 +228,15 @@ class Journals:
                 return None
             _held.folders.add(real)
         return Journal(run, folder, lock)
+
+
+def _is_taken(descriptor: int) -> bool:
+    """Take a lock that belongs to the descriptor, and not to the whole process."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EINTR)  # a file system without locks keeps nobody out
+    return True
 
 
 def _locked(folder: str) -> int | None:

@@ -34,6 +34,9 @@ HOST_STATES: tuple[HostState, ...] = (
 """A result's status; or ``unknown``: it may have been contacted, and no result is there nor will be; ``running``: it
 was contacted, and its run goes on; ``pending``: it was never contacted."""
 
+CUT = "the run itself left the middle out (--output-limit)"
+"""Why a stream is not whole although its file is as the run wrote it."""
+
 _SHORT = 8
 _PIECE = 2**16
 
@@ -89,12 +92,12 @@ class HostOutput:
 
     @property
     def text(self) -> str:
-        """The whole stream; where it is not to be had, as much as the record holds."""
+        """The whole stream; where it is not to be had, as much of it as there is."""
         return b"".join(self.pieces()).decode("utf-8", "replace")
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the same as bytes, piece by piece, for those that are too large for memory."""
-        if self.file is None or self.file.path is None or self.problem is not None:
+        if self.file is None or self.file.path is None or self.problem not in (None, CUT):
             yield self.kept.encode("utf-8", "surrogateescape")
             return
         with open(self.file.path, "rb") as file:

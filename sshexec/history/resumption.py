@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sshexec.history.journals import Journals
     from sshexec.history.reading import Records
     from sshexec.history.records import RunRecord, RunState
+    from sshexec.recorder import Opening
 
 Fate = Literal["done", "failed", "unknown", "never_reached"]
 """What is known of a host, over all passes."""
@@ -131,8 +132,35 @@ def resumption(
         never_reached=_with(sorted_out, "never_reached"),
         unknown=_with(sorted_out, "unknown"),
         done=_with(sorted_out, "done"),
+        passes=tuple(each.id for each in chain),
         **_task(run),
     )
+
+
+@contextlib.contextmanager
+def next_pass(database: Database, journals: Journals, opening: Opening) -> Iterator[float]:
+    """Keep others of this machine from going on with runs, until one that goes on with another has its journal.
+
+    Gives the time by which the pass before it had begun: clocks are set back, and other machines' are ahead, but the
+    passes of a chain are told apart by when they began.
+
+    Raises:
+        HistoryError: others have gone on with the same run since its hosts were chosen.
+        DatabaseError: the database can't be read.
+    """
+    from sqlalchemy import func, select
+
+    from sshexec.history.tables import runs
+
+    with journals.alone():
+        root = opening.root or opening.run
+        begun = {run for run, first in roots(journals).items() if first == root}  # before the database: they move there
+        begun.update(_chain(database, root))
+        for run in sorted(begun.difference(opening.passes)):
+            raise HistoryError(f"run {run[:8]} has gone on with it since its hosts were chosen: resume it again")
+        with database.reading() as connection:
+            latest = connection.execute(select(func.max(runs.c.started)).where(runs.c.root == root)).scalar()
+        yield 0.0 if latest is None else latest
 
 
 def _with(sorted_out: Mapping[str, Fate], fate: Fate) -> tuple[str, ...]:

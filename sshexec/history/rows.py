@@ -22,6 +22,8 @@ NAME_LENGTH = 255
 """Characters of the longest name that the tables hold (`sshexec.database.types`, which this does not load)."""
 
 _WORD_LENGTH = 32
+_TICK = 0.001
+"""Seconds between two runs of a chain at least."""
 
 _LARGE = 2**18
 """Bytes of Ansible's dictionary, without its streams, that are kept in a row at most."""
@@ -75,7 +77,7 @@ def clean(text: str, length: int | None = None) -> str:
     return text if length is None else text[:length]
 
 
-def run_row(opening: Opening, hiding: Hiding, root: str, journal: str | None) -> dict[str, Any]:
+def run_row(opening: Opening, hiding: Hiding, root: str, journal: str | None, after: float = 0.0) -> dict[str, Any]:
     """Return the row of a run that is about to begin.
 
     Args:
@@ -83,6 +85,7 @@ def run_row(opening: Opening, hiding: Hiding, root: str, journal: str | None) ->
         hiding: its secrets.
         root: the first run of the chain that it goes on with; its own identifier elsewhere.
         journal: the directory of its journal.
+        after: it began later than this, whatever the clock says.
     """
     needles, occasion = hiding.everything, opening.occasion
     hosts = [target.host for target in opening.targets]
@@ -100,7 +103,7 @@ def run_row(opening: Opening, hiding: Hiding, root: str, journal: str | None) ->
         "hosts": text_of(hosts),
         "count": len(hosts),
         "runner": text_of({"machine": socket.gethostname(), "pid": os.getpid(), "journal": journal}),
-        "started": time.time(),
+        "started": max(time.time(), after + _TICK),
     }
 
 

@@ -5,17 +5,23 @@ import os
 import stat
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from sshexec import Engine, History, Host, Inventory, Secret
 from sshexec.database.database import Database
-from sshexec.errors import DatabaseError
+from sshexec.errors import DatabaseError, HistoryError
+from sshexec.history import tables
 from sshexec.history.courier import FEW
+from sshexec.history.hiding import Hiding
 from sshexec.history.journals import Journals
+from sshexec.history.rows import Results, run_row, text_of
 from sshexec.history.tables import SCHEMA
-from sshexec.journal import Marks
+from sshexec.journal import Marks, line
 from sshexec.recorder import Course
 from sshexec.results import HostResult
 from sshexec.task import Occasion
@@ -338,6 +344,82 @@ def test_tables_of_another_version_lose_nothing(database_url, tmp_path):
         other.close()
         wait_until(lambda: not history.journals.all())
         assert sorted(row["host"] for row in rows(history, "results")) == ["a", "b"]
+
+
+def test_what_a_table_takes_nothing_of_stays_in_the_journal(database_url, tmp_path, caplog):
+    with History(database_url, state=str(tmp_path)) as history:
+        with history.database.writing() as connection:
+            connection.execute(text("DROP TABLE sshexec_results"))
+        hosts = [f"h{n}" for n in range(3)]
+        given = opening(hosts)
+        assert record(history, given, [ok(host) for host in hosts]).recorded == "journal"
+        assert history.journals.all() == [given.run]
+        with history.database.writing() as connection:
+            tables.results.create(connection)
+        history.recover()
+        wait_until(lambda: not history.journals.all())
+        assert sorted(row["host"] for row in rows(history, "results")) == hosts
+    (warning,) = warnings_of(caplog)
+    assert "records of runs are kept in" in warning
+
+
+NONSENSE = [
+    b'{"start":"b"}',
+    b'{"start":["b"],"time":1.0}',
+    b'{"result":7}',
+    b'{"result":{"host":"b"}}',
+    b'{"end":null}',
+    b'{"opening":3}',
+    b"[" * 100000,
+]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE, ids=lambda each: each[:30].decode())
+def test_a_line_that_makes_no_sense_holds_up_neither_the_others_nor_other_journals(history, nonsense, caplog):
+    damaged, sound = opening(["a", "b"]), opening(["a", "b"])
+    for given in (damaged, sound):
+        hiding = Hiding(given)
+        journal = history.journals.create(given.run, line("opening", text_of(run_row(given, hiding, given.run, None))))
+        journal.append(b'\n{"start":"a","time":1.0}\n')
+        if given is damaged:
+            journal.append(b"\n" + nonsense + b"\n")
+        journal.append(line("result", text_of(Results(given.run, hiding, history.outputs, 1000).row(ok("a")))))
+        journal.release()
+    assert history.recover().left == 0
+    assert history.journals.all() == []
+    assert {(row["run"], row["host"]) for row in rows(history, "results")} == {(damaged.run, "a"), (sound.run, "a")}
+    assert {row["state"] for row in rows(history, "ends")} == {"died"}
+    told = [each for each in warnings_of(caplog) if damaged.run in each]
+    assert len(told) == (0 if nonsense.startswith(b"[") else 1)  # what is no JSON at all may have been torn by a crash
+
+
+def test_a_run_is_gone_on_with_once(history):
+    first = opening(["a"])
+    record(history, first, [ok("a")])
+    later = [replace(opening(["a"]), resumes=first.run, root=first.run, passes=(first.run,)) for _ in range(3)]
+    recorder = history.begin(later[0])
+    with pytest.raises(HistoryError, match=f"run {later[0].run[:8]} has gone on with it"):
+        history.begin(later[1])
+    recorder.take(ok("a"))
+    finish(recorder, run_of(later[0], []))
+    with pytest.raises(HistoryError, match=f"run {later[0].run[:8]} has gone on with it"):
+        history.begin(later[1])
+    history.begin(replace(later[2], passes=(first.run, later[0].run))).discard()
+
+
+def test_the_passes_of_a_chain_stay_in_order_where_the_clock_is_set_back(history, monkeypatch):
+    now = time.time()
+    passes = []
+    for ahead in (7200, 0, 3600):
+        monkeypatch.setattr("sshexec.history.rows.time.time", lambda ahead=ahead: now + ahead)
+        given = opening(["a"])
+        if passes:
+            given = replace(given, resumes=passes[0], root=passes[0], passes=tuple(passes))
+        record(history, given, [ok("a")])
+        passes.append(given.run)
+    monkeypatch.undo()
+    assert history.resumption(passes[0]).passes == tuple(passes)
+    assert [run.id for run in history.records.runs()] == passes[::-1]
 
 
 def test_a_name_that_databases_refuse_is_told(history, caplog):

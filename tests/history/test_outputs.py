@@ -155,3 +155,13 @@ def test_what_json_has_no_form_for_is_kept_as_text(history):
     assert told.recorded == "database"
     found = [json.loads(row["data"])["result"] for row in rows(history, "results")]
     assert found == [{"('a', 1)": "'x'"}, {"bytes": "x\ufffd", "set": ["b"]}, {"circle": "[[...]]"}]
+
+
+def test_what_the_run_itself_left_out_takes_nothing_from_the_file(history):
+    note = "\n[... 500 bytes left out ...]\n"
+    cut = replace(ok("a", "x" * 100_000 + note + "y" * 100_000), truncated=True)
+    told = record(history, opening(["a"]), [cut])
+    output = history.records.output(told.id, "a")
+    assert not output.whole
+    assert "--output-limit" in (output.problem or "")
+    assert output.text == cut.stdout
