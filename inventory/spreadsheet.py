@@ -85,8 +85,8 @@ def read_spreadsheet(draft: Draft, text: str) -> None:
     """Add the hosts of a CSV text.
 
     The first line names the columns (`COLUMNS`), but for remarks above it that begin with ``#``; ``,``, ``;`` or a tab
-    divides them. Names of groups and tags are
-    divided by ``;``. An empty cell sets nothing; whole numbers, ``TRUE`` and ``FALSE`` are such, anything else is text.
+    divides them. Names of groups and tags are divided by ``;``. An empty cell sets nothing; whole numbers, ``TRUE`` and
+    ``FALSE`` are such, anything else is text.
 
     Args:
         draft: the inventory in the making. Of groups that are sites, regions or tags it learns the kind.

@@ -13,7 +13,7 @@ from sshexec.audit import Trail
 from sshexec.errors import ArgumentError
 from sshexec.events import Event, HostFinished
 from sshexec.recorder import Opening
-from sshexec.results import HostResult, Status
+from sshexec.results import HostResult
 from sshexec.runtime.job import Emit, Executor, Job, Stop
 from sshexec.secret import mask
 from sshexec.task import Task
@@ -98,7 +98,7 @@ class Gate:
             waiting = list(self._waiting)
             self._waiting.clear()
             self._changed.notify_all()
-        self._answer([_not_started(host, stop) for host in waiting])
+        self._answer([stop.result(host) for host in waiting])
         self._executor.stop(job_id, stop)
 
     def pause(self, job_id: str, paused: bool) -> None:
@@ -164,7 +164,7 @@ class Gate:
             if stop is None:
                 self._under_way += 1
         if stop is not None:
-            self._answer([_not_started(host, stop)])
+            self._answer([stop.result(host)])
             return
         self._executor.begin(self._run, [host])
         if self._stop is not None:  # it came in between, and has not reached this host
@@ -198,12 +198,6 @@ class Gate:
             self._complained = True
             with contextlib.suppress(Exception):
                 log.error(text, *arguments, exc_info=failed)
-
-
-def _not_started(host: str, stop: Stop) -> HostResult:
-    data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
-    status: Status = "cancelled"
-    return HostResult(host, status, data, cause=stop.cause)
 
 
 def _nobody(events: Sequence[Event]) -> None:

@@ -11,8 +11,6 @@ from sshexec.recorder import History, Resumption
 from sshexec.task import Task
 
 _BUILTIN = ("ansible.builtin.", "ansible.legacy.")
-_ASKED = "sshexec_ask_password"
-"""A variable that says how a login gets its password: without it, the login fails or has one from elsewhere."""
 
 
 def resumption(history: History | None, run: object) -> Resumption:
@@ -71,7 +69,7 @@ def _check_same(earlier: Resumption, task: Task) -> None:
 
 def _check_variables(earlier: Resumption, given: Collection[str]) -> None:
     """Refuse to go on without variables that the run was begun with."""
-    missing = [name for name in earlier.extra if name not in given and name != _ASKED]
+    missing = earlier.missing(given)
     if missing:
         raise HistoryError(
             f"resume: run {earlier.run[:8]} was started with values for {', '.join(missing)}, which its record does not"

@@ -240,13 +240,22 @@ class Engine:
         trail = Trail(self._audit, opening, recorder) if self._audit else None
         if self._authorize is not None or trail is not None:
             executor = Gate(executor, opening, self._authorize, trail, self._concurrency)
-        more: dict[str, Any] = {"telling": telling, "recorder": trail or recorder}
-        run = Run(job, executor, batches, run_timeout=limit, events=watch, on_done=self._done, **more)
+        told = trail or recorder
+        run = Run(
+            job,
+            executor,
+            batches,
+            run_timeout=limit,
+            events=watch,
+            on_done=self._done,
+            telling=telling,
+            recorder=told,
+        )
         try:
             self._submit(job, run, executor)
         except BaseException:
-            if recorder is not None:
-                recorder.discard()
+            if told is not None:
+                told.discard()
             raise
         if trail is not None:
             trail.begin()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sshexec.batches import Serial
 from sshexec.results import HostResult, RunResult
 from sshexec.task import Occasion, Target, Task
+
+_ASKED = "sshexec_ask_password"
+"""A variable that says how a login gets its password: without it, the login fails or has one from elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,14 @@ class Resumption:
         """
         again = {*self.failed, *self.never_reached, *(self.unknown if unknown else ())}
         return [host for host in self.order if host in again]
+
+    def missing(self, variables: Collection[str]) -> list[str]:
+        """Return the names of variables that have to be given again, since no record holds their values.
+
+        Args:
+            variables: names of those that are given.
+        """
+        return [name for name in self.extra if name not in variables and name != _ASKED]
 
 
 class Recorder(Protocol):

@@ -331,8 +331,7 @@ class Run:
     def _skip_rest(self, stop: Stop) -> None:
         while batch := self._batches.next():
             for host in batch:
-                data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
-                result = HostResult(host, "cancelled", data, cause=stop.cause)
+                result = stop.result(host)
                 self._keep(result)
                 self._enqueue(HostFinished(result))
 

@@ -24,8 +24,6 @@ from sshexec.inventory.source import read_source
 FIXED = ("all", "ungrouped")
 """Groups that every inventory has."""
 
-_ALWAYS = ("all", "ungrouped")
-
 
 @dataclass(frozen=True, slots=True)
 class Added:
@@ -149,7 +147,7 @@ class _Writer:
             new_hosts=len(self._hosts.new),
             changed_hosts=len(self._hosts.changes),
             removed_hosts=removed[0],
-            new_groups=sum(row["name"] not in _ALWAYS for row in self._groups.new),
+            new_groups=sum(row["name"] not in FIXED for row in self._groups.new),
             changed_groups=len(self._groups.changes),
             removed_groups=removed[1],
         )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select, upd
 from sshexec.errors import InventoryError
 from sshexec.inventory.cmdb.adding import FIXED, address_of, check_length
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
-from sshexec.inventory.cmdb.stored import read_names, rows
+from sshexec.inventory.cmdb.stored import read_ids, rows
 from sshexec.inventory.cmdb.tables import children, groups, hosts, members
 from sshexec.inventory.cmdb.values import encode
 from sshexec.inventory.draft import Draft
@@ -87,7 +87,8 @@ class Changes:
             inner = "site" if (kind or (row and row.kind)) == "region" else "group"
             self._set_children(name, key, [self._group(each, None, inner) for each in _texts("children", below)])
         if listed is not None:
-            self._link(members, (members.c.group_id, key), members.c.host_id, self._host_ids(_texts("hosts", listed)))
+            keys = read_ids(self._connection, hosts, _texts("hosts", listed))
+            self._link(members, (members.c.group_id, key), members.c.host_id, keys)
 
     def tag(self, name: str, tags: Sequence[str], *, on: bool) -> None:
         """Give a host tags, or take them from it."""
@@ -181,13 +182,6 @@ class Changes:
         if kind is not None and row.kind != kind:
             raise InventoryError(f"{name!r} is a {row.kind}, not a {kind}")
         return row
-
-    def _host_ids(self, names: Sequence[str]) -> list[int]:
-        known = read_names(self._connection, hosts, names)
-        for name in names:
-            if name not in known:
-                raise InventoryError(f"there is no host {name!r}")
-        return [known[name] for name in names]
 
     def _enlist(self, host: int, kind: str, wanted: Iterable[int]) -> None:
         """Have a host listed by these groups, and by no others of their kind."""

@@ -16,10 +16,12 @@ from sshexec.credentials.providers import Reference
 from sshexec.credentials.vault import VaultSecret
 from sshexec.database.database import Database
 from sshexec.database.types import NAME_LENGTH
-from sshexec.errors import CredentialError, InventoryError
-from sshexec.inventory.cmdb.scopes import FIELDS, REFERENCE, SEALED, context_of, fields_of, values_of
+from sshexec.errors import CredentialError
+from sshexec.inventory.cmdb.fields import FIELDS
+from sshexec.inventory.cmdb.scopes import REFERENCE, SEALED, context_of, fields_of, values_of
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.secrets import context_of as variable_context
+from sshexec.inventory.cmdb.stored import read_ids
 from sshexec.inventory.cmdb.tables import credentials, group_credentials, groups, host_credentials, hosts
 from sshexec.inventory.cmdb.values import decode, retold
 from sshexec.secret import LazySecret, Secret
@@ -81,7 +83,7 @@ class Checked:
 class Credentials:
     """The credentials of a CMDB; `Cmdb.credentials` is one. Every change is one transaction.
 
-    A credential's fields (`sshexec.inventory.cmdb.scopes.FIELDS`) act as variables of the hosts and groups that it is
+    A credential's fields (`sshexec.inventory.cmdb.fields.FIELDS`) act as variables of the hosts and groups that it is
     for, weaker than those set there. Two on one host or group that set the same field are refused.
 
     Args:
@@ -324,9 +326,9 @@ class _Change:
     def assign(self, name: str, host_names: Sequence[str], group_names: Sequence[str]) -> None:
         row = self._known(name)
         for table, scope, column, names in self._scopes(host_names, group_names):
-            wanted = self._ids(scope, names)
+            wanted = set(read_ids(self._connection, scope, names))
             query = select(table.c[column]).where(table.c.credential_id == row.id)
-            new = set(wanted.values()).difference(self._connection.scalars(query))
+            new = wanted.difference(self._connection.scalars(query))
             if new:
                 rows = [{column: key, "credential_id": row.id} for key in sorted(new)]
                 self._connection.execute(insert(table), rows)
@@ -335,7 +337,7 @@ class _Change:
     def unassign(self, name: str, host_names: Sequence[str], group_names: Sequence[str]) -> None:
         row = self._known(name)
         for table, scope, column, names in self._scopes(host_names, group_names):
-            keys = list(self._ids(scope, names).values())
+            keys = read_ids(self._connection, scope, names)
             for at in range(0, len(keys), 500):
                 some = table.c[column].in_(keys[at : at + 500])
                 self._connection.execute(delete(table).where(table.c.credential_id == row.id, some))
@@ -353,16 +355,6 @@ class _Change:
         if row is None:
             raise CredentialError(f"there is no credential {name!r}")
         return row
-
-    def _ids(self, table: Table, names: Sequence[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for at in range(0, len(names), 500):
-            query = select(table.c.name, table.c.id).where(table.c.name.in_(names[at : at + 500]))
-            found.update((name, key) for name, key in self._connection.execute(query))
-        for name in names:
-            if name not in found:
-                raise InventoryError(f"there is no {'host' if table is hosts else 'group'} {name!r}")
-        return found
 
     def _check_overlap(self, row: Row[Any], table: Table, scope: Table, column: str) -> None:
         """Refuse two credentials of one host or group that say the same: which of them would count?"""

@@ -12,57 +12,12 @@ from sqlalchemy import Column, Connection, Table, select
 from sshexec.credentials.keyring import SealedSecret
 from sshexec.credentials.providers import ReferencedSecret
 from sshexec.errors import InventoryError
+from sshexec.inventory.cmdb.fields import FIELDS
 from sshexec.inventory.cmdb.secrets import KeyringSecrets
 from sshexec.inventory.cmdb.tables import credentials, group_credentials, host_credentials
 from sshexec.secret import Secret
 
 SEALED, REFERENCE = "$sealed", "$from"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """What a credential may say.
-
-    Args:
-        variable: the host variable that it is.
-        help: one line for people.
-        secret: whether it is kept sealed.
-        others: other names of that variable; one of them on the same host or group wins, too.
-    """
-
-    variable: str
-    help: str
-    secret: bool = False
-    others: tuple[str, ...] = ()
-
-
-FIELDS: dict[str, Field] = {
-    "user": Field("ansible_user", "login name", others=("ansible_ssh_user", "ansible_winrm_user")),
-    "password": Field(
-        "ansible_password",
-        "login password",
-        secret=True,
-        others=("ansible_ssh_pass", "ansible_ssh_password", "ansible_winrm_password", "ansible_winrm_pass"),
-    ),
-    "private_key": Field("ansible_private_key", "private key itself", secret=True, others=("ansible_ssh_private_key",)),
-    "private_key_file": Field("ansible_private_key_file", "private key file", others=("ansible_ssh_private_key_file",)),
-    "passphrase": Field(
-        "ansible_private_key_passphrase",
-        "passphrase of the private key",
-        secret=True,
-        others=("ansible_ssh_private_key_passphrase",),
-    ),
-    "become": Field("ansible_become", "whether tasks become another user: yes or no"),
-    "become_method": Field("ansible_become_method", "by which program: sudo, su or doas"),
-    "become_user": Field("ansible_become_user", "whom tasks become"),
-    "become_password": Field(
-        "ansible_become_password", "what that program asks for", secret=True, others=("ansible_become_pass",)
-    ),
-    "jump_password": Field("sshexec_jump_password", "login password of jump hosts", secret=True),
-    "certificate_file": Field("ansible_winrm_cert_pem", "file of the client's certificate, for WinRM"),
-    "certificate_key_file": Field("ansible_winrm_cert_key_pem", "file of its private key"),
-    "certificate_passphrase": Field("sshexec_winrm_cert_key_passphrase", "passphrase of that key", secret=True),
-}
 
 
 def context_of(field: str) -> str:

@@ -156,10 +156,17 @@ class CmdbSource(Source):
             yield from reading.groups()
 
 
-def read_names(connection: Connection, table: Table, names: Sequence[str]) -> dict[str, int]:
-    """Return the ids of those of some names that are there."""
+def read_ids(connection: Connection, table: Table, names: Sequence[str]) -> list[int]:
+    """Return the ids of hosts or groups, in the order of their names.
+
+    Raises:
+        InventoryError: one is not there.
+    """
     found: dict[str, int] = {}
     for start in range(0, len(names), 500):
         query = select(table.c.name, table.c.id).where(table.c.name.in_(names[start : start + 500]))
         found.update(rows(connection, query))
-    return found
+    for name in names:
+        if name not in found:
+            raise InventoryError(f"there is no {'host' if table is hosts else 'group'} {name!r}")
+    return [found[name] for name in names]

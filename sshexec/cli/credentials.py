@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,9 +12,11 @@ import click
 from sshexec.cli.sources import key_option, openers
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
+from sshexec.cli.table import table
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import ask_password
 from sshexec.errors import CredentialError
+from sshexec.inventory.cmdb.fields import FIELDS
 from sshexec.secret import HIDDEN, Secret
 
 if TYPE_CHECKING:
@@ -39,22 +41,6 @@ A secret comes from a place, never from the command line: env:NAME, file:PATH, c
 standard input or a question at the terminal. --...-from reads it now and seals it; --...-ref keeps the place (or a
 provider's NAME:...), which each run asks again."""
 
-_PLAIN = {
-    "user": "Login name.",
-    "private_key_file": "Private key file.",
-    "become_method": "By which program tasks become another user: sudo, su, doas.",
-    "become_user": "Whom tasks become.",
-    "certificate_file": "File of the client's certificate, for WinRM.",
-    "certificate_key_file": "File of its private key.",
-}
-_SECRET = {
-    "password": "Login password.",
-    "private_key": "Private key itself.",
-    "passphrase": "Passphrase of the private key.",
-    "become_password": "What sudo, su or doas ask for.",
-    "jump_password": "Login password of jump hosts.",
-    "certificate_passphrase": "Passphrase of the certificate's key.",
-}
 _MOST = 2**20
 """Bytes that are read of standard input."""
 
@@ -90,19 +76,23 @@ def list_all(url: str, as_json: bool) -> int:
         records = cmdb.credentials.all()
     if as_json:
         return _print(json.dumps([_plain(record) for record in records], indent=2) + "\n")
-    return _print("".join(_table(records)))
+    stdout = Stdout()
+    stdout.write(table(("name", "fields", "for"), [_row(record) for record in records], stdout))
+    stdout.flush()
+    return 0
 
 
 def _settings(function: _Function) -> _Function:
-    for name, text in reversed([*_PLAIN.items(), *_SECRET.items()]):
-        flag = name.replace("_", "-")
-        if name in _PLAIN:
-            function = click.option(f"--{flag}", name, help=text)(function)
-            continue
-        function = click.option(f"--{flag}-ref", f"{name}_ref", metavar="REF", help="The same, asked for each run.")(
-            function
-        )
-        function = click.option(f"--{flag}-from", f"{name}_from", metavar="PLACE", help=text)(function)
+    """Give a command the options that set a credential's fields."""
+    for name, field in reversed(FIELDS.items()):
+        flag = f"--{name.replace('_', '-')}"
+        if field.secret:
+            again = "The same, asked for each run."
+            function = click.option(f"{flag}-ref", f"{name}_ref", metavar="REF", help=again)(function)
+            function = click.option(f"{flag}-from", f"{name}_from", metavar="PLACE", help=field.help)(function)
+        else:
+            either = f"{flag}/--no-become" if name == "become" else flag
+            function = click.option(either, name, default=None, help=field.help)(function)
     return function
 
 
@@ -120,7 +110,6 @@ def _scopes(word: str) -> Callable[[_Function], _Function]:
 @click.argument("url")
 @click.argument("name")
 @_settings
-@click.option("--become/--no-become", default=None, help="Whether tasks become another user.")
 @click.option("--unset", multiple=True, metavar="FIELD", help="Take a field away, such as become_user.")
 @click.option("--description", metavar="TEXT", help="One line for people.")
 @_scopes("For")
@@ -128,7 +117,6 @@ def _scopes(word: str) -> Callable[[_Function], _Function]:
 def set_one(
     url: str,
     name: str,
-    become: bool | None,
     unset: tuple[str, ...],
     description: str | None,
     hosts: tuple[str, ...],
@@ -139,13 +127,10 @@ def set_one(
 
     The hosts and groups that are named come to those that it is for already; `unassign` takes them away.
     """
-    fields: dict[str, Any] = {field.replace("-", "_"): None for field in unset}
-    fields |= {field: options[field] for field in _PLAIN if options[field] is not None}
-    if become is not None:
-        fields["become"] = become
-    for field in _SECRET:
-        if (value := _secret(field, options)) is not None:
-            fields[field] = value
+    fields: dict[str, Any] = {key.replace("-", "_"): None for key in unset}
+    for key, field in FIELDS.items():
+        if (value := _secret(key, options) if field.secret else options[key]) is not None:
+            fields[key] = value
     with _cmdb(url, options) as cmdb:
         cmdb.credentials.put(name, fields, description=description, hosts=hosts, groups=groups)
     return 0
@@ -284,19 +269,14 @@ def _shown(value: str | Secret) -> Any:
     return value if isinstance(value, str) else HIDDEN
 
 
-def _table(records: Iterable[CredentialRecord]) -> Iterator[str]:
-    rows = [("NAME", "FIELDS", "FOR")]
-    for record in records:
-        shown = {name: _shown(value) for name, value in record.fields.items()}
-        fields = [
-            f"{name}={value.get('reference', HIDDEN) if isinstance(value, dict) else value}"
-            for name, value in shown.items()
-        ]
-        scopes = [*(f"@{name}" for name in record.groups), *record.hosts]
-        rows.append((record.name, " ".join(fields), " ".join(scopes) or "nobody"))
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for name, fields_, scopes_ in rows:
-        yield f"{name:<{widths[0]}}  {fields_:<{widths[1]}}  {scopes_}\n"
+def _row(record: CredentialRecord) -> list[str]:
+    shown = {name: _shown(value) for name, value in record.fields.items()}
+    fields = [
+        f"{name}={value.get('reference', HIDDEN) if isinstance(value, dict) else value}"
+        for name, value in shown.items()
+    ]
+    scopes = [*(f"@{name}" for name in record.groups), *record.hosts]
+    return [record.name, " ".join(fields), " ".join(scopes) or "nobody"]
 
 
 def _print(text: str) -> int:

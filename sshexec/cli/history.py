@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
+from typing import ClassVar
 
 import click
 
-_COMMANDS = {
-    "list": "show which runs there were",
-    "show": "show a run, and what came of it",
-    "diff": "show which hosts came out otherwise in another run",
-    "output": "print what a host printed",
-    "prune": "let go of old runs",
-}
+from sshexec.cli.group import LazyGroup
 
 _EPILOG = """\b
 Examples:
@@ -29,35 +22,19 @@ RUN is a run's identifier or the beginning of one; last is the latest run, last~
 How long your own history remembers is in SSHEXEC_HISTORY_KEEP, such as 30d,1G or all; the default is 90d,2G."""
 
 
-class _Views(click.Group):
-    """Subcommands that are imported when they are called."""
+class _Views(LazyGroup):
+    modules = "sshexec.cli.history_"
+    words: ClassVar = {
+        "list": "show which runs there were",
+        "show": "show a run, and what came of it",
+        "diff": "show which hosts came out otherwise in another run",
+        "output": "print what a host printed",
+        "prune": "let go of old runs",
+    }
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names in the order of the help text."""
-        return list(_COMMANDS)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command."""
-        word = args[0]
-        if word not in _COMMANDS:
-            close = difflib.get_close_matches(word, _COMMANDS, 1)
-            meant = f"{close[0]}" if close else f"show {word}"
-            raise click.UsageError(f"No such command {word!r}: did you mean `sshexec history {meant}`?", ctx)
-        return super().resolve_command(ctx, args)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"sshexec.cli.history_{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+    def instead(self, word: str, close: str | None) -> str:
+        """Return the command that was meant; where none is close, the word is a run."""
+        return f"sshexec history {close or f'show {word}'}"
 
 
 @click.group(cls=_Views, epilog=_EPILOG, short_help="show what ran where", no_args_is_help=False)

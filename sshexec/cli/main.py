@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import logging
 import os
 import shlex
 from collections.abc import Sequence
+from typing import ClassVar
 
 import click
 
 import sshexec
+from sshexec.cli.group import LazyGroup
 from sshexec.cli.interrupt import InterruptedBySignal
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import StdoutLostError
@@ -21,22 +21,17 @@ from sshexec.errors import InputError, SshexecError
 INTERNAL, USAGE, INTERRUPTED, PIPE = 1, 5, 130, 141
 """Exit codes beside those of a run (0 all well, 2 some host failed, 4 some host unreachable)."""
 
-_COMMANDS = {
-    "run": "run a module on many hosts",
-    "hosts": "show which hosts there are, and their variables",
-    "credentials": "keep keys, and the passwords and keys of hosts in a database",
-    "history": "show what ran where",
-    "database": "show, upgrade and downgrade the tables of a database",
-    "demo": "bring up 20 hosts on this machine and try it on them",
-}
 
-
-class _Commands(click.Group):
-    """Subcommands that are imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return their names in the order of the help text."""
-        return list(_COMMANDS)
+class _Commands(LazyGroup):
+    modules = "sshexec.cli."
+    words: ClassVar = {
+        "run": "run a module on many hosts",
+        "hosts": "show which hosts there are, and their variables",
+        "credentials": "keep keys, and the passwords and keys of hosts in a database",
+        "history": "show what ran where",
+        "database": "show, upgrade and downgrade the tables of a database",
+        "demo": "bring up 20 hosts on this machine and try it on them",
+    }
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read what stands before the command; an option of the command's own gets a hint."""
@@ -46,28 +41,9 @@ class _Commands(click.Group):
             hint = "options stand behind the command, as in `sshexec run all -i ...`"
             raise click.UsageError(f"No such option {error.option_name!r} here: {hint}", ctx) from None
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; where the word is none, it is the pattern, as Ansible orders its words."""
-        word = args[0]
-        if word not in _COMMANDS:
-            close = difflib.get_close_matches(word, _COMMANDS, 1)
-            meant = close[0] if close else f"run {shlex.quote(word)} ..."
-            raise click.UsageError(f"No such command {word!r}: did you mean `sshexec {meant}`?", ctx)
-        return super().resolve_command(ctx, args)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(f"sshexec.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+    def instead(self, word: str, close: str | None) -> str:
+        """Return what was meant; where no command is close, the word is the pattern, as Ansible orders its words."""
+        return f"sshexec {close or f'run {shlex.quote(word)} ...'}"
 
 
 @click.group(

@@ -118,7 +118,7 @@ class Order:
         if self._pattern is None:
             self.hosts = earlier.hosts(unknown=self.options["include_unknown"])
         name, given = earlier.run[:8], _given()
-        missing = [each for each in earlier.extra if each not in self.variables and each != "sshexec_ask_password"]
+        missing = earlier.missing(self.variables)
         if missing:
             shown = ", ".join(f"{flag_of(each)} ({each})" for each in missing)
             raise HistoryError(

@@ -42,11 +42,6 @@ def default_key_file() -> str:
     return os.path.join(home, "sshexec", "key")
 
 
-def is_token(text: object) -> bool:
-    """Return whether a text looks like a sealed one."""
-    return isinstance(text, str) and _TOKEN.fullmatch(text) is not None
-
-
 class Keyring:
     """One or several keys: the first seals, all open. It is read when it is first needed, once.
 

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import os
 import re
+import threading
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
@@ -56,6 +57,7 @@ class VaultPasswords:
         listed = [passwords] if isinstance(passwords, (str, Secret)) else passwords
         self._passwords = [each if isinstance(each, VaultPassword) else _unlabelled(each) for each in listed]
         self._read: dict[int, bytes] = {}
+        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._passwords)
@@ -110,14 +112,15 @@ class VaultPasswords:
         return "\n".join([header, *(body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH))]) + "\n"
 
     def _password(self, number: int) -> bytes:
-        if number not in self._read:
-            source = self._passwords[number].source
-            secret = source if isinstance(source, Secret) else source()
-            password = secret.reveal().encode("utf-8", "surrogatepass")
-            if not password:
-                raise CredentialError(f"the vault password {self._passwords[number].label} is empty")
-            self._read[number] = password
-        return self._read[number]
+        with self._lock:  # two runs that begin at the same time ask the user once
+            if number not in self._read:
+                source = self._passwords[number].source
+                secret = source if isinstance(source, Secret) else source()
+                password = secret.reveal().encode("utf-8", "surrogatepass")
+                if not password:
+                    raise CredentialError(f"the vault password {self._passwords[number].label} is empty")
+                self._read[number] = password
+            return self._read[number]
 
 
 class VaultSecret(LazySecret):

@@ -50,7 +50,10 @@ def enter() -> None:
 
 def leave() -> None:
     """Say that this thread's transaction is over."""
-    _open[threading.get_ident()] -= 1
+    own = threading.get_ident()
+    _open[own] -= 1
+    if _open[own] < 1:
+        del _open[own]  # each greenlet has a number of its own, and there may be very many in time
 
 
 _commands: set[int] = set()

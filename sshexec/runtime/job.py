@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sshexec.connectors.base import Timeouts
 from sshexec.events import Event
+from sshexec.results import HostResult
 from sshexec.task import Target, Task
 
 Emit = Callable[[Sequence[Event]], None]
@@ -50,6 +51,11 @@ class Stop:
     cause: str
     message: str
     pending_only: bool = False
+
+    def result(self, host: str) -> HostResult:
+        """Return the result of a host whose turn never came."""
+        data = {"failed": True, "changed": False, "msg": f"not started: {self.message}"}
+        return HostResult(host, "cancelled", data, cause=self.cause)
 
 
 class Executor(Protocol):

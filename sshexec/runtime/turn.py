@@ -120,8 +120,7 @@ class Turn:
 
     def skip(self, stop: Stop) -> None:
         """Report a host whose turn never came."""
-        data = {"failed": True, "changed": False, "msg": f"not started: {stop.message}"}
-        self.emit((HostFinished(HostResult(self.plan.host, "cancelled", data, cause=stop.cause)),))
+        self.emit((HostFinished(stop.result(self.plan.host)),))
 
     def run(self, connections: Connections, contexts: Contexts) -> bool:
         """Do it and emit exactly one HostFinished; False where the turn has to come again, and nothing was done yet."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,23 @@ def test_the_password_of_the_label_is_tried_first_and_then_the_others() -> None:
     assert other.decrypt(MADE, "x") == "{{ 1+1 }}"
     assert other.decrypt(MADE, "x") == "{{ 1+1 }}"
     assert read == ["dev", "prod", "mine"]
+
+
+def test_a_password_is_asked_for_once_whoever_needs_it() -> None:
+    asked: list[str] = []
+
+    def ask() -> Secret:
+        asked.append("dev")
+        time.sleep(0.05)
+        return Secret("geheim")
+
+    passwords = VaultPasswords([VaultPassword("dev", ask)])
+    threads = [threading.Thread(target=passwords.decrypt, args=(MADE, "x")) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert asked == ["dev"]
 
 
 def test_a_wrong_or_missing_password_is_said() -> None:

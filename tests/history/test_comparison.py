@@ -4,29 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from sshexec.database.database import Database
 from sshexec.history.comparison import Outcome
 from sshexec.history.reading import Records
-from sshexec.history.tables import SCHEMA
 from tests.history.rows import add_results, add_run, add_starts, file_of, result_row
 
 A, B = "a" * 32, "b" * 32
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, SCHEMA)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def light(sqlite_url):
-    database = Database(sqlite_url, SCHEMA)
-    yield database
-    database.close()
 
 
 def compared(database):

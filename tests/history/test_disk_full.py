@@ -13,7 +13,9 @@ import pytest
 
 from sshexec import Engine, Inventory
 from sshexec.history.history import History
+from sshexec.journal import Marks
 from tests.history.held import results, table
+from tests.history.records import finish, ok, opening, record, rows, run_of
 
 HOSTS = 40
 CONCURRENCY = 4
@@ -52,6 +54,38 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 def sound(path: Path) -> str:
     with contextlib.closing(sqlite3.connect(path)) as database:
         return str(database.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def test_what_did_not_fit_is_kept_once_there_is_room_again(small_disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with History(f"sqlite:///{small_disk}/h.db") as history:
+        given = opening(["a", "b", "c"])
+        recorder = history.begin(given)
+        marks = Marks(recorder.journal)
+        for target in given.targets:
+            marks.mark(target.host)
+        recorder.take(ok("a", "x" * 3000))
+        with full(small_disk):
+            recorder.take(ok("b", "y" * 9000))
+        recorder.take(ok("c"))
+        assert finish(recorder, run_of(given, [])).recorded == "database"
+        assert [row["host"] for row in rows(history, "results")] == ["a", "b", "c"]
+    assert all("No space left" in text or "full" in text for text in told(caplog))
+    assert sum("may not be complete" in text for text in told(caplog)) == 1
+
+
+def test_a_run_can_not_be_recorded_at_all_and_the_next_one_can(small_disk: Path) -> None:
+    with History(f"sqlite:///{small_disk}/h.db") as history:
+        record(history, opening(["a"]), [ok("a")])
+        given = opening(["a", "b"])
+        recorder = history.begin(given)
+        with full(small_disk):
+            recorder.take(ok("a", "y" * 9000))
+            recorder.take(ok("b", "y" * 9000))
+            assert finish(recorder, run_of(given, [])).recorded == "incomplete"
+            unrecorded = history.begin(opening(["a"]))
+            assert unrecorded.journal is None
+            assert finish(unrecorded, run_of(given, [])).recorded == "incomplete"
+        assert record(history, opening(["a"]), [ok("a")]).recorded == "database"
 
 
 def test_a_disk_that_fills_up_in_mid_run(
@@ -140,9 +174,9 @@ def test_outputs_that_have_no_room(
         assert len(told(caplog)) == 1, told(caplog)
         assert engine.run("h000", "command", "say").recorded == "database"
     # Head and tail are there, and no file is named that holds less than it should.
-    rows = [row for row in table(url, "sshexec_results") if row["run"] == result.id]
-    assert len(rows) == HOSTS
-    assert all(json.loads(row["stdout"]) for row in rows)
-    for row in rows:
+    kept = [row for row in table(url, "sshexec_results") if row["run"] == result.id]
+    assert len(kept) == HOSTS
+    assert all(json.loads(row["stdout"]) for row in kept)
+    for row in kept:
         for file in json.loads(row["files"]).values():
             assert file["path"] is None or Path(file["path"]).stat().st_size == file["bytes"]

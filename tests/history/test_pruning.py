@@ -8,28 +8,13 @@ import time
 import pytest
 from sqlalchemy import func, select
 
-from sshexec.database.database import Database
 from sshexec.errors import HistoryError
 from sshexec.history.pruning import DAY, Keep, Pruning, compact
-from sshexec.history.tables import SCHEMA, ends, results, runs, starts
+from sshexec.history.tables import ends, results, runs, starts
 from tests.history.rows import add_results, add_run, add_starts, result_row
 
 NOW = time.time()
 NAMES = [letter * 32 for letter in "abcdef"]
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, SCHEMA)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def light(sqlite_url):
-    database = Database(sqlite_url, SCHEMA)
-    yield database
-    database.close()
 
 
 def fill(database, folder=None, names=NAMES, size=1000):

@@ -8,28 +8,12 @@ import socket
 
 import pytest
 
-from sshexec.database.database import Database
 from sshexec.errors import HistoryError
 from sshexec.history.journals import Journals
 from sshexec.history.reading import FRESH, Records, alive_by
-from sshexec.history.tables import SCHEMA
 from tests.history.rows import BEGAN, add_results, add_run, add_starts, file_of, result_row
 
 A, B, C = ("a" * 32, "ab" * 16, "c" * 32)
-
-
-@pytest.fixture
-def database(database_url):
-    database = Database(database_url, SCHEMA)
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def light(sqlite_url):
-    database = Database(sqlite_url, SCHEMA)
-    yield database
-    database.close()
 
 
 def test_runs_come_the_latest_first_with_how_their_hosts_came_out(database):

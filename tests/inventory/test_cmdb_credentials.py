@@ -15,7 +15,7 @@ from sshexec.credentials.providers import Reference
 from sshexec.credentials.vault import VaultPasswords, VaultSecret
 from sshexec.errors import CredentialError, InventoryError
 from sshexec.inventory.cmdb.cmdb import Cmdb
-from sshexec.inventory.cmdb.scopes import FIELDS
+from sshexec.inventory.cmdb.fields import FIELDS
 from sshexec.secret import Secret, is_secret_name
 from tests.testbed import Sshd
 

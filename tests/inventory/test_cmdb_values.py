@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import pytest
 from hypothesis import given
 
-from sshexec.credentials.keyring import Keyring, SealedSecret, is_token, new_key
+from sshexec.credentials.keyring import Keyring, SealedSecret, key_of, new_key
 from sshexec.credentials.vault import VaultPasswords, VaultSecret
 from sshexec.errors import CredentialError, InventoryError
 from sshexec.inventory.cmdb.secrets import KeyringSecrets, KnownSecrets
@@ -165,7 +165,7 @@ def test_tokens_are_changed_for_another_key() -> None:
 
     def change(token: str, variable: str) -> str:
         seen.append(variable)
-        assert is_token(token)
+        assert key_of(token)
         context = f"variable {variable}"
         return new.seal(old.open(token, context=context), context=context)
 
