@@ -201,7 +201,7 @@ def test_windows_hosts_are_measured_too(tmp_path):
 )
 def test_inventories_and_records_are_measured_too(tmp_path):
     scenarios = "inventory-yaml,inventory-sqlite,cmdb,history-record,history-share,history-show"
-    case = ("--scenarios", scenarios, "--hosts", "30", "--quick")
+    case = ("--scenarios", scenarios, "--hosts", "6", "--quick")
     done = bench(*case, "--tools", "sshexec,sshexec-cli", "--here", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("*.json")
@@ -209,16 +209,16 @@ def test_inventories_and_records_are_measured_too(tmp_path):
     assert (seen["skipped"], seen["errors"]) == ({}, {})
     medians = seen["medians"]
     assert {case: set(tools) for case, tools in medians.items()} == {
-        "inventory-yaml-30": {"sshexec", "sshexec-cli"},
-        "inventory-sqlite-30": {"sshexec", "sshexec-cli"},
-        "cmdb-30": {"sshexec"},
-        "history-record-30": {"sshexec"},
-        "history-share-30": {"sshexec"},
-        "history-show-30": {"sshexec-cli"},
+        "inventory-yaml-6": {"sshexec", "sshexec-cli"},
+        "inventory-sqlite-6": {"sshexec", "sshexec-cli"},
+        "cmdb-6": {"sshexec"},
+        "history-record-6": {"sshexec"},
+        "history-share-6": {"sshexec"},
+        "history-show-6": {"sshexec-cli"},
     }
-    assert all(figures["cpu_s"] > 0 for figures in medians["inventory-sqlite-30"].values())
-    assert medians["cmdb-30"]["sshexec"]["load_s"] > 0
-    assert medians["history-record-30"]["sshexec"]["without_ms_host"] > 0
+    assert all(figures["cpu_s"] > 0 for figures in medians["inventory-sqlite-6"].values())
+    assert medians["cmdb-6"]["sshexec"]["load_s"] > 0
+    assert medians["history-record-6"]["sshexec"]["without_ms_host"] > 0
 
 
 def test_a_windows_fleet_counts_its_start_and_tells_it_apart():

@@ -311,13 +311,15 @@ def resumption(engine: Engine) -> Resumption | None:
 
 
 def test_a_worker_that_dies_leaves_its_hosts_unknown(local: Inventory, history: History, tmp_path: Path) -> None:
-    others = children(os.getpid())  # of engines of other tests, which may take a moment to end
+    others = set(children(os.getpid()))  # of engines that the session's tests share
     with Engine(local, history=history, concurrency=2) as engine:
-        run = engine.start("all", "shell", f"touch {tmp_path}/waits{{{{ number }}}}; sleep 60")
+        waits = f"touch {tmp_path}/waits{{{{ number }}}}; while test ! -e {tmp_path}/go; do sleep 0.1; done"
+        run = engine.start("all", "shell", waits)
         wait_for(lambda: len(list(tmp_path.glob("waits*"))) == 2)
-        (worker,) = set(children(os.getpid())).difference(others)
+        (worker,) = set(children(os.getpid())) - others
         os.kill(worker, signal.SIGKILL)
         result = run.wait(30)
+        (tmp_path / "go").touch()  # else its commands stay behind
         assert result.counts == {"unreachable": 5}
         earlier = engine.resumption(run.id)
     begun = tuple(sorted(f"l{path.name[-1]}" for path in tmp_path.glob("waits*")))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 
 from sshexec import Inventory
+from sshexec.cli import main
 from sshexec.credentials.vault import VaultPasswords
 from sshexec.inventory.cmdb.cmdb import Cmdb
 from tests.cli.command import sshexec
@@ -136,11 +138,15 @@ def test_nothing_is_imported_where_one_of_several_files_is_wrong(place: Path) ->
         (["export", "hosts.yml", "--format", "toml"], "'toml' is not one of 'yaml', 'ini', 'csv'"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_5(place: Path, args: list[str], message: str) -> None:
-    done = sshexec("hosts", *args)
-    assert (done.returncode, done.stdout) == (5, "")
-    assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_a_mistake_is_one_line_and_exit_code_5(
+    place: Path, args: list[str], message: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("sshexec"), "handlers", [])  # the command adds one
+    assert main.run(["hosts", *args]) == 5
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert message in told.err
+    assert told.err.count("\n") == 1
     assert not Path("cmdb.db").exists()
 
 

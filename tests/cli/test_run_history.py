@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pwd
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sshexec.cli import main
 from sshexec.history.history import History
 from sshexec.history.records import RunRecord
 from tests.cli.command import sshexec, start, wait_for
@@ -115,6 +117,20 @@ def test_options_come_from_the_record_or_are_given_anew(kept: Command, tmp_path:
     assert (run.reason, dict(run.labels), run.resumes, run.root) == ("OPS-7", {"c": "d"}, first.id, first.id)
 
 
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return a function that runs the command in this process, and returns the line that says what is wrong with it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.delenv("SSHEXEC_HISTORY", raising=False)
+    monkeypatch.setattr(logging.getLogger("sshexec"), "handlers", [])  # it adds one
+
+    def run(*args: object) -> str:
+        code = main.run([str(arg) for arg in args])
+        return wrong(subprocess.CompletedProcess(args, code, *capfd.readouterr()))
+
+    return run
+
+
 def wrong(done: subprocess.CompletedProcess[str]) -> str:
     """Return the line that says what is wrong with a command line."""
     assert (done.returncode, done.stdout) == (5, "")
@@ -139,20 +155,25 @@ def test_what_the_record_does_not_hold_is_asked_for(kept: Command, tmp_path: Pat
     assert "h1 | FAILED" in done.stdout
 
 
-def test_what_makes_no_sense(kept: Command, tmp_path: Path) -> None:
+def test_what_makes_no_sense(
+    kept: Command, refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     kept("run", "h1,h2", *HOSTS, "-a", "false")
     name = last(tmp_path).id[:8]
     resume = ("run", "--resume", "last", *HOSTS)
+    assert refused(*resume, "-m", "shell").startswith(f"resume: run {name} is of module command, not of shell")
+    assert refused(*resume, "-a", "true").startswith(f"resume: run {name} has other arguments")
+    assert refused(*resume, "-C").startswith(f"resume: run {name} was no check, and this would be one")
+    assert "any more: h2; a pattern" in refused("run", "--resume", name, "-i", "h1,", "-c", "local")
+    assert "there is no run 'abcdef'" in refused("run", "--resume", "abcdef", *HOSTS)
+    assert refused(*resume, "--no-history").startswith("--resume and --no-history exclude each other")
+    assert refused("run", "h1", *HOSTS, "--include-unknown").startswith("--include-unknown goes with --resume")
+    assert refused("run", *HOSTS).startswith("Missing argument 'PATTERN'")
+    assert "expected a name and a value such as ticket=OPS-7" in refused("run", "h1", *HOSTS, "--label", "x")
+    monkeypatch.setenv("SSHEXEC_HISTORY", "none")
+    assert refused(*resume).startswith("--resume: nothing is recorded here")
+    # As an operator has it.
     assert wrong(kept(*resume, "-m", "shell")).startswith(f"resume: run {name} is of module command, not of shell")
-    assert wrong(kept(*resume, "-a", "true")).startswith(f"resume: run {name} has other arguments")
-    assert wrong(kept(*resume, "-C")).startswith(f"resume: run {name} was no check, and this would be one")
-    assert "any more: h2; a pattern" in wrong(kept("run", "--resume", name, "-i", "h1,", "-c", "local"))
-    assert "there is no run 'abcdef'" in wrong(kept("run", "--resume", "abcdef", *HOSTS))
-    assert wrong(kept(*resume, "--no-history")).startswith("--resume and --no-history exclude each other")
-    assert wrong(kept(*resume, SSHEXEC_HISTORY="none")).startswith("--resume: nothing is recorded here")
-    assert wrong(kept("run", "h1", *HOSTS, "--include-unknown")).startswith("--include-unknown goes with --resume")
-    assert wrong(kept("run", *HOSTS)).startswith("Missing argument 'PATTERN'")
-    assert "expected a name and a value such as ticket=OPS-7" in wrong(kept("run", "h1", *HOSTS, "--label", "x"))
     assert kept(*resume).returncode == 2, "none of all that has changed anything"
 
 
@@ -189,16 +210,19 @@ def test_hosts_that_were_at_work_when_the_runner_died(kept: Command, tmp_path: P
     assert Counter((tmp_path / "ran").read_text().split()) == {"h1": 1, "h2": 2, "h3": 1}
 
 
-def test_a_bad_address_is_bad_input_where_it_was_given(kept: Command, tmp_path: Path) -> None:
+def test_a_bad_address_is_bad_input_where_it_was_given(
+    kept: Command, refused: Callable[..., str], tmp_path: Path
+) -> None:
     command = ("run", "h1", *HOSTS, "-a", f"touch {tmp_path}/ran")
     for url, message in (
         ("runs.db", "--history: runs.db: no address of a database"),
         (f"sqlite:///{tmp_path}/none/runs.db", "--history: "),
         ("sqlite://", "--history: "),
     ):
-        assert wrong(kept(*command, "--history", url)).startswith(message)
+        assert refused(*command, "--history", url).startswith(message)
+    assert wrong(kept(*command, "--history", "runs.db")).startswith("--history: runs.db: no address of a database")
     assert not (tmp_path / "ran").exists()
-    both = wrong(kept(*command, "--no-history", "--history", "sqlite:///runs.db"))
+    both = refused(*command, "--no-history", "--history", "sqlite:///runs.db")
     assert both.startswith("--history and --no-history exclude each other")
 
 

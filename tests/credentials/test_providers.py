@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -159,14 +161,16 @@ def test_who_fails_says_whose_secret_it_is() -> None:
         left["list"][0]["a"].reveal()
 
 
-def test_a_command_has_a_deadline_and_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_has_a_deadline_and_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CredentialError, match=r"^the command 'sleep' gave no answer within 0.2 s$"):
         places.read_command("sleep 60", timeout=0.2)
     monkeypatch.setattr(places, "MAX_BYTES", 1000)
     with pytest.raises(CredentialError, match="printed more than"):
         places.read_command(["yes"], timeout=30)
     # A child that keeps the pipes open keeps nobody waiting.
-    assert places.read_command(["sh", "-c", "sleep 60 & echo hunter2"], timeout=30) == "hunter2"
+    child = f"sleep 60 & echo $! > {tmp_path}/pid; echo hunter2"
+    assert places.read_command(["sh", "-c", child], timeout=30) == "hunter2"
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_no_shell_is_between() -> None:

@@ -47,6 +47,7 @@ class Plan:
         lines: how many hosts have begun by then.
         delay: seconds after that.
         connection: ``local`` or ``ssh``.
+        named: whether the database is named; else it is the user's own, which short runs leave to whoever reads it.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Plan:
     lines: int
     delay: float
     connection: str = "local"
+    named: bool = True
 
 
 def plans(count: int, hosts: int, seed: int) -> list[Plan]:
@@ -68,7 +70,8 @@ def plans(count: int, hosts: int, seed: int) -> list[Plan]:
         delay = chance.uniform(0.0, 0.6 if edge else SECONDS * 1.5)
         program = "library" if number % 4 == 1 else "command"
         victim = "runner" if program == "command" else ("runner", "worker", "all")[number // 4 % 3]
-        made.append(Plan(number, program, victim, lines, delay, "ssh" if number % 10 in (3, 4) else "local"))
+        connection = "ssh" if number % 10 in (3, 4) else "local"
+        made.append(Plan(number, program, victim, lines, delay, connection, named=number % 2 == 1))
     return made
 
 
@@ -128,7 +131,8 @@ class Scene:
         self.folder.mkdir(parents=True)
         self.truth = self.folder / "truth"
         self.inventory = self.folder / "hosts.yml"
-        self.url = f"sqlite:///{self.folder}/history.db"
+        self.path = self.folder / ("history.db" if self.plan.named else "state/sshexec/history.db")
+        self.url = f"sqlite:///{self.path}"
         shown = {
             host: {**variables, "ending": 1 if self.failing and number % FAILING == 3 else 0}
             for number, (host, variables) in enumerate(self.hosts.items())
@@ -152,7 +156,9 @@ class Scene:
 
     def environment(self) -> dict[str, str]:
         """What the scene's processes are started with."""
-        return environment(**{MARK: str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")})
+        return environment(
+            **{MARK: str(self.folder), "XDG_STATE_HOME": str(self.folder / "state"), "SSHEXEC_HISTORY": ""}
+        )
 
     def crash(self, *, resume: str | None = None, lines: int | None = None) -> None:
         """Run it, kill it, and wait until nothing of it is left.
@@ -202,7 +208,7 @@ class Scene:
 
     def record(self, run: str) -> Record:
         """Read the record of a run."""
-        with contextlib.closing(sqlite3.connect(self.folder / "history.db")) as database:
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
             database.row_factory = sqlite3.Row
 
             def rows(query: str) -> list[sqlite3.Row]:
@@ -219,18 +225,19 @@ class Scene:
 
     def runs(self) -> list[str]:
         """Read which runs are in the database, the first one first."""
-        path = self.folder / "history.db"
-        if not path.exists():
+        if not self.path.exists():
             return []
-        with contextlib.closing(sqlite3.connect(path)) as database:
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
             tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'sshexec_runs'").fetchall()
             return (
                 [row[0] for row in database.execute("SELECT id FROM sshexec_runs ORDER BY started")] if tables else []
             )
 
     def sound(self) -> str:
-        """Ask SQLite whether the file is."""
-        with contextlib.closing(sqlite3.connect(self.folder / "history.db")) as database:
+        """Ask SQLite whether the file is, if there is one."""
+        if not self.path.exists():
+            return "ok"
+        with contextlib.closing(sqlite3.connect(self.path)) as database:
             return str(database.execute("PRAGMA integrity_check").fetchone()[0])
 
     def _arguments(self, resume: str | None) -> Sequence[str]:
@@ -238,7 +245,8 @@ class Scene:
             processes = "2" if self.plan.victim == "worker" else "1"
             return [sys.executable, str(HERE / "runner.py"), self.url, str(self.inventory), self.command, processes]
         task = ["all", "-m", "shell", "-a", self.command] if resume is None else ["--resume", resume]
-        return [*SSHEXEC, "run", *task, "-i", str(self.inventory), "-f", "6", "--jsonl", "--history", self.url]
+        database = ["--history", self.url] if self.plan.named else []
+        return [*SSHEXEC, "run", *task, "-i", str(self.inventory), "-f", "6", "--jsonl", *database]
 
     def _await(self, process: subprocess.Popen[bytes], lines: int) -> None:
         limit = time.monotonic() + PATIENCE

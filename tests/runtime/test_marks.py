@@ -50,12 +50,13 @@ def test_a_host_is_marked_before_it_is_contacted(tmp_path, program):
 def test_a_worker_that_is_killed_leaves_its_marks(tmp_path):
     inventory = Inventory.from_hosts([Host(f"l{n}", {"ansible_connection": "local"}) for n in range(3)])
     with History(f"sqlite:///{tmp_path}/h.db") as history, Engine(inventory, history=history) as engine:
-        run = engine.start("all", "shell", "sleep 60")
+        run = engine.start("all", "shell", f"while test ! -e {tmp_path}/go; do sleep 0.1; done")
         (path,) = wait_for(lambda: list(Path(history.journals.folder).glob("*/records")))
         wait_for(lambda: sum("start" in line for line in Reader(str(path)).read(10**6)) == 3)
         (worker,) = (slot for slot in engine._executor._slots)
         os.kill(worker.process.pid, signal.SIGKILL)
         result = run.wait(60)
+        (tmp_path / "go").touch()  # else its commands stay behind
         assert {each.cause for each in result.values()} == {"worker_lost"}
         assert result.recorded == "database"
         assert {row["cause"] for row in rows(history, "results")} == {"worker_lost"}
