@@ -77,7 +77,7 @@ def list_all(url: str, as_json: bool) -> int:
     if as_json:
         return _print(json.dumps([_plain(record) for record in records], indent=2) + "\n")
     stdout = Stdout()
-    stdout.write(table(("name", "fields", "for"), [_row(record) for record in records], stdout))
+    stdout.write(table(("name", "fields", "for"), [_row(record) for record in records], stdout, ("fields", "for")))
     stdout.flush()
     return 0
 
