@@ -68,6 +68,10 @@ def cli(context: click.Context) -> None:
         context.exit(USAGE)
 
 
+_DATABASE_LIBRARIES = ("sqlalchemy", "alembic", "psycopg")
+"""What they log of a connection that broke, traceback and all, our own errors say in one line."""
+
+
 class _Warnings(logging.Handler):
     """Shows what the engine logs as a warning, a line each; worker processes may say the same, and once is enough."""
 
@@ -96,6 +100,8 @@ def run(args: Sequence[str] | None = None) -> int:
             log.addHandler(logging.StreamHandler())
     elif not log.handlers:
         log.addHandler(_Warnings(logging.WARNING))
+        for library in _DATABASE_LIBRARIES:
+            logging.getLogger(library).addHandler(logging.NullHandler())
     try:
         code = cli.main(args, prog_name="sshexec", standalone_mode=False)
     except click.UsageError as error:

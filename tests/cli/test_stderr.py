@@ -76,3 +76,16 @@ def test_closed_descriptors_are_not_taken_by_files_of_ours(tmp_path: Path) -> No
     done = shell("<&- >&- 2>&-", "run", "all", "-i", str(inventory), "-a", "true")
     assert done.returncode == 1
     assert inventory.read_text() == "h1 ansible_connection=local\n"
+
+
+@pytest.mark.parametrize("library", ["sqlalchemy.pool.impl.QueuePool", "psycopg", "alembic.runtime"])
+def test_what_a_databases_libraries_log_stays_away_from_it(library: str) -> None:
+    program = (
+        "import logging\nfrom sshexec.cli.main import run\nrun(['--version'])\n"
+        f"logging.getLogger({library!r}).error('Exception during reset', exc_info=ValueError('traceback'))\n"
+        "logging.getLogger('sshexec.history').warning('kept in a journal')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True, env=environment()
+    )
+    assert done.stderr == "sshexec: warning: kept in a journal\n"
