@@ -208,7 +208,7 @@ def test_a_loaded_inventory_goes_to_another_process(sqlite_url: str) -> None:
 
 def test_what_is_no_cmdb_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatabaseError, match=r"sqlite:///none\.db: holds no inventory"):
+    with pytest.raises(DatabaseError, match=r"sqlite:///none\.db: there is no such file"):
         Inventory.load("sqlite:///none.db")
     assert list(tmp_path.iterdir()) == []
     Path("empty.db").touch()
