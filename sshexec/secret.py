@@ -4,15 +4,40 @@ from __future__ import annotations
 
 import functools
 import hmac
+import os
 import re
 import shlex
 import threading
 from collections.abc import Collection, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn
 
 from sshexec.errors import CredentialError
 
 HIDDEN = "********"
+
+
+class _Turns:
+    """Whose turn it is to open what is opened once: of one thread after another, in a forked child anew."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def forked(self) -> None:
+        """Forget who had the turn: that thread is the parent's, and would never end it here."""
+        self.lock = threading.RLock()
+
+
+_turns = _Turns()
+os.register_at_fork(after_in_child=_turns.forked)
+
+
+def opening() -> AbstractContextManager[object]:
+    """Return what keeps other threads from opening secrets, and from reading keys and passwords, meanwhile.
+
+    Whoever has it may ask for it again: a secret reads its key.
+    """
+    return _turns.lock
 
 
 class Secret:
@@ -72,12 +97,11 @@ class LazySecret(Secret):
     Until then it needs no key and shows nothing. Two that are the same on the outside (`sealed`) are equal unopened.
     """
 
-    __slots__ = ("_lock", "_text")
+    __slots__ = ("_text",)
     kept = True
     """Whether what came out once is kept; else it is asked for anew, by a run once for all its hosts."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._text: str | None = None
 
     def _open(self) -> str:
@@ -98,7 +122,7 @@ class LazySecret(Secret):
             return self._text
         if not self.kept:
             return self._open()
-        with self._lock:
+        with opening():
             if self._text is None:
                 self._text = self._open()
             return self._text

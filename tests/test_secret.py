@@ -6,6 +6,8 @@ import copy
 import json
 import logging
 import pickle
+import subprocess
+import sys
 import traceback
 
 import pytest
@@ -257,3 +259,34 @@ def test_what_stands_in_an_encrypted_file_is_secret():
     assert found == {"a": Secret("x"), "b": [Secret("1"), Secret("2.5"), True, None], "c": {"d": Secret("{{ a }}")}}
     assert isinstance(found["c"]["d"], SecretExpression)
     assert not isinstance(found["a"], SecretExpression)
+
+
+FORKED = """
+import os, signal, threading
+from sshexec.secret import LazySecret
+
+class Slow(LazySecret):
+    def _open(self):
+        if os.getpid() == parent:
+            begun.set()
+            ended.wait(30)
+        return "text"
+
+parent, begun, ended = os.getpid(), threading.Event(), threading.Event()
+secret = Slow()
+thread = threading.Thread(target=secret.reveal)
+thread.start()
+begun.wait(10)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    os._exit(0 if secret.reveal() == "text" else 1)
+print(os.waitpid(child, 0)[1])
+ended.set()
+thread.join()
+"""
+
+
+def test_a_child_that_is_forked_while_a_secret_is_opened_opens_it_too():
+    done = subprocess.run([sys.executable, "-c", FORKED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "0\n"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
 import click
 
 
-class LazyGroup(click.Group):
+class LazyGroup(ABC, click.Group):
     """Subcommands that are imported when they are called."""
 
     words: ClassVar[Mapping[str, str]]
@@ -18,6 +19,7 @@ class LazyGroup(click.Group):
     modules: ClassVar[str]
     """Where they are: what stands before the name of each in that of its module, which calls it ``command``."""
 
+    @abstractmethod
     def instead(self, word: str, close: str | None) -> str:
         """Return what somebody meant who called for a command that there is not.
 
@@ -25,7 +27,6 @@ class LazyGroup(click.Group):
             word: the command.
             close: the command whose name is the most similar one; None where none is.
         """
-        raise NotImplementedError
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return their names in the order of the help text."""

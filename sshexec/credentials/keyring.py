@@ -15,13 +15,12 @@ import fcntl
 import hashlib
 import os
 import re
-import threading
 from collections.abc import Hashable, Iterable
 from typing import TYPE_CHECKING, NoReturn
 
 from sshexec.credentials.places import read_command, read_environment, read_file
 from sshexec.errors import CredentialError
-from sshexec.secret import LazySecret, Secret
+from sshexec.secret import LazySecret, Secret, opening
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -54,7 +53,6 @@ class Keyring:
 
     def __init__(self, keys: Iterable[str | Secret]) -> None:
         self._source: str | None = None
-        self._lock = threading.Lock()
         self._keys: dict[str, AESGCM] | None = _keys(
             (each.reveal() if isinstance(each, Secret) else each for each in keys), "the keyring"
         )
@@ -69,7 +67,6 @@ class Keyring:
         """
         keyring = cls.__new__(cls)
         keyring._source = source or os.environ.get(VARIABLE) or None
-        keyring._lock = threading.Lock()
         keyring._keys = None
         return keyring
 
@@ -143,7 +140,7 @@ class Keyring:
 
     def _ready(self, what: str) -> dict[str, AESGCM]:
         if self._keys is None:
-            with self._lock:
+            with opening():
                 if self._keys is None:
                     self._keys = self._read(what)
         return self._keys

@@ -11,12 +11,11 @@ import hashlib
 import hmac
 import os
 import re
-import threading
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from sshexec.errors import CredentialError
-from sshexec.secret import LazySecret, Secret
+from sshexec.secret import LazySecret, Secret, opening
 
 MARK = "$ANSIBLE_VAULT;"
 """How every such text begins."""
@@ -57,7 +56,6 @@ class VaultPasswords:
         listed = [passwords] if isinstance(passwords, (str, Secret)) else passwords
         self._passwords = [each if isinstance(each, VaultPassword) else _unlabelled(each) for each in listed]
         self._read: dict[int, bytes] = {}
-        self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._passwords)
@@ -112,7 +110,7 @@ class VaultPasswords:
         return "\n".join([header, *(body[at : at + _WIDTH] for at in range(0, len(body), _WIDTH))]) + "\n"
 
     def _password(self, number: int) -> bytes:
-        with self._lock:  # two runs that begin at the same time ask the user once
+        with opening():  # two runs that begin at the same time ask the user once
             if number not in self._read:
                 source = self._passwords[number].source
                 secret = source if isinstance(source, Secret) else source()
