@@ -21,6 +21,8 @@ from sshexec.connectors.options import ConnectorOptions
 from sshexec.connectors.output import Output
 from sshexec.connectors.prompts import Prompts
 from sshexec.connectors.source import Source
+from sshexec.connectors.terminal import Size, Terminal
+from sshexec.errors import OptionError
 
 if TYPE_CHECKING:
     from sshexec.connectors.become import Become
@@ -52,6 +54,10 @@ class Capability(enum.Flag):
     """Commands and files can be another user's (`Connector.become`)."""
     WINDOWS = enum.auto()
     """The host is Windows: a command's script is PowerShell, or see `Form`; paths are Windows paths."""
+    TERMINAL = enum.auto()
+    """`terminal` works."""
+    SIGNALS = enum.auto()
+    """`Terminal.signal` reaches the host."""
 
 
 class Form(str, enum.Enum):
@@ -356,6 +362,31 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
             content = BytesIO()
             self.get(path, content, deadline)
             take(number, content.getvalue())
+
+    def terminal(
+        self,
+        size: Size,
+        term: str,
+        deadline: Deadline,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: str | None = None,
+    ) -> Terminal:
+        """Start the login shell, or a command, on a terminal.
+
+        Args:
+            size: how large the terminal is.
+            term: its type (``xterm-256color``), for programs on the host.
+            deadline: by when it has to be there; what runs on it has no limit.
+            environment: variables to set, as far as the host allows (``AcceptEnv`` of sshd).
+            command: what runs instead of the login shell, a text for the user's shell.
+
+        Raises:
+            OptionError: connections of this kind have no terminals.
+            UnreachableError: the host refused.
+            CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
+        """
+        raise OptionError(f"host {self.host}: a {self.name} connection has no terminal")
 
     @abstractmethod
     def cancel(self) -> None:

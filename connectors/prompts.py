@@ -15,7 +15,7 @@ from typing import Literal
 from sshexec.connectors.deadline import Deadline
 from sshexec.secret import Secret
 
-Kind = Literal["password", "passphrase", "code", "become"]
+Kind = Literal["password", "passphrase", "code", "become", "host_key"]
 
 PATIENCE = 900.0
 """Seconds that a host waits for an answer at most; the limits of whoever asks the person end its waiting sooner."""
@@ -31,7 +31,8 @@ class Question:
 
     Args:
         kind: ``password`` of a login, ``passphrase`` of a key file, ``code`` for any other question of a server (a
-            one-time code, say), ``become`` for the password of sudo, su or doas.
+            one-time code, say), ``become`` for the password of sudo, su or doas, ``host_key`` for whether the key of a
+            host that is not known is the right one (``yes`` trusts and keeps it; only where `Prompts.confirms`).
         group: questions of equal kind and group share an answer.
         text: the question as a person sees it, one line.
         host: inventory name of the host that raised it first.
@@ -103,6 +104,8 @@ class Prompts:
 
     available = False
     """Whether there is somebody to ask."""
+    confirms = False
+    """Whether it may be asked about host keys that are not known; else they are refused, as the policy says."""
 
     def ask(
         self, question: Question, deadline: Deadline, guard: Callable[[], None], *, instead_of: Answer | None = None

@@ -32,6 +32,12 @@
     │   ├── NotStartedError         the host has no such program, or can't start it
     │   ├── BecomeError             sudo, su or doas refused: the command did not begin
     │   └── TransferError           a file operation failed on the host (disk full, permission, ...)
+    ├── TerminalError               a terminal session does not do what was asked of it
+    │   ├── SessionOverError        it has ended
+    │   ├── NoSuchSessionError      there is none, or none that this user may know of
+    │   ├── NotAllowedError         not for this user, or not for this viewer
+    │   ├── LimitError              there are as many as there may be
+    │   └── TokenError              the token does not open anything (any more)
     ├── WorkerStartError            a worker process can't be started
     └── HostsFailedError            RunResult.raise_for_status()
 
@@ -303,6 +309,42 @@ class TransferError(HostError, OSError):
     def __str__(self) -> str:
         """Return the message (OSError would print its errno)."""
         return self.message
+
+
+class TerminalError(SshexecError):
+    """A terminal session does not do what was asked of it."""
+
+    code: ClassVar[str] = "terminal"
+
+
+class SessionOverError(TerminalError):
+    """The session has ended."""
+
+    code = "over"
+
+
+class NoSuchSessionError(TerminalError):
+    """There is no such session, or none that this user may know of."""
+
+    code = "no_session"
+
+
+class NotAllowedError(TerminalError):
+    """It is not for this user, or not for this viewer."""
+
+    code = "not_allowed"
+
+
+class LimitError(TerminalError):
+    """There are as many sessions or viewers as there may be."""
+
+    code = "limit"
+
+
+class TokenError(TerminalError):
+    """The token does not open anything, for whatever reason: wrong, used, too old, somebody else's."""
+
+    code = "token"
 
 
 class WorkerStartError(SshexecError):

@@ -28,7 +28,7 @@ MAY_IMPORT = {
 
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "paramiko": ("connectors/ssh/", "sshexec/demo/"),
-    "gevent": ("sshexec/runtime/", "sshexec/cli/", "sshexec/demo/", "sshexec/__main__.py"),
+    "gevent": ("sshexec/runtime/", "sshexec/cli/", "sshexec/demo/", "sshexec/web/server.py", "sshexec/__main__.py"),
     "winrm": ("connectors/winrm/",),
     "requests": ("connectors/winrm/",),
     "requests_ntlm": ("connectors/winrm/",),
@@ -43,6 +43,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "jinja2": ("sshexec/templating.py",),
     "yaml": ("inventory/",),
     "ansible": ("sshexec/modules/ansible/build.py",),
+    "wsproto": ("sshexec/web/",),
+    "werkzeug": ("sshexec/web/",),
 }
 """A library, and the only places that import it."""
 

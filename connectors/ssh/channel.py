@@ -90,6 +90,19 @@ class _Growth:
 _GROWTH = _Growth(_ALL_GROWTH)
 
 
+def terminal_request(term: bytes, columns: int, rows: int, modes: bytes) -> bytes:
+    """Return the arguments of a request for a terminal (RFC 4254 §6.2).
+
+    Args:
+        term: its type.
+        columns: its width in characters.
+        rows: its height.
+        modes: encoded as of §8, the closing zero included.
+    """
+    size = struct.pack(">IIII", columns, rows, 0, 0)
+    return struct.pack(">I", len(term)) + term + size + struct.pack(">I", len(modes)) + modes
+
+
 class Channel:
     """One session channel.
 
@@ -97,12 +110,15 @@ class Channel:
         link: its connection.
         number: our number for it.
         signals: set when something comes in, and when there is room again; the connection's own where there are none.
+        windows: bytes that the host may send before we return some of it: at first, and at most.
     """
 
     __slots__ = (
         "_allowed",
         "_dropping",
+        "_first_window",
         "_granted",
+        "_largest_window",
         "_link",
         "_measured",
         "_packet",
@@ -119,17 +135,25 @@ class Channel:
         "eof",
         "exit_signal",
         "exit_status",
+        "failures",
         "inbox",
         "number",
         "reason",
         "refused",
+        "replies",
         "reply",
         "room_signal",
         "signal",
         "window",
     )
 
-    def __init__(self, link: Link, number: int, signals: tuple[Signal, Signal] | None = None) -> None:
+    def __init__(
+        self,
+        link: Link,
+        number: int,
+        signals: tuple[Signal, Signal] | None = None,
+        windows: tuple[int, int] = (WINDOW, LARGEST_WINDOW),
+    ) -> None:
         self._link = link
         self.number = number
         self.signal, self.room_signal = signals or (link.signal, link.signal)
@@ -137,9 +161,10 @@ class Channel:
         self._packet = 0
         self._granted = self._sent = 0
         self._received = self._used = self._used_then = 0
-        self._allowed = WINDOW
+        self._first_window, self._largest_window = windows
+        self._allowed = self._first_window
         self._measured = 0.0
-        self.window = WINDOW
+        self.window = self._first_window
         """Bytes that may be on their way to us."""
         self._sent_eof = self._sent_close = self._dropping = False
         self.inbox: deque[tuple[Stream, bytes]] = deque()
@@ -154,6 +179,8 @@ class Channel:
         """How many others were open or asked for then."""
         self.reply: bool | None = None
         """The host's answer to the last request that wanted one."""
+        self.replies = self.failures = 0
+        """How many requests the host has answered, and how many of them with no."""
         self.eof = False
         """Whether the host has sent all it had."""
         self.closed = False
@@ -165,24 +192,23 @@ class Channel:
 
     def open(self, kind: bytes = b"session", extra: bytes = b"") -> None:
         """Ask for the channel (RFC 4254 §5.1)."""
-        head = struct.pack(f">BI{len(kind)}sIII", MSG_CHANNEL_OPEN, len(kind), kind, self.number, WINDOW, _PACKET)
+        head = struct.pack(f">BI{len(kind)}sIII", MSG_CHANNEL_OPEN, len(kind), kind, self.number, self.window, _PACKET)
         self._link.send(Packet(head + extra))
 
     def request(self, kind: bytes, argument: bytes | None = None, *, reply: bool) -> None:
         """Send a channel request (RFC 4254 §5.4) with one string as argument."""
-        self.reply = None
-        body = struct.pack(">BII", MSG_CHANNEL_REQUEST, self._remote, len(kind)) + kind + (b"\x01" if reply else b"\0")
-        if argument is not None:
-            body += struct.pack(">I", len(argument)) + argument
-        self._link.send(Packet(body))
+        arguments = b"" if argument is None else struct.pack(">I", len(argument)) + argument
+        self.request_raw(kind, arguments, reply=reply)
 
     def request_terminal(self) -> None:
         """Ask for a terminal that changes and echoes nothing (RFC 4254 §6.2, §8), so that it carries any bytes."""
+        self.request_raw(b"pty-req", terminal_request(b"dumb", 80, 24, _RAW), reply=False)
+
+    def request_raw(self, kind: bytes, arguments: bytes, *, reply: bool) -> None:
+        """Send a channel request whose arguments are encoded already."""
         self.reply = None
-        kind, term = b"pty-req", b"dumb"
-        body = struct.pack(">BII", MSG_CHANNEL_REQUEST, self._remote, len(kind)) + kind + b"\0"
-        body += struct.pack(">I", len(term)) + term + struct.pack(">IIII", 80, 24, 0, 0)
-        self._link.send(Packet(body + struct.pack(">I", len(_RAW)) + _RAW))
+        body = struct.pack(">BII", MSG_CHANNEL_REQUEST, self._remote, len(kind)) + kind + (b"\x01" if reply else b"\0")
+        self._link.send(Packet(body + arguments))
 
     @property
     def remote(self) -> int:
@@ -249,17 +275,17 @@ class Channel:
         if not begun:
             return
         if self._received - self._used > self.window // 2:
-            less = self.window - max(WINDOW, self.window // 2)
+            less = self.window - max(self._first_window, self.window // 2)
             self.window -= less
             _GROWTH.put(less)
             return
-        more = min(self.window, LARGEST_WINDOW - self.window)
+        more = min(self.window, self._largest_window - self.window)
         if more > 0 and 2 * used * self._link.round_trip >= self.window * elapsed and _GROWTH.take(more):
             self.window += more
 
     def _shrink(self) -> None:
-        _GROWTH.put(self.window - WINDOW)
-        self.window = WINDOW
+        _GROWTH.put(self.window - self._first_window)
+        self.window = self._first_window
 
     def close(self) -> None:
         """Close our side; what still comes in is dropped."""
@@ -312,9 +338,14 @@ class Channel:
 
     def _succeeded(self, m: Any) -> None:
         self.reply = True
+        self.replies += 1
+        if self.signal is not self._link.signal:  # a command's execution does not wait for it
+            self.signal.set()
 
     def _failed(self, m: Any) -> None:
         self.reply = False
+        self.replies += 1
+        self.failures += 1
         self.signal.set()
 
     def _requested(self, m: Any) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO, ClassVar
 
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts, Upload
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
 from sshexec.connectors.output import Output
+from sshexec.connectors.prompts import PATIENCE, Question
 from sshexec.connectors.source import Source
 from sshexec.connectors.ssh.approach import Approach
 from sshexec.connectors.ssh.auth import Login, StaleLinkError
@@ -19,11 +21,14 @@ from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
 from sshexec.connectors.ssh.hostkeys import OtherKindsError
 from sshexec.connectors.ssh.keys import SigningKey
+from sshexec.connectors.ssh.keytypes import fingerprint
 from sshexec.connectors.ssh.knownhosts import known_name
 from sshexec.connectors.ssh.optimistic import Group, OptimismError, Start, group_of, tolerated
 from sshexec.connectors.ssh.options import SshOptions
 from sshexec.connectors.ssh.questions import Questions
+from sshexec.connectors.ssh.terminal import SshTerminal
 from sshexec.connectors.ssh.transport import Link, LinkDownError
+from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     AuthenticationError,
     CancelledError,
@@ -31,6 +36,7 @@ from sshexec.errors import (
     ConnectionLostError,
     HostError,
     OptionError,
+    UnknownHostKeyError,
 )
 from sshexec.secret import Secret
 
@@ -42,7 +48,9 @@ class SshConnector(Connector[SshOptions, SshContext]):
     """One SSH connection to one host (see `Connector`)."""
 
     name: ClassVar[str] = "ssh"
-    capabilities: ClassVar[Capability] = Capability.FILES | Capability.POSIX | Capability.BECOME
+    capabilities: ClassVar[Capability] = (
+        Capability.FILES | Capability.POSIX | Capability.BECOME | Capability.TERMINAL | Capability.SIGNALS
+    )
     Options = SshOptions
     Context = SshContext
 
@@ -226,6 +234,21 @@ class SshConnector(Connector[SshOptions, SshContext]):
         with self._errors(deadline):
             self._transfer().get_all(paths, take, deadline)
 
+    def terminal(
+        self,
+        size: Size,
+        term: str,
+        deadline: Deadline,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: str | None = None,
+    ) -> SshTerminal:
+        """Start the login shell on a terminal (see `Connector.terminal`)."""
+        with self._errors(deadline):
+            link = self._logged_in()
+            self.enter(Phase.RUNNING)
+            return SshTerminal(self.host, link, size, term, environment or {}, command, deadline, self._guard)
+
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
         self._cancelled = True
@@ -326,23 +349,39 @@ class SshConnector(Connector[SshOptions, SshContext]):
             link: the connection on which it was shown.
             again: the host was asked so already.
         """
-        key = link.host_key
+        check = functools.partial(
+            self.context.host_keys.check,
+            self._known_as,
+            link.host_key.get_name(),
+            link.host_key.asbytes(),
+            self.options.known_hosts,
+            certificate=link.certificate,
+            pins=self.options.pinned,
+            asked=None if again else self._asked,
+        )
         try:
-            learned = self.context.host_keys.check(
-                self._known_as,
-                key.get_name(),
-                key.asbytes(),
-                self.options.known_hosts,
-                self.options.policy,
-                certificate=link.certificate,
-                pins=self.options.pinned,
-                asked=None if again else self._asked,
-            )
+            learned = check(policy=self.options.policy)
         except OtherKindsError:
             return False
+        except UnknownHostKeyError:
+            if not self._confirmed(link):
+                raise
+            learned = check(policy="accept-new")
         if learned is not None:
             self.notices.append(learned.notice())
         return True
+
+    def _confirmed(self, link: Link) -> bool:
+        """Ask, where somebody may be asked that, whether the key of a host that is not known is the right one."""
+        prompts = self.context.prompts
+        if not prompts.confirms or self.options.batch_mode:
+            return False
+        kind, shown = link.host_key.get_name(), fingerprint(link.host_key.asbytes())
+        text = f"The host key of {self._known_as} is not known: {kind} {shown}. Trust it?"
+        question = Question("host_key", f"{self._known_as} {kind} {shown}", text, self.host, echo=True)
+        answer = prompts.ask(question, self._opened_by.sooner(PATIENCE), self._guard)
+        with answer:
+            return answer.secret is not None and answer.secret.reveal() == "yes"
 
     def _keys(self, deadline: Deadline) -> list[SigningKey]:
         try:

@@ -12,7 +12,7 @@ from sshexec.connectors.deadline import unguarded
 from sshexec.connectors.escalation import Dialogue
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame, Pumped, quote
-from sshexec.connectors.ssh.channel import WINDOW, Channel
+from sshexec.connectors.ssh.channel import LARGEST_WINDOW, WINDOW, Channel
 from sshexec.connectors.ssh.optimistic import Start
 from sshexec.connectors.ssh.transport import Link, LinkDownError
 from sshexec.errors import (
@@ -90,28 +90,39 @@ class Silence(Exception):
     """The command was silent for longer than allowed (never leaves this room)."""
 
 
-def open_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
+def open_channel(
+    link: Link,
+    deadline: Deadline,
+    guard: Callable[[], None],
+    windows: tuple[int, int] = (WINDOW, LARGEST_WINDOW),
+) -> Channel:
     """Open a session channel.
+
+    Args:
+        link: the connection.
+        deadline: by when.
+        guard: raises where the caller shall wait no longer.
+        windows: see `Channel`.
 
     Raises:
         LinkDownError: the connection is gone.
         CommandTimeoutError: the deadline passed.
         SessionRefusedError: the host refused one more session.
     """
-    channel = _ask_for_channel(link, deadline, guard)
+    channel = _ask_for_channel(link, deadline, guard, windows)
     for pause in _ASK_AGAIN:
         if channel.refused is None:
             return channel
         # sshd counts a session that has been closed until its process has ended (MaxSessions 1).
         time.sleep(pause)
-        channel = _ask_for_channel(link, deadline, guard)
+        channel = _ask_for_channel(link, deadline, guard, windows)
     if channel.refused is None:
         return channel
     raise SessionRefusedError(f"the host refused to open a session: {channel.refused} (see MaxSessions of sshd)")
 
 
-def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None]) -> Channel:
-    channel = link.add_channel()
+def _ask_for_channel(link: Link, deadline: Deadline, guard: Callable[[], None], windows: tuple[int, int]) -> Channel:
+    channel = link.add_channel(windows=windows)
     asked = time.monotonic()
     try:
         if not link.wait_until(lambda: channel.accepted or channel.refused, deadline, guard):

@@ -24,7 +24,7 @@ from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.transport import Transport
 
 from sshexec.connectors.base import Deadline
-from sshexec.connectors.ssh.channel import HANDLERS, Channel, Packet
+from sshexec.connectors.ssh.channel import HANDLERS, LARGEST_WINDOW, WINDOW, Channel, Packet
 from sshexec.connectors.ssh.conduit import Conduit, Wire
 from sshexec.connectors.ssh.keytypes import CERTIFICATE_ALGORITHMS, HOST_KEY_ALGORITHMS, SUFFIX
 from sshexec.connectors.ssh.packets import BufferedPacketizer, Payload
@@ -342,28 +342,45 @@ class Link(Transport):
         self.pings += 1
         self.send(Packet(struct.pack(">BI", 80, len(name)) + name + b"\x01"))
 
+    @property
+    def alive_interval(self) -> float | None:
+        """Seconds of silence after which the host is to be asked for a sign of life; None: never."""
+        return (self._alive_interval or None) if self.authenticated else None
+
+    def question_life(self) -> None:
+        """Ask the host, silent for `alive_interval`, for a sign of life.
+
+        Raises:
+            LinkDownError: too many of these questions are unanswered.
+        """
+        if self.pings - self.pongs >= self._alive_count:
+            trouble = self.trouble(silent=True)
+            self.stop_thread()
+            silence = f"the host gave no sign of life for {self._alive_interval * self._alive_count:g} s"
+            raise LinkDownError(trouble or silence)
+        self.ping()
+
     def pause(self, deadline: Deadline) -> bool:
         """Wait for the next signal; return False where the deadline passed first.
 
         Raises:
             LinkDownError: the host gives no sign of life.
         """
-        interval = self._alive_interval if self._alive_interval and self.authenticated else None
+        interval = self.alive_interval
         if self.signal.wait(deadline.remaining(interval)):
             return True
         if deadline.expired:
             return False
         if interval:
-            if self.pings - self.pongs >= self._alive_count:
-                trouble = self.trouble(silent=True)
-                self.stop_thread()
-                silence = f"the host gave no sign of life for {interval * self._alive_count:g} s"
-                raise LinkDownError(trouble or silence)
-            self.ping()
+            self.question_life()
         return True
 
     def add_channel(
-        self, kind: bytes = b"session", extra: bytes = b"", signals: tuple[Signal, Signal] | None = None
+        self,
+        kind: bytes = b"session",
+        extra: bytes = b"",
+        signals: tuple[Signal, Signal] | None = None,
+        windows: tuple[int, int] = (WINDOW, LARGEST_WINDOW),
     ) -> Channel:
         """Ask the host to open a channel; ``accepted`` or ``refused`` tell the answer.
 
@@ -371,6 +388,7 @@ class Link(Transport):
             kind: what it is for.
             extra: what its kind adds to the request.
             signals: see `Channel`.
+            windows: see `Channel`.
 
         Raises:
             LinkDownError: the connection is gone.
@@ -379,7 +397,7 @@ class Link(Transport):
             number = 0
             while number in self._channels:
                 number += 1
-            channel = Channel(self, number, signals)
+            channel = Channel(self, number, signals, windows)
             self._channels[number] = channel
             self.channels_seen[number] = True
         try:

@@ -33,7 +33,7 @@ def opened(sshd: Sshd) -> tuple[SshConnector, Link]:
 @pytest.mark.parametrize("name", [n for n in vars(Link) if not n.startswith("__") and callable(getattr(Link, n))])
 def test_what_is_overridden_exists_in_paramiko(name: str) -> None:
     own = {"begin", "answer", "send", "send_payloads", "flush", "ping", "add_channel", "forget", "why", "wait_until"}
-    own |= {"pause", "_pong", "_data", "timed", "trouble"}
+    own |= {"pause", "_pong", "_data", "timed", "trouble", "question_life"}
     assert (name in own) != hasattr(paramiko.Transport, name)
 
 

@@ -1,0 +1,1 @@
+"""Interactive terminals on hosts: sessions, who watches them, their recordings. Blocking, of no web framework."""
