@@ -304,7 +304,11 @@ class TerminalManager:
 
     def _with(self, user: str, session_id: str, action: Action) -> TerminalSession:
         """Return a session to which a user may do something."""
-        session = self.session(user, session_id)
+        try:
+            session = self.session(user, session_id)
+        except NoSuchSessionError:
+            self._watch.tell("terminal_refused", user=user, action=action, session=_shown(session_id))
+            raise
         if not self._access.masters(user, session.info(), action):
             self._watch.tell("terminal_refused", user=user, action=action, **_of(session))
             raise NotAllowedError(f"you may not do this to somebody else's session ({action})")
