@@ -15,6 +15,7 @@ from sshexec.connectors.base import Source, Timeouts
 from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     ArgumentError,
+    NoSuchSessionError,
     NotAllowedError,
     TerminalError,
     TokenError,
@@ -278,18 +279,10 @@ class TerminalManager:
 
     def sessions(self, user: str) -> list[SessionInfo]:
         """Return the sessions that a user may know of, the oldest first."""
-        known: dict[str, bool] = {}
-        found = []
-        for session in self._register.all():
-            info = session.info()
-            others = None if info.owner == user else known.get(info.host)
-            if others is None:
-                others = self._access.knows(user, info)
-                if info.owner != user:
-                    known[info.host] = others
-            if others:
-                found.append(info)
-        return found
+        infos = [session.info() for session in self._register.all()]
+        others = {info.host: info for info in infos if info.owner != user}
+        known = {host for host, info in others.items() if self._access.knows(user, info)}
+        return [info for info in infos if info.owner == user or info.host in known]
 
     def session(self, user: str, session_id: str) -> TerminalSession:
         """Return a session that a user may know of.
@@ -447,7 +440,11 @@ class TerminalManager:
             session = TerminalSession(
                 host, connect, owner=user, size=size, term=term, policy=policy, on_end=self._register.forget
             )
-            self._observe(session)
+            try:
+                self._observe(session)
+            except BaseException:
+                session.close()
+                raise
             return session
 
         session = self._register.add(user, make)
@@ -458,7 +455,9 @@ class TerminalManager:
         """Have whoever shall see a session see it."""
         info = session.info()
         if self.recordings is not None:
-            session.observe(self.recordings.begin(info))
+            recording = self.recordings.begin(info)
+            session.observe(recording)
+            session.recording = recording.name
         if self._filters:
             from sshexec.terminal.commands import CommandLog
 
