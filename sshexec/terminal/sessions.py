@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sshexec.terminal.recordings import Recordings
 
 _TERM = "xterm-256color"
+_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 class TerminalManager:
@@ -430,6 +432,8 @@ class TerminalManager:
     def _make(self, user: str, host: str, size: Size, term: str, address: str | None) -> TerminalSession:
         """Return a session that has not begun."""
         self._permitted(user, "open", host)
+        if not isinstance(term, str) or not _TERMS.fullmatch(term):
+            raise ArgumentError(f"term: expected a terminal's type such as {_TERM}, got {term!r:.40}")
         policy = self.policy
         if policy.accept_host_keys and not self.allowed(user, "accept_host_key", host):
             policy = replace(policy, accept_host_keys=False)

@@ -388,6 +388,12 @@ def test_a_role_that_is_none_is_refused(world):
             world.manager.issue_for("ann", session.id, role)
 
 
+@pytest.mark.parametrize("term", ["", "xterm;id", "-x", "../x", "x" * 65, "xterm\n", None, 7, "$(id)"])
+def test_a_terminals_type_is_a_plain_word(world, term):
+    with pytest.raises(ArgumentError, match="term"):
+        world.manager.open("ann", HOST, term=term)
+
+
 def test_an_inventory_that_changes_is_read_for_each_session(sshd):
     hosts = [HOST]
     manager = TerminalManager(
