@@ -76,7 +76,7 @@ def converse(
         viewer = manager.redeem(
             hello.token, size=hello.size, term=hello.term, since=hello.since, user=user, address=address
         )
-        _Conversation(connection, manager, viewer).run(hello.size)
+        _Conversation(connection, manager, viewer).run()
     except ConnectionClosed as closed:
         code, reason = closed.code, closed.reason
     except MessageError as error:
@@ -132,17 +132,11 @@ class _Conversation:
         self._sized = 0.0
         self._last_errors: dict[str, float] = {}
 
-    def run(self, size: Size) -> None:
-        """Serve the viewer until one side has enough.
-
-        Args:
-            size: of the client's terminal.
-        """
+    def run(self) -> None:
+        """Serve the viewer until one side has enough."""
         teller: threading.Thread | None = None
         try:
             self._connection.send(self._ready())
-            if self._viewer.role == "owner":
-                self._resize(size)
             teller = threading.Thread(target=self._tell, name="sshexec-viewer", daemon=True)
             teller.start()
             self._hear()
@@ -252,8 +246,7 @@ class _Conversation:
             case messages.Ping(number):
                 self._connection.send(tell("pong", n=number))
             case messages.Answers(question, values):
-                self._need_owner()
-                viewer.session.answer(question, values)
+                viewer.answer(question, values)
             case messages.Signal(name):
                 viewer.signal(name)
             case messages.Give(other):
@@ -261,7 +254,8 @@ class _Conversation:
             case messages.Bare("detach"):
                 viewer.close()
             case messages.Bare():
-                self._need_owner()
+                if viewer.role != "owner":
+                    raise NotAllowedError("only the session's owner may end it")
                 self._manager.terminate(viewer.user, viewer.session.id, "closed")
             case Hello():
                 raise MessageError(1002, "only the first message may be a hello")
@@ -269,10 +263,6 @@ class _Conversation:
                 self._unknown += 1
                 if self._unknown > MOST_UNKNOWN:
                     raise MessageError(1008, "too many messages of unknown kinds")
-
-    def _need_owner(self) -> None:
-        if self._viewer.role != "owner":
-            raise NotAllowedError("only the session's owner may do that")
 
     def _resize(self, size: Size) -> None:
         self._size = size
