@@ -391,7 +391,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         environment: Mapping[str, str] | None = None,
         command: str | None = None,
     ) -> Terminal:
-        """Start the login shell, or a command, on a terminal.
+        """Start the login shell, or a command, on a terminal; as the login user, whatever `become` says.
 
         Args:
             size: how large the terminal is.
