@@ -147,12 +147,9 @@ class TerminalSession:
 
         contexts = Contexts()
         try:
-            connect = connecting(
-                inventory, host, variables=variables, timeouts=timeouts or Timeouts(), contexts=contexts
-            )
             session = cls(
                 host,
-                connect,
+                connecting(inventory, host, variables=variables, timeouts=timeouts or Timeouts(), contexts=contexts),
                 owner=owner,
                 size=size,
                 term=term,

@@ -18,7 +18,6 @@ from sshexec.terminal.events import (
     Opened,
     Paused,
     Phased,
-    Reset,
     Resized,
     Role,
     State,
@@ -273,7 +272,7 @@ class Stage:
             else:
                 self._begin(viewer, self.policy.scrollback)
                 if since is not None:
-                    viewer.tell(Reset(viewer.seq))
+                    viewer.reset()
             if self.state == "opening" and self._phase:
                 viewer.tell(Phased(self._phase))
             if self.paused is not None:
