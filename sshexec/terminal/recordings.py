@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, cast
 
@@ -174,7 +175,9 @@ class Recordings:
 
     # ------------------------------------------------------------------ what there is
 
-    def list(self, *, host: str | None = None, owner: str | None = None, limit: int | None = None) -> list[Recorded]:
+    def list(
+        self, *, host: str | None = None, owner: str | None = None, limit: int | None = None
+    ) -> Sequence[Recorded]:
         """Return which recordings there are, the latest first.
 
         Args:
@@ -185,16 +188,19 @@ class Recordings:
         Raises:
             InputError: the folder can't be read.
         """
-        found: list[Recorded] = []
+        wanted = (each for each in self.each() if host in (None, each.host) and owner in (None, each.owner))
+        return [*itertools.islice(wanted, limit)]
+
+    def each(self) -> Iterator[Recorded]:
+        """Yield them all, the latest first; what is no recording is left out.
+
+        Raises:
+            InputError: the folder can't be read.
+        """
         for name in self._folder.names():
-            if limit is not None and len(found) >= limit:
-                break
             recorded = self._read(name)
-            if recorded is None or (host is not None and recorded.host != host):
-                continue
-            if owner is None or recorded.owner == owner:
-                found.append(recorded)
-        return found
+            if recorded is not None:
+                yield recorded
 
     def get(self, name: object) -> Recorded:
         """Return what is known of a recording.
@@ -238,7 +244,7 @@ class Recordings:
                 raise _missing()
             yield from read_events(file, head["version"])
 
-    def commands(self, name: object) -> list[Typed]:
+    def commands(self, name: object) -> Sequence[Typed]:
         """Return what was typed as commands in a recording, on best effort (`sshexec.terminal.commands`).
 
         Raises:
@@ -247,7 +253,7 @@ class Recordings:
         self.get(name)
         return self._commands(cast("str", name))
 
-    def _commands(self, name: str) -> list[Typed]:
+    def _commands(self, name: str) -> Sequence[Typed]:
         try:
             file = self._open(name, INDEX)
         except NoSuchSessionError:
@@ -262,7 +268,7 @@ class Recordings:
                     )
         return found
 
-    def search(self, text: str, *, limit: int | None = None) -> list[tuple[Recorded, list[Typed]]]:
+    def search(self, text: str, *, limit: int | None = None) -> Sequence[tuple[Recorded, Sequence[Typed]]]:
         """Return the recordings in which a command was typed that has a text in it, and those commands.
 
         Args:
@@ -275,15 +281,24 @@ class Recordings:
         """
         if not isinstance(text, str) or not text:
             raise ArgumentError(f"text: expected a part of a command, got {text!r:.40}")
-        wanted = text.casefold()
-        found: list[tuple[Recorded, list[Typed]]] = []
+        found: list[tuple[Recorded, Sequence[Typed]]] = []
         for name in self._folder.names():
             if limit is not None and len(found) >= limit:
                 break
-            commands = [each for each in self._commands(name) if wanted in each.text.casefold()]
+            commands = self.matching(name, text)
             if commands and (recorded := self._read(name)) is not None:
                 found.append((recorded, commands))
         return found
+
+    def matching(self, name: str, text: str) -> Sequence[Typed]:
+        """Return the commands of one recording that have a text in them; upper and lower case are one.
+
+        Args:
+            name: the recording's.
+            text: part of a command.
+        """
+        wanted = text.casefold()
+        return [each for each in self._commands(name) if wanted in each.text.casefold()]
 
     def _read(self, name: str) -> Recorded | None:
         try:
