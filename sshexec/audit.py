@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from sshexec.errors import ArgumentError, InputError
 from sshexec.recorder import Opening, Recorder
@@ -80,6 +80,17 @@ class AuditEvent:
 AuditSink = Callable[[AuditEvent], None]
 
 
+class Auditable(Protocol):
+    """Whatever a sink here can write: events of runs, and those of terminals (`sshexec.terminal.auditing`)."""
+
+    @property
+    def event(self) -> str:
+        """Its kind; one that ends with ``_refused`` says that somebody wanted what was not allowed."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+
+
 class FileSink:
     """Appends each event to a file as a line of JSON.
 
@@ -104,7 +115,7 @@ class FileSink:
     def _open(self) -> int:
         return os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
 
-    def __call__(self, event: AuditEvent) -> None:
+    def __call__(self, event: Auditable) -> None:
         """Append an event.
 
         Raises:
@@ -138,9 +149,9 @@ class LogSink:
         self._logger = logging.getLogger(logger) if isinstance(logger, str) else logger
         self._level = level
 
-    def __call__(self, event: AuditEvent) -> None:
+    def __call__(self, event: Auditable) -> None:
         """Log an event."""
-        level = max(self._level, logging.WARNING) if event.event == "host_refused" else self._level
+        level = max(self._level, logging.WARNING) if event.event.endswith("_refused") else self._level
         if self._logger.isEnabledFor(level):
             self._logger.log(level, "%s", json.dumps(event.to_dict()), extra={"audit": event})
 
@@ -148,8 +159,8 @@ class LogSink:
         return f"LogSink({self._logger.name!r})"
 
 
-def sinks(audit: object) -> list[AuditSink]:
-    """Return the sinks of what an engine was given: one, a list of them, or None.
+def sinks(audit: object) -> list[Callable[[Any], None]]:
+    """Return the sinks of what an engine or a terminal manager was given: one, a list of them, or None.
 
     Raises:
         ArgumentError: one can't be called with an event.
