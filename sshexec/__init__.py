@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sshexec.results import HostResult, RunResult
     from sshexec.run import Run
     from sshexec.secret import Secret
+    from sshexec.terminal.session import TerminalSession
+    from sshexec.terminal.sessions import TerminalManager
 
 __version__ = "0.1.0"
 
@@ -45,6 +47,8 @@ __all__ = [
     "RunFinished",
     "RunResult",
     "Secret",
+    "TerminalManager",
+    "TerminalSession",
     "Timeouts",
     "TransferProgress",
     "__version__",
@@ -66,6 +70,8 @@ _HOMES = {
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",
     "Secret": "sshexec.secret",
+    "TerminalManager": "sshexec.terminal.sessions",
+    "TerminalSession": "sshexec.terminal.session",
     "Timeouts": "sshexec.connectors.base",
     "TransferProgress": "sshexec.events",
 }

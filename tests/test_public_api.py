@@ -27,6 +27,8 @@ NAMES = {
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",
     "Secret": "sshexec.secret",
+    "TerminalManager": "sshexec.terminal.sessions",
+    "TerminalSession": "sshexec.terminal.session",
     "Timeouts": "sshexec.connectors.base",
     "TransferProgress": "sshexec.events",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 
-from sshexec.errors import ArgumentError, NoSuchSessionError, NotAllowedError
+from sshexec.errors import ArgumentError, NoSuchSessionError
 from sshexec.terminal.observer import SessionInfo
 from sshexec.terminal.permission import Action, Permit
 
@@ -62,24 +62,6 @@ class Access:
     def masters(self, user: str, info: SessionInfo, action: Action) -> bool:
         """Return whether a session is a user's own, or one to which that user may do something."""
         return _owns(user, info) or self.allowed(user, action, info.host)
-
-    def require(self, user: str, info: SessionInfo, action: Action) -> None:
-        """Refuse unless a session is a user's own, or one to which that user may do something.
-
-        Args:
-            user: who.
-            info: of the session.
-            action: what; asked for sessions of others only.
-
-        Raises:
-            NoSuchSessionError: the user may not know that it is there.
-            NotAllowedError: the user may, and may not do this.
-        """
-        if self.masters(user, info, action):
-            return
-        if not self.knows(user, info):
-            raise missing()
-        raise NotAllowedError(f"you may not do this to sessions of others on {info.host}")
 
 
 def missing() -> NoSuchSessionError:

@@ -8,9 +8,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from sshexec.errors import SshexecError
+
+if TYPE_CHECKING:
+    from sshexec.terminal.session import TerminalSession
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +82,17 @@ class TerminalEvent:
     def to_dict(self) -> dict[str, Any]:
         """Return the event as plain data, each key at every event."""
         return {name: getattr(self, name) for name in self.__slots__}
+
+
+def about(session: TerminalSession) -> dict[str, Any]:
+    """Return what an event says of a session."""
+    info = session.info()
+    return {"session": info.id, "host": info.host, "owner": info.owner, "recording": info.recording}
+
+
+def shown(text: object) -> str:
+    """Return what somebody asked for, as one line may show it."""
+    return "".join(each for each in str(text)[:80] if each.isprintable())
 
 
 TerminalSink = Callable[[TerminalEvent], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -71,21 +72,40 @@ def connecting(
     name = host_named(inventory, host)
     known: dict[Hashable, Any] = {}
     merged = opened({**inventory.variables(name), **(variables or {})}, name, known)
-    connector, options = connection(name, merged)
+    shared = _Shared(contexts)
+    connector, options = connection(name, merged, shared)
     if Capability.TERMINAL not in connector.capabilities:
         raise OptionError(f"host {name}: a {connector.name} connection has no terminal")
-    context = _context(contexts, connector)
-    context.asking(_Somebody()).check(options)
+    context = shared.of(connector)
 
     def connect(prompts: Prompts) -> Connector[Any, Any]:
-        asking = context.asking(prompts)
+        asking = _asking(context, prompts)
         asking.check(options)
         return connector(name, options, asking, timeouts)
 
     return connect
 
 
-def _context(contexts: Contexts, connector: ConnectorClass) -> Context:
-    """Return the context of a kind of connectors; sessions that begin at once get the same one."""
-    with _making:
-        return contexts[connector]
+class _Shared(Contexts):
+    """What is checked as if somebody could be asked, among what is made once for sessions that begin at once."""
+
+    def __init__(self, contexts: Contexts) -> None:
+        super().__init__()
+        self._contexts = contexts
+
+    def __getitem__(self, connector: ConnectorClass) -> Context:
+        return _asking(self.of(connector), _Somebody())
+
+    def of(self, connector: ConnectorClass) -> Context:
+        with _making:
+            return self._contexts[connector]
+
+
+def _asking(context: Context, prompts: Prompts) -> Context:
+    view = getattr(context, "asking", None)
+    if view is not None:
+        made: Context = view(prompts)
+        return made
+    context = copy.copy(context)
+    context.prompts = prompts
+    return context

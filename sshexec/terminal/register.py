@@ -48,13 +48,13 @@ class Register:
 
     def all(self) -> list[TerminalSession]:
         """Return the sessions, the oldest first."""
-        self._check()
+        self.check()
         with self._lock:
             return list(self._sessions.values())
 
     def get(self, session_id: object) -> TerminalSession | None:
         """Return a session by its identifier; None where there is none."""
-        self._check()
+        self.check()
         return self._sessions.get(session_id) if isinstance(session_id, str) else None
 
     def add(self, user: str, make: Callable[[Contexts], TerminalSession]) -> TerminalSession:
@@ -69,7 +69,7 @@ class Register:
             LimitError: there is no place for it.
             SessionOverError: no more are taken.
         """
-        self._check()
+        self.check()
         self._take_place(user)
         try:
             session = self._made(user, make)
@@ -127,7 +127,12 @@ class Register:
             if self._places[user] <= 0:
                 del self._places[user]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Refuse once it is closed; in a forked child, begin anew.
+
+        Raises:
+            SessionOverError: no more sessions are taken.
+        """
         if self._pid != os.getpid():
             # A forked child: the parent's sessions have their threads and connections there.
             self._begin()

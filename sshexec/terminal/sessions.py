@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from sshexec.connectors.base import Source, Timeouts
 from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     ArgumentError,
+    NoSuchSessionError,
     NotAllowedError,
     TerminalError,
     TokenError,
@@ -22,7 +24,7 @@ from sshexec.errors import (
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
 from sshexec.terminal.access import Access, missing
-from sshexec.terminal.auditing import TerminalSink, Watch
+from sshexec.terminal.auditing import TerminalSink, Watch, about, shown
 from sshexec.terminal.events import Role
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.opening import connecting, host_named
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from sshexec.terminal.recordings import Recordings
 
 _TERM = "xterm-256color"
+_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 class TerminalManager:
@@ -134,8 +137,8 @@ class TerminalManager:
     def _permitted(self, user: str, action: Action, host: str, *, session: str | None = None) -> None:
         if not self.allowed(user, action, host):
             # Before anybody looks whether there is such a host: who may not open it learns nothing.
-            self._watch.tell("terminal_refused", user=user, action=action, host=_shown(host), session=session)
-            raise NotAllowedError(f"you may not do this on {_shown(host)} ({action})")
+            self._watch.tell("terminal_refused", user=user, action=action, host=shown(host), session=session)
+            raise NotAllowedError(f"you may not do this on {shown(host)} ({action})")
 
     # ------------------------------------------------------------------ tokens
 
@@ -153,6 +156,7 @@ class TerminalManager:
             PatternError: there is no such host.
             LimitError: too many tokens are out.
         """
+        self._register.check()
         self._permitted(user, "open", host)
         grant = Grant(user, host=host_named(self.inventory, host), address=address)
         token = self._tokens.issue(grant, ttl)
@@ -178,7 +182,7 @@ class TerminalManager:
         """
         session = self._with(user, session_id, _for_role(role))
         token = self._tokens.issue(Grant(user, session=session.id, role=role, address=address), ttl)
-        self._watch.tell("terminal_token", user=user, **_of(session), role=role, address=address)
+        self._watch.tell("terminal_token", user=user, **about(session), role=role, address=address)
         return token
 
     def redeem(
@@ -270,7 +274,7 @@ class TerminalManager:
         """
         session = self._with(user, session_id, _for_role(role))
         viewer = session.attach(role=role, user=user, since=since)
-        self._watch.tell("terminal_joined", user=user, **_of(session), role=role, address=address)
+        self._watch.tell("terminal_joined", user=user, **about(session), role=role, address=address)
         if size is not None and role == "owner":
             with contextlib.suppress(TerminalError):
                 viewer.resize(size)
@@ -278,18 +282,10 @@ class TerminalManager:
 
     def sessions(self, user: str) -> list[SessionInfo]:
         """Return the sessions that a user may know of, the oldest first."""
-        known: dict[str, bool] = {}
-        found = []
-        for session in self._register.all():
-            info = session.info()
-            others = None if info.owner == user else known.get(info.host)
-            if others is None:
-                others = self._access.knows(user, info)
-                if info.owner != user:
-                    known[info.host] = others
-            if others:
-                found.append(info)
-        return found
+        infos = [session.info() for session in self._register.all()]
+        others = {info.host: info for info in infos if info.owner != user}
+        known = {host for host, info in others.items() if self._access.knows(user, info)}
+        return [info for info in infos if info.owner == user or info.host in known]
 
     def session(self, user: str, session_id: str) -> TerminalSession:
         """Return a session that a user may know of.
@@ -304,9 +300,13 @@ class TerminalManager:
 
     def _with(self, user: str, session_id: str, action: Action) -> TerminalSession:
         """Return a session to which a user may do something."""
-        session = self.session(user, session_id)
+        try:
+            session = self.session(user, session_id)
+        except NoSuchSessionError:
+            self._watch.tell("terminal_refused", user=user, action=action, session=shown(session_id))
+            raise
         if not self._access.masters(user, session.info(), action):
-            self._watch.tell("terminal_refused", user=user, action=action, **_of(session))
+            self._watch.tell("terminal_refused", user=user, action=action, **about(session))
             raise NotAllowedError(f"you may not do this to somebody else's session ({action})")
         return session
 
@@ -322,7 +322,7 @@ class TerminalManager:
             NoSuchSessionError, NotAllowedError: as `attach`.
         """
         session = self._with(user, session_id, "terminate")
-        self._watch.tell("terminal_terminated", user=user, **_of(session), reason=reason or None)
+        self._watch.tell("terminal_terminated", user=user, **about(session), reason=reason or None)
         session.terminate(user, reason)
 
     def pause(self, user: str, session_id: str, paused: bool) -> None:
@@ -334,9 +334,9 @@ class TerminalManager:
         session = self._with(user, session_id, "control")
         info = session.info()
         if info.paused not in (None, user) and not self.allowed(user, "control", info.host):
-            self._watch.tell("terminal_refused", user=user, action="control", **_of(session))
+            self._watch.tell("terminal_refused", user=user, action="control", **about(session))
             raise NotAllowedError("somebody else has paused this session")
-        self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **_of(session))
+        self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **about(session))
         if paused:
             session.pause(user)
         else:
@@ -355,9 +355,9 @@ class TerminalManager:
             raise NotAllowedError("there is no such viewer (any more)")
         if not self._access.masters(other, info, "control"):
             # A watcher would get a login that it may not have, by its owner's leave alone.
-            self._watch.tell("terminal_refused", user=user, action="control", **_of(session), viewer=other)
+            self._watch.tell("terminal_refused", user=user, action="control", **about(session), viewer=other)
             raise NotAllowedError(f"{other} may watch this session, and not control it")
-        self._watch.tell("terminal_handed_over", user=user, **_of(session), viewer=other)
+        self._watch.tell("terminal_handed_over", user=user, **about(session), viewer=other)
         session.hand_over(viewer_id, user)
 
     def signal(self, user: str, session_id: str, name: str) -> None:
@@ -369,7 +369,7 @@ class TerminalManager:
         """
         session = self._with(user, session_id, "control")
         session.signal(name)
-        self._watch.tell("terminal_signalled", user=user, **_of(session), signal=name)
+        self._watch.tell("terminal_signalled", user=user, **about(session), signal=name)
 
     # ------------------------------------------------------------------ files
 
@@ -397,7 +397,7 @@ class TerminalManager:
         """
         session = self._with(user, session_id, "control")
         self._permitted(user, "upload", session.host, session=session.id)
-        with self._watch.transfer("terminal_uploaded", progress, user=user, path=path, **_of(session)) as count:
+        with self._watch.transfer("terminal_uploaded", progress, user=user, path=path, **about(session)) as count:
             session.put(source, path, progress=count)
 
     def download(
@@ -424,7 +424,7 @@ class TerminalManager:
         """
         session = self._with(user, session_id, "control")
         self._permitted(user, "download", session.host, session=session.id)
-        with self._watch.transfer("terminal_downloaded", progress, user=user, path=path, **_of(session)) as count:
+        with self._watch.transfer("terminal_downloaded", progress, user=user, path=path, **about(session)) as count:
             session.get(path, target, progress=count)
 
     # ------------------------------------------------------------------ their lives
@@ -432,6 +432,8 @@ class TerminalManager:
     def _make(self, user: str, host: str, size: Size, term: str, address: str | None) -> TerminalSession:
         """Return a session that has not begun."""
         self._permitted(user, "open", host)
+        if not isinstance(term, str) or not _TERMS.fullmatch(term):
+            raise ArgumentError(f"term: expected a terminal's type such as {_TERM}, got {term!r:.40}")
         policy = self.policy
         if policy.accept_host_keys and not self.allowed(user, "accept_host_key", host):
             policy = replace(policy, accept_host_keys=False)
@@ -443,18 +445,24 @@ class TerminalManager:
             session = TerminalSession(
                 host, connect, owner=user, size=size, term=term, policy=policy, on_end=self._register.forget
             )
-            self._observe(session)
+            try:
+                self._observe(session)
+            except BaseException:
+                session.close()
+                raise
             return session
 
         session = self._register.add(user, make)
-        self._watch.tell("terminal_started", user=user, **_of(session), address=address)
+        self._watch.tell("terminal_started", user=user, **about(session), address=address)
         return session
 
     def _observe(self, session: TerminalSession) -> None:
         """Have whoever shall see a session see it."""
         info = session.info()
         if self.recordings is not None:
-            session.observe(self.recordings.begin(info))
+            recording = self.recordings.begin(info)
+            session.observe(recording)
+            session.recording = recording.name
         if self._filters:
             from sshexec.terminal.commands import CommandLog
 
@@ -468,7 +476,7 @@ class TerminalManager:
         self._watch.tell(
             "terminal_ended",
             user=session.owner,
-            **_of(session),
+            **about(session),
             seconds=round(time.time() - info.started, 3),
             reason=None if info.ended is None else info.ended.reason,
             cause=None if info.ended is None else info.ended.cause,
@@ -488,14 +496,3 @@ def _for_role(role: object) -> Action:
     if role == "watcher":
         return "watch"
     raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")
-
-
-def _of(session: TerminalSession) -> dict[str, Any]:
-    """Return what an event says of a session."""
-    info = session.info()
-    return {"session": info.id, "host": info.host, "owner": info.owner, "recording": info.recording}
-
-
-def _shown(host: object) -> str:
-    """Return what was asked for as a host, as one line may show it."""
-    return "".join(each for each in str(host)[:80] if each.isprintable())

@@ -1,0 +1,295 @@
+"""One WebSocket of `sshexec.term.v1`, from its hello to its end, whichever server has it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from sshexec.errors import (
+    InputError,
+    LimitError,
+    NoSuchSessionError,
+    NotAllowedError,
+    SessionOverError,
+    SshexecError,
+    TerminalError,
+    TokenError,
+)
+from sshexec.terminal.events import Detached, Ended, ViewerEvent
+from sshexec.web import messages
+from sshexec.web.connection import Connection, ConnectionClosed
+from sshexec.web.messages import ControlMessage, Hello, MessageError, tell
+from sshexec.web.typist import INPUT_WINDOW, Typist
+
+if TYPE_CHECKING:
+    from sshexec.connectors.terminal import Size
+    from sshexec.terminal.sessions import TerminalManager
+    from sshexec.terminal.viewer import Viewer
+
+__all__ = ["converse"]
+
+logger = logging.getLogger(__name__)
+
+HELLO_TIME = 10.0
+"""Seconds within which a client must say what it wants."""
+
+BETWEEN_SIZES = 0.05
+"""Seconds between two changes of the size; of those in between, the last one counts."""
+
+BETWEEN_ERRORS = 1.0
+"""Seconds between two errors of one kind that are told."""
+
+MOST_UNKNOWN = 1000
+"""Messages of a kind that nobody knows, before the client is taken for broken."""
+
+READ_TIME = 60.0
+
+_CODES: tuple[tuple[type[SshexecError], int], ...] = (
+    (TokenError, 4001),
+    (NotAllowedError, 4002),
+    (LimitError, 4008),
+    (NoSuchSessionError, 4009),
+    (SessionOverError, 4009),
+    (InputError, 1008),
+)
+_ENDS = {"idle": 4003, "max_time": 4003, "terminated": 4004}
+_DETACHED = {"stolen": 4006, "stalled": 4005, "kicked": 4010}
+
+
+def converse(
+    connection: Connection, manager: TerminalManager, *, user: str | None = None, address: str | None = None
+) -> None:
+    """Serve one WebSocket until it is closed; returns then, and raises nothing that a client can cause.
+
+    Args:
+        connection: open, its subprotocol agreed on; closed at the end.
+        manager: whose tokens and sessions they are.
+        user: who signed in, if anybody did: a token of somebody else opens nothing then.
+        address: where the client is, for tokens that are bound to an address.
+    """
+    code, reason = 1000, ""
+    try:
+        hello = _hello(connection)
+        viewer = manager.redeem(
+            hello.token, size=hello.size, term=hello.term, since=hello.since, user=user, address=address
+        )
+        _Conversation(connection, manager, viewer).run()
+    except ConnectionClosed as closed:
+        code, reason = closed.code, closed.reason
+    except MessageError as error:
+        code, reason = error.code, error.text
+        _tell_last(connection, "invalid", error.text)
+    except SshexecError as error:
+        code = next((number for kind, number in _CODES if isinstance(error, kind)), 1011)
+        text = str(error) if code != 1011 else "it does not work"
+        reason = text
+        _tell_last(connection, getattr(error, "code", "invalid"), text)
+        if code == 1011:
+            logger.exception("a terminal's WebSocket failed")
+    except Exception:
+        code, reason = 1011, "it does not work"
+        logger.exception("a terminal's WebSocket failed")
+    finally:
+        connection.close(code, reason)
+
+
+def _tell_last(connection: Connection, code: str, text: str) -> None:
+    with contextlib.suppress(ConnectionClosed):  # it is about to be closed anyway
+        connection.send(tell("error", code=code, text=text))
+
+
+def _hello(connection: Connection) -> Hello:
+    """Return the first message.
+
+    Raises:
+        MessageError: it is another one, or none.
+        ConnectionClosed: there is none.
+    """
+    first = connection.receive(HELLO_TIME)
+    if first is None:
+        raise MessageError(1008, f"no hello came within {HELLO_TIME:.0f} seconds")
+    message = messages.parse(first) if isinstance(first, str) else None
+    if not isinstance(message, Hello):
+        raise MessageError(1002, "the first message has to be a hello")
+    return message
+
+
+class _Conversation:
+    """The two directions: this thread hears, another one tells."""
+
+    def __init__(self, connection: Connection, manager: TerminalManager, viewer: Viewer) -> None:
+        self._connection = connection
+        self._manager = manager
+        self._viewer = viewer
+        self._typist = Typist(viewer, self._taken, self._refused)
+        self._sent = 0
+        self._acknowledged = 0
+        self._unknown = 0
+        self._size: Size | None = None
+        self._sized = 0.0
+        self._last_errors: dict[str, float] = {}
+
+    def run(self) -> None:
+        """Serve the viewer until one side has enough."""
+        teller: threading.Thread | None = None
+        try:
+            self._connection.send(self._ready())
+            teller = threading.Thread(target=self._tell, name="sshexec-viewer", daemon=True)
+            teller.start()
+            self._hear()
+        except MessageError as error:
+            _tell_last(self._connection, "invalid", error.text)
+            self._connection.close(error.code, error.text)
+        except ConnectionClosed as closed:
+            self._connection.close(closed.code, closed.reason)  # before the teller says that all is well
+        finally:
+            self._typist.close()
+            self._viewer.close()
+            if teller is not None:
+                teller.join(READ_TIME)
+
+    def _ready(self) -> str:
+        viewer, session = self._viewer, self._viewer.session
+        info = session.info()
+        window = session.policy.window
+        return tell(
+            "ready",
+            id=info.id,
+            host=info.host,
+            user=viewer.user,
+            role=viewer.role,
+            viewer=viewer.id,
+            seq=viewer.seq,
+            columns=info.size.columns,
+            rows=info.size.rows,
+            state=info.state,
+            window=window,
+            ack=window // 4,
+            input=INPUT_WINDOW,
+            read_only=info.read_only,
+            upload=self._manager.allowed(viewer.user, "upload", info.host),
+            download=self._manager.allowed(viewer.user, "download", info.host),
+            recording=info.recording,
+        )
+
+    # What the client is told.
+
+    def _tell(self) -> None:
+        """Send on what the viewer gets, until that is over."""
+        code, reason = 1011, "it does not work"
+        try:
+            while True:
+                item = self._viewer.read(READ_TIME)
+                if isinstance(item, bytes):
+                    self._sent += len(item)
+                    self._connection.send(item)
+                elif item is not None:
+                    self._connection.send(messages.render(item))
+                    if isinstance(item, (Ended, Detached)):
+                        code, reason = _closing(item)
+                        break
+                elif self._viewer.closed:
+                    code, reason = 1000, ""
+                    break
+        except (ConnectionClosed, SshexecError):
+            code, reason = 1000, ""
+        except Exception:
+            logger.exception("a viewer of a terminal failed")
+        finally:
+            self._typist.close()
+            self._connection.close(code, reason)
+
+    def _taken(self, size: int) -> None:
+        with contextlib.suppress(ConnectionClosed):  # whoever hears knows it already
+            self._connection.send(tell("taken", bytes=size))
+
+    def _refused(self, error: SshexecError) -> None:
+        """Say that something is not done; not each time, where it comes again and again."""
+        code = getattr(error, "code", "invalid")
+        now = time.monotonic()
+        if isinstance(error, SessionOverError) or now - self._last_errors.get(code, -BETWEEN_ERRORS) < BETWEEN_ERRORS:
+            return
+        self._last_errors[code] = now
+        with contextlib.suppress(ConnectionClosed):  # whoever hears knows it already
+            self._connection.send(tell("error", code=code, text=str(error)))
+
+    # What the client says.
+
+    def _hear(self) -> None:
+        while True:
+            message = self._connection.receive(self._until_resize())
+            if message is None:
+                self._resize_now()
+            elif isinstance(message, bytes):
+                self._typist.put(message)
+            else:
+                try:
+                    self._obey(messages.parse(message))
+                except (TerminalError, InputError) as error:
+                    self._refused(error)
+                except SshexecError:
+                    logger.debug("a terminal's connection broke", exc_info=True)  # the session says so
+
+    def _obey(self, message: ControlMessage) -> None:
+        viewer = self._viewer
+        match message:
+            case messages.Acknowledged(size):
+                self._acknowledged += size
+                if self._acknowledged > self._sent:
+                    raise MessageError(1008, "bytes: more than was sent")
+                viewer.ack(size)
+            case messages.Resize(size):
+                self._resize(size)
+            case messages.Ping(number):
+                self._connection.send(tell("pong", n=number))
+            case messages.Answers(question, values):
+                viewer.answer(question, values)
+            case messages.Signal(name):
+                viewer.signal(name)
+            case messages.Give(other):
+                self._manager.hand_over(viewer.user, viewer.session.id, other)
+            case messages.Bare("detach"):
+                viewer.close()
+            case messages.Bare():
+                if viewer.role != "owner":
+                    raise NotAllowedError("only the session's owner may end it")
+                self._manager.terminate(viewer.user, viewer.session.id, "closed")
+            case Hello():
+                raise MessageError(1002, "only the first message may be a hello")
+            case _:
+                self._unknown += 1
+                if self._unknown > MOST_UNKNOWN:
+                    raise MessageError(1008, "too many messages of unknown kinds")
+
+    def _resize(self, size: Size) -> None:
+        self._size = size
+        if self._until_resize() == 0:
+            self._resize_now()
+
+    def _until_resize(self) -> float | None:
+        """Return seconds until the size is to be changed; None where it is not."""
+        return None if self._size is None else max(0.0, self._sized + BETWEEN_SIZES - time.monotonic())
+
+    def _resize_now(self) -> None:
+        size, self._size = self._size, None
+        if size is None:
+            return
+        self._sized = time.monotonic()
+        try:
+            self._viewer.resize(size)
+        except TerminalError as error:
+            self._refused(error)
+        except SshexecError:
+            logger.debug("a terminal's connection broke", exc_info=True)  # the session says so
+
+
+def _closing(event: ViewerEvent) -> tuple[int, str]:
+    """Return how to close the WebSocket of a viewer for whom it is over."""
+    if isinstance(event, Ended):
+        return _ENDS.get(event.reason, 1000), event.reason
+    if isinstance(event, Detached):
+        return _DETACHED.get(event.reason, 1000), event.reason
+    return 1000, ""

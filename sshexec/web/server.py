@@ -1,0 +1,201 @@
+"""A server for the web terminal: gevent's, with limits for those who send slowly or never, in a patched process."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from sshexec import expect
+from sshexec.errors import ArgumentError, InputError
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+log = logging.getLogger(__name__)
+
+REQUEST_TIME = 20.0
+"""Seconds that the head of a request may take, and a handshake of TLS."""
+
+KEEP_TIME = 75.0
+"""Seconds that a connection is kept for a next request."""
+
+BODY_TIME = 60.0
+"""Seconds without a byte that a request's body, or a browser that takes an answer, may stand still."""
+
+_DISCARDED = 16 * 2**20
+"""Bytes of a body that nobody wanted which are read all the same, so that the answer arrives."""
+
+
+class _Handler(WSGIHandler):
+    """One connection."""
+
+    ignored_socket_errors = (*WSGIHandler.ignored_socket_errors, errno.ETIMEDOUT, errno.EBADF)
+
+    def read_requestline(self) -> str:
+        self.socket.settimeout(BODY_TIME)
+        with gevent.Timeout(KEEP_TIME, False):
+            return str(super().read_requestline())
+        return ""
+
+    def read_request(self, raw_requestline: str) -> bool:
+        with gevent.Timeout(REQUEST_TIME, False):
+            return bool(super().read_request(raw_requestline))
+        return False
+
+    def run_application(self) -> None:
+        try:
+            super().run_application()
+        except (TimeoutError, ssl.SSLError) as error:
+            raise OSError(errno.ETIMEDOUT, "it does not go on") from error
+        finally:
+            left = (self.content_length or 0) - self.wsgi_input.position
+            if left > _DISCARDED:
+                self.wsgi_input.content_length = self.wsgi_input.position
+                self.close_connection = True
+
+    def handle_error(self, t: Any, v: Any, tb: Any) -> None:
+        """Say that an answer broke off; where it has begun, the connection ends so that nobody takes it for whole."""
+        if self.status is not None and self.response_length:
+            log.warning("an answer broke off: %s", getattr(t, "__name__", "error"))
+            self.close_connection = True
+            self.response_use_chunked = False
+            return
+        log.error("a request failed", exc_info=(t, v, tb))
+        self._send_error_response_if_possible(500)
+
+    def log_error(self, msg: str, *args: Any) -> None:
+        log.info("a request was refused: it is no HTTP")
+
+    def log_request(self) -> None:
+        """Say who asked for what, the query left out: it may be long, or private."""
+        environ = getattr(self, "environ", None) or {}
+        address = environ.get("sshexec.address") or (self.client_address or ("-",))[0]
+        user = environ.get("sshexec.user") or "-"
+        status = str(self.status or "-").split()[0]
+        path = str(getattr(self, "path", "-")).partition("?")[0]
+        command = getattr(self, "command", "-")
+        took = (self.time_finish or time.time()) - self.time_start
+        shown = "".join(each if each.isprintable() and each.isascii() else "?" for each in f"{user} {command} {path}")
+        self.server.told(f"{address} {shown[:500]} {status} {self.response_length or 0} {took:.3f}")
+
+
+class _Server(WSGIServer):
+    """Accepts connections."""
+
+    told: Callable[[str], None]
+
+    def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        try:
+            with gevent.Timeout(REQUEST_TIME):
+                wrapped = self.wrap_socket(client_socket, **self.ssl_args)
+        except (OSError, gevent.Timeout):
+            client_socket.close()  # whoever it was did not speak TLS
+            return None
+        try:
+            return self.handle(wrapped, address)
+        finally:
+            wrapped.close()
+
+
+class Server:
+    """Serves an application until it is stopped.
+
+    Args:
+        application: what answers, such as `sshexec.web.application.WebTerminal`.
+        host: address to listen at.
+        port: likewise; 0 takes a free one.
+        certificate: file with the certificate and its chain, for TLS.
+        key: file with its key; None where the certificate's file holds it too.
+        connections: that may be open at once; more wait.
+        told: gets a line for each request; None keeps none.
+
+    Raises:
+        InputError: the address can't be listened at, or the certificate can't be read.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        certificate: str | None = None,
+        key: str | None = None,
+        connections: int = 2000,
+        told: Callable[[str], None] | None = None,
+    ) -> None:
+        expect.count("connections", connections, "connections")
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise ArgumentError(f"port: expected a number from 0 to 65535, got {port!r:.40}")
+        secured = {} if certificate is None else {"ssl_context": _context(certificate, key)}
+        self._listener = _listen(host, port)
+        self.host = host
+        self.port: int = self._listener.getsockname()[1]
+        self._pool = Pool(connections)
+        self._server = _Server(
+            self._listener,
+            application,
+            spawn=self._pool,
+            log=None,
+            error_log=None,
+            handler_class=_Handler,
+            environ={"SERVER_NAME": host, "SERVER_PORT": str(self.port), "wsgi.multithread": True},
+            **secured,
+        )
+        self._server.told = told or (lambda line: None)
+        self.scheme = "https" if secured else "http"
+
+    @property
+    def address(self) -> str:
+        """Where the page is, as a URL without a path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    def start(self) -> None:
+        """Listen; requests are answered whenever the caller waits."""
+        self._server.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Accept nothing more, give what goes on some time to end, then end it.
+
+        Args:
+            timeout: seconds.
+        """
+        self._server.stop(timeout)
+
+
+def _listen(host: str, port: int) -> Any:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(256)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise InputError(f"can't listen at {host}:{port}: {error.strerror or error}") from None
+    return listener
+
+
+def _context(certificate: str, key: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        # Without a password nobody is asked for one: that would be at a terminal that there may not be.
+        context.load_cert_chain(certificate, key, password="")
+    except (OSError, ssl.SSLError, ValueError) as error:
+        reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "no certificate and key"
+        raise InputError(f"the certificate {certificate} can't be used: {reason}") from None
+    return context
