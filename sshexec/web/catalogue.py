@@ -48,7 +48,15 @@ class Catalogue:
 
     def described(self) -> list[dict[str, Any]]:
         """Return each module with its arguments, as plain data."""
-        return [_described(name) for name in self.names()]
+        return [self._without_source(_described(name)) for name in self.names()]
+
+    def _without_source(self, described: dict[str, Any]) -> dict[str, Any]:
+        """Say what ``src`` means where files of this machine are not offered."""
+        if described["name"] in _SOURCE and not self._local_files:
+            for parameter in described["parameters"]:
+                if parameter["name"] == "src":
+                    parameter["help"] = "file or directory of the host; only with `remote_src`"
+        return described
 
     def check(self, module: str, args: str | Mapping[str, Any] | None, **texts: object) -> None:
         """Refuse what may not be asked.

@@ -196,7 +196,7 @@ class Runs:
                 raise LimitError("too many pages follow runs: close some")
             self._streams.append(call.user)
         number = int(since) if since.isascii() and since.isdigit() and len(since) < 18 else None
-        response = Response(board.follow(number), mimetype="text/event-stream", direct_passthrough=True)
+        response = Response(board.follow(number), mimetype="text/event-stream")
         # Proxies are not to wait for more of it (nginx: https://nginx.org/en/docs/http/ngx_http_proxy_module.html).
         response.headers.update({"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         response.call_on_close(lambda: self._leave(call.user))

@@ -4,7 +4,7 @@ import { h } from "../elements.js";
 
 const FREE = "_raw_params";
 /** What people set, before the rest. */
-const FIRST = ["path", "dest", "src", "content", "state", "mode", "owner", "group", "chdir", "filter", "gather_subset"];
+const FIRST = ["path", "dest", "src", "remote_src", "content", "state", "mode", "owner", "group", "chdir", "filter", "gather_subset"];
 
 /**
  * Makes the fields.

@@ -46,6 +46,7 @@ export function many(count, noun) {
 
 /** A short time, for people: "0.4 s", "12 s". */
 export function seconds(value) {
+  if (typeof value === "number" && value < 0.05) return "under 0.1 s";
   return value === null || value === undefined ? "" : value < 10 ? `${value.toFixed(1)} s` : `${Math.round(value)} s`;
 }
 
