@@ -73,10 +73,9 @@ class App extends EventTarget {
   }
 
   async load() {
-    const off = this.me.views ? VIEWS.filter((name) => !this.me.views.includes(name)) : [];
-    const loaded = await Promise.all(
-      VIEWS.filter((name) => !off.includes(name)).map((name) => import(`./views/${name}.js`).catch((error) => console.warn(error))),
-    );
+    // What the server does not have, /api/me says to be false.
+    const wanted = VIEWS.filter((name) => this.me[name] !== false);
+    const loaded = await Promise.all(wanted.map((name) => import(`./views/${name}.js`).catch((error) => console.warn(error))));
     for (const module of loaded) if (module) this.views.set(module.default.id, module.default);
   }
 

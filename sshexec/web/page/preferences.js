@@ -16,6 +16,7 @@ export async function preferences(app) {
     { name: "scrollback", label: "Lines to scroll back", type: "number", min: 0, max: 50000 },
     { name: "blink", label: "The cursor blinks", type: "checkbox" },
     { name: "copyOnSelect", label: "What is selected is copied", type: "checkbox" },
+    { name: "screenReader", label: "Terminals can be read by a screen reader", type: "checkbox" },
   ];
   for (const field of fields) field.value = settings.get(field.name);
   const answer = await dialog({

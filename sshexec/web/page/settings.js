@@ -10,6 +10,7 @@ const DEFAULTS = {
   blink: true,
   scrollback: 5000,
   copyOnSelect: false,
+  screenReader: false,
   sidebar: true,
 };
 
@@ -21,6 +22,7 @@ const ALLOWED = {
   blink: (value) => typeof value === "boolean",
   scrollback: (value) => Number.isInteger(value) && value >= 0 && value <= 50000,
   copyOnSelect: (value) => typeof value === "boolean",
+  screenReader: (value) => typeof value === "boolean",
   sidebar: (value) => typeof value === "boolean",
 };
 
