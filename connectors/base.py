@@ -7,6 +7,7 @@ elsewhere. Errors are those of `sshexec.errors`; no exception of a library leaks
 
 from __future__ import annotations
 
+import copy
 import enum
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -190,8 +191,26 @@ class Context:
             OptionError: a file is missing, unreadable or needs a passphrase.
         """
 
+    def asking(self: ContextT, prompts: Prompts) -> ContextT:
+        """Return the same context with other prompts, so that one connection's questions reach whom they concern.
+
+        It shares all else with this one, which has to live for as long and is the one that is closed.
+
+        Args:
+            prompts: where the questions of the connectors go that are made with it.
+        """
+        view = copy.copy(self)
+        view.prompts = prompts
+        # An attribute of the object stands before the method: to close the view closes nothing of others.
+        view.close = _nothing  # type: ignore[method-assign]
+        return view
+
     def close(self) -> None:
         """Release what is shared."""
+
+
+def _nothing() -> None:
+    return None
 
 
 OptionsT = TypeVar("OptionsT", bound=ConnectorOptions)
@@ -372,7 +391,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
         environment: Mapping[str, str] | None = None,
         command: str | None = None,
     ) -> Terminal:
-        """Start the login shell, or a command, on a terminal.
+        """Start the login shell, or a command, on a terminal; as the login user, whatever `become` says.
 
         Args:
             size: how large the terminal is.

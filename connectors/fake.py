@@ -11,7 +11,9 @@ Its answers come from the host's variables::
         fake_files: {/etc/motd: "hello\n"}  # what `copy`, `fetch` and `slurp` find
         fake_fault: refused                 # see `FAULTS`
         fake_record: calls.jsonl            # every call, a line of JSON
+        fake_prompt: "web1$ "               # what a terminal shows before each line
 
+A terminal gives each line that is typed the answer that it would get as a command (`sshexec.connectors.faketerminal`).
 A command that nothing matches ends with 127, so that a test notices. ``raw``, ``command``, ``shell``, ``script``,
 ``ping``, ``copy``, ``fetch`` and ``slurp`` work. What only a shell can tell is not played: ``chdir``, ``creates`` and
 ``removes`` of a command have no effect, every directory exists, and ``copy`` keeps no backup, sets no owner and asks no
@@ -29,6 +31,7 @@ import json
 import re
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -38,10 +41,12 @@ from typing import Any, BinaryIO
 from sshexec import errors
 from sshexec.connectors import base
 from sshexec.connectors.base import Capability, Command, Completed, Connector, Deadline, Phase, Timeouts
+from sshexec.connectors.faketerminal import FakeTerminal, Said
 from sshexec.connectors.files import Found
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
+from sshexec.connectors.terminal import Size
 
 _AT_OPEN: dict[str, tuple[type[errors.UnreachableError], Phase]] = {
     "resolve": (errors.ResolveError, Phase.RESOLVING),
@@ -91,6 +96,7 @@ class FakeOptions(ConnectorOptions):
 
     fault: str | None = option(None, "fake_fault", help="what goes wrong", choices=FAULTS)
     record: str | None = option(None, "fake_record", help="file that every call is appended to, as a line of JSON")
+    prompt: str = option("$ ", "fake_prompt", help="what a terminal shows before each line")
     answers: tuple[Answer, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -165,7 +171,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
     """A connection to a scripted host."""
 
     name = "fake"
-    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME
+    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME | Capability.TERMINAL | Capability.SIGNALS
     Options = FakeOptions
     Context = FakeContext
 
@@ -174,6 +180,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
         self._cancelled = threading.Event()
         self._open = False
         self._host = context.host(host, options)
+        self._terminals: weakref.WeakSet[FakeTerminal] = weakref.WeakSet()
 
     def open(self, deadline: Deadline) -> None:
         """Log in, or fail as `fake_fault` says."""
@@ -264,6 +271,30 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
         if progress is not None:
             progress(len(stored.content))
 
+    def terminal(
+        self,
+        size: Size,
+        term: str,
+        deadline: Deadline,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: str | None = None,
+    ) -> FakeTerminal:
+        """Play a shell (see `Connector.terminal`)."""
+        self._require_open()
+        self._record("terminal", term=term, environment=dict(environment or {}), command=command)
+        self._check(deadline, Phase.RUNNING)
+        self.enter(Phase.RUNNING)
+        terminal = FakeTerminal(self.host, size, self.options.prompt, command, self._say, self._record)
+        self._terminals.add(terminal)
+        return terminal
+
+    def _say(self, line: str) -> Said:
+        """Answer a line on a terminal."""
+        answer, fault = self._scripted(line), self.options.fault
+        delay = None if fault == "hang" else answer.delay
+        return Said(answer.stdout + answer.stderr, answer.rc, delay, fault == "lost")
+
     def cancel(self) -> None:
         """End the call in progress, or the next one, with CancelledError."""
         self._cancelled.set()
@@ -271,6 +302,8 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
     def close(self) -> None:
         """Log out; safe to call twice."""
         self._open = False
+        for terminal in list(self._terminals):
+            terminal.close()
 
     def _require_open(self) -> None:
         if not self._open:

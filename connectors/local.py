@@ -12,7 +12,7 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -28,11 +28,13 @@ from sshexec.connectors.base import (
 )
 from sshexec.connectors.catfiles import CatFiles
 from sshexec.connectors.escalation import Dialogue, Escalation, escalation
+from sshexec.connectors.localterminal import LocalTerminal
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
 from sshexec.connectors.process import Escalated, Process, on_terminal
 from sshexec.connectors.source import Source, opened
+from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     BecomeError,
     CancelledError,
@@ -79,7 +81,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
     """Run commands on this machine; relative paths are relative to the current directory."""
 
     name = "local"
-    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME
+    capabilities = Capability.FILES | Capability.POSIX | Capability.BECOME | Capability.TERMINAL | Capability.SIGNALS
     Options = LocalOptions
     Context = LocalContext
 
@@ -88,6 +90,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         self._wake: tuple[int, int] | None = None
         self._cancelled = False
         self._way: Escalation | None = None
+        self._terminals: set[LocalTerminal] = set()
 
     def open(self, deadline: Deadline) -> None:
         """Make the pipe by which `cancel` wakes a call in progress.
@@ -295,6 +298,27 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
             reader.seek(offset)
             self._copy(read, target, deadline, progress, offset)
 
+    def terminal(
+        self,
+        size: Size,
+        term: str,
+        deadline: Deadline,
+        *,
+        environment: Mapping[str, str] | None = None,
+        command: str | None = None,
+    ) -> LocalTerminal:
+        """Start the user's login shell in his home directory (see `Connector.terminal`)."""
+        if self._wake is None:
+            raise ConnectionLostError("the connection is not open", host=self.host, phase=Phase.RUNNING, started=False)
+        self._check_cancelled()
+        self.enter(Phase.RUNNING)
+        variables = {**_environment(), **(environment or {})}
+        for name in ("COLUMNS", "LINES"):  # of the terminal that this process was started on
+            variables.pop(name, None)
+        terminal = LocalTerminal(self.host, self.options.shell, size, term, variables, command, self._terminals.discard)
+        self._terminals.add(terminal)
+        return terminal
+
     def cancel(self) -> None:
         """End the call in progress, or the next one, with CancelledError."""
         self._cancelled = True
@@ -305,7 +329,9 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 os.write(wake[1], b"!")
 
     def close(self) -> None:
-        """Close the pipe; safe to call twice."""
+        """Close the pipe and the terminals; safe to call twice."""
+        for terminal in list(self._terminals):
+            terminal.close()
         wake, self._wake = self._wake, None
         for end in wake or ():
             os.close(end)

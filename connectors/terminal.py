@@ -58,9 +58,10 @@ class Terminal(ABC):
 
     @abstractmethod
     def read(self, timeout: float | None = None) -> bytes | None:
-        """Return what the program has written, some 64 KiB at most; b"" at its end; None where nothing came in time.
+        """Return what the program has written, `PIECE` bytes at most; b"" at its end; None where nothing came in time.
 
-        What is not read stays with the host, beyond a window of some 100 KiB: that is what keeps a flood bounded.
+        What is not read stays with the host, beyond a window of 256 KiB (1 MiB on a long way): that is what keeps a
+        flood bounded.
 
         Args:
             timeout: seconds to wait; None waits until something comes, the connection breaks, or `wake` is called.
@@ -75,7 +76,7 @@ class Terminal(ABC):
 
         Args:
             data: what is typed.
-            timeout: seconds to wait; None as in `read`.
+            timeout: seconds to wait, while others write too; None as in `read`.
 
         Raises:
             ConnectionLostError: the connection broke, or the program has ended.
@@ -108,4 +109,4 @@ class Terminal(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """End it; safe to call twice, from any thread."""
+        """End it; safe to call twice, from any thread. Whoever reads gets b"", whoever writes ConnectionLostError."""

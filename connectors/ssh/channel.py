@@ -249,9 +249,10 @@ class Channel:
 
     def take(self) -> tuple[Stream, bytes] | None:
         """Return the next piece that came in, and open the window again for as much; None where there is none."""
-        if not self.inbox:
+        try:
+            piece = self.inbox.popleft()
+        except IndexError:  # a terminal may be closed meanwhile, which empties it
             return None
-        piece = self.inbox.popleft()
         self._used += len(piece[1])
         if self._used + self.window - self._allowed >= self.window // _SHARE and not (self.eof or self.closed):
             self._adapt()

@@ -19,7 +19,7 @@ from sshexec.connectors.ssh.auth import Login, StaleLinkError
 from sshexec.connectors.ssh.context import SshContext
 from sshexec.connectors.ssh.execution import Execution, SessionRefusedError
 from sshexec.connectors.ssh.files import Files
-from sshexec.connectors.ssh.hostkeys import OtherKindsError
+from sshexec.connectors.ssh.hostkeys import Learned, OtherKindsError
 from sshexec.connectors.ssh.keys import SigningKey
 from sshexec.connectors.ssh.keytypes import fingerprint
 from sshexec.connectors.ssh.knownhosts import known_name
@@ -67,6 +67,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
         self._cancelled = False
         self._ending = False
         """Whether the call in progress was cancelled, and ends."""
+        self._calling = False
+        """Whether there is a call in progress; a terminal is used outside of calls, too."""
         self._deadline = Deadline()
         """That of the call in progress."""
         self._asked: list[str] = []
@@ -247,7 +249,15 @@ class SshConnector(Connector[SshOptions, SshContext]):
         with self._errors(deadline):
             link = self._logged_in()
             self.enter(Phase.RUNNING)
-            return SshTerminal(self.host, link, size, term, environment or {}, command, deadline, self._guard)
+            start = functools.partial(
+                SshTerminal, self.host, link, size, term, environment or {}, command, deadline, self._guard
+            )
+            try:
+                return start()
+            except SessionRefusedError:
+                if self._files is None or not self._files.release():
+                    raise
+                return start()
 
     def cancel(self) -> None:
         """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
@@ -266,7 +276,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise CancelledError("cancelled")
 
     def _hurried(self) -> bool:
-        return self._cancelled or self._ending or self._deadline.expired
+        return self._calling and (self._cancelled or self._ending or self._deadline.expired)
 
     @property
     def _patience(self) -> float | None:
@@ -301,6 +311,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
         """Give every error of a host its name and phase."""
         self._ending = False
         self._deadline = deadline
+        self._calling = True
         try:
             try:
                 yield
@@ -326,6 +337,8 @@ class SshConnector(Connector[SshOptions, SshContext]):
             error.host = error.host or self.host
             error.phase = error.phase or self._phase.value
             raise
+        finally:
+            self._calling = False
 
     # Opening, step by step.
 
@@ -367,14 +380,22 @@ class SshConnector(Connector[SshOptions, SshContext]):
             if not self._confirmed(link):
                 raise
             learned = check(policy="accept-new")
+            if not link.active:
+                # The host has a time of its own for logins (LoginGraceTime), and a person took longer.
+                self._keep_notice(learned)
+                raise StaleLinkError from None
+        self._keep_notice(learned)
+        return True
+
+    def _keep_notice(self, learned: Learned | None) -> None:
         if learned is not None:
             self.notices.append(learned.notice())
-        return True
 
     def _confirmed(self, link: Link) -> bool:
         """Ask, where somebody may be asked that, whether the key of a host that is not known is the right one."""
         prompts = self.context.prompts
-        if not prompts.confirms or self.options.batch_mode:
+        options = self.options
+        if not prompts.confirms or options.batch_mode or not options.confirms or options.pinned:
             return False
         kind, shown = link.host_key.get_name(), fingerprint(link.host_key.asbytes())
         text = f"The host key of {self._known_as} is not known: {kind} {shown}. Trust it?"

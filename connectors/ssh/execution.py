@@ -424,6 +424,8 @@ class Execution:
 
     def _kill(self) -> int | None:
         """Run the killer; return its exit status, or None where it could not be run."""
+        if self._frame.pid is None and self._link.shells:
+            return None  # it would take the terminals beside this command for what it is to kill
         script = f"exec /bin/sh -c {quote(_KILLER)} sh {self._frame.pid or ''}"
         killer = Execution(
             self._link,

@@ -20,6 +20,9 @@ from sshexec.errors import ChangedHostKeyError, UnknownHostKeyError
 
 Policy = Literal["strict", "accept-new", "off"]
 
+Checking = Policy | Literal["ask"]
+"""What StrictHostKeyChecking may say: to ask is to be strict, where there is nobody to be asked."""
+
 PIN_VARIABLE = "sshexec_host_key"
 """The host variable that pins keys."""
 

@@ -97,9 +97,13 @@ class Caller:
 class _Line:
     """One connection to a jump host."""
 
-    def __init__(self, hop: Hop, opener: Opener) -> None:
+    def __init__(self, hop: Hop, opener: Opener, maker: Signal) -> None:
         self.hop = hop
         self.opener = opener
+        self.maker = maker
+        """The bell of whom its opening asks what it needs to know."""
+        self.abandoned = False
+        """Whether it failed when he had left already; then it is no answer to those who still wait."""
         self.waiters: set[Signal] = set()
         self.opening = True
         self.error: HostError | None = None
@@ -253,7 +257,7 @@ class Hop:
                     if time.monotonic() - self._failed < _FAILED_FOR:
                         raise self._named(self._failure)
                     self._failure = None
-                opening = self._opening or self._begin(caller.make)
+                opening = self._opening or self._begin(caller)
                 opening.waiters.add(caller.bell)
             try:
                 self._wait(opening, caller)
@@ -263,7 +267,8 @@ class Hop:
                     unwanted = opening.opening and not opening.waiters
                 if unwanted:
                     opening.opener.cancel()
-            if opening.error is not None and not isinstance(opening.error, CancelledError):
+            failed = opening.error is not None and not isinstance(opening.error, CancelledError)
+            if opening.error is not None and failed and not opening.abandoned:
                 raise self._named(opening.error)
             with self._lock:
                 told, opening.opener.notices = opening.opener.notices, []
@@ -271,8 +276,8 @@ class Hop:
             if opening.error is None:
                 caller.ready()
 
-    def _begin(self, make: Make) -> _Line:
-        line = _Line(self, make(self.name, self._options))
+    def _begin(self, caller: Caller) -> _Line:
+        line = _Line(self, caller.make(self.name, self._options), caller.bell)
         try:
             line.thread.start()
         except RuntimeError as error:
@@ -304,6 +309,8 @@ class Hop:
                 line.idle_since = time.monotonic()
                 self._failure = None
                 self._lines.append(line)
+            elif line.maker not in line.waiters:
+                line.abandoned = True
             elif not isinstance(line.error, CancelledError):
                 self._failure, self._failed = line.error, time.monotonic()
             for bell in line.waiters:

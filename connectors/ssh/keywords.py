@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sshexec.connectors.ssh.hostkeys import Policy
+from sshexec.connectors.ssh.hostkeys import Checking
 from sshexec.errors import OptionError
 
-POLICIES: dict[str, Policy] = {
+POLICIES: dict[str, Checking] = {
     "yes": "strict",
     "true": "strict",
-    "ask": "strict",
+    "ask": "ask",
     "accept-new": "accept-new",
     "no": "off",
     "false": "off",
@@ -192,7 +192,7 @@ def _unable(bare: Setting, arguments: list[str], system: bool) -> Setting:
     )
 
 
-def _policy(value: str) -> Policy:
+def _policy(value: str) -> Checking:
     try:
         return POLICIES[value.lower()]
     except KeyError:

@@ -73,6 +73,8 @@ class SshOptions(ConnectorOptions):
     """Whether to log in with keys at all (PubkeyAuthentication, PreferredAuthentications)."""
     policy: Policy = "strict"
     """What to do with a host that is not in known_hosts."""
+    confirms: bool = True
+    """Whether a person may be asked about such a host, where the policy is strict (StrictHostKeyChecking yes: no)."""
     known_hosts: tuple[str, ...] = ()
     """known_hosts files, the one that new keys are added to first."""
     address_family: Literal["any", "inet", "inet6"] = "any"

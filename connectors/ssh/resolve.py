@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from sshexec.connectors.ssh import algorithms, proxyjump
 from sshexec.connectors.ssh.arguments import Arguments, given
 from sshexec.connectors.ssh.config import SshConfig, load
-from sshexec.connectors.ssh.hostkeys import Policy
+from sshexec.connectors.ssh.hostkeys import Checking, Policy
 from sshexec.connectors.ssh.keywords import UNSAFE, Setting
 from sshexec.connectors.ssh.matching import Query
 from sshexec.connectors.ssh.options import SshOptions
@@ -57,7 +57,7 @@ class Inherited(NamedTuple):
 
     user_files: Setting | None
     global_files: Setting | None
-    policy: Policy | None
+    policy: Checking | None
     key_files: tuple[str, ...]
     private_key: Secret | None
     passphrase: Secret | None
@@ -140,7 +140,10 @@ def _fill(values: dict[str, Any], query: Query) -> Names:
         setting = found.get("connecttimeout")
         values["connect_timeout"] = None if setting is None else setting.value or None
     _fill_keys(values, query, names)
-    values["policy"] = _policy(values.get("host_key_checking"), found.get("stricthostkeychecking"))
+    checking = found.get("stricthostkeychecking")
+    values["policy"] = _policy(values.get("host_key_checking"), checking)
+    if checking is not None and checking.value == "strict":
+        values["confirms"] = False
     values["known_hosts"] = _known_hosts(found.get("userknownhostsfile"), found.get("globalknownhostsfile"), names)
     if found:
         _fill_rest(values, found, names)
@@ -184,10 +187,14 @@ def _fill_keys(values: dict[str, Any], query: Query, names: Names) -> None:
 def _policy(checking: bool | None, setting: Setting | None) -> Policy:
     if checking is False:
         return "off"
-    policy: Policy = "strict" if setting is None else setting.value
+    policy = "strict" if setting is None else _strict(setting.value)
     if policy == "off" and checking and setting is not None and setting.line:
         return "strict"  # a variable says so, and wins over ssh_config
     return policy
+
+
+def _strict(checking: Checking) -> Policy:
+    return "strict" if checking == "ask" else checking
 
 
 def _known_hosts(user: Setting | None, system: Setting | None, names: Names) -> tuple[str, ...]:
@@ -352,7 +359,8 @@ def _hop_values(query: Query, inherited: Inherited) -> dict[str, Any]:
         values["key_files"] = inherited.key_files
         values["default_keys"] = "also"
     if inherited.policy is not None and "stricthostkeychecking" not in query.found:
-        values["policy"] = inherited.policy
+        values["policy"] = _strict(inherited.policy)
+        values["confirms"] = inherited.policy != "strict"
     if inherited.agent is not None and "identityagent" not in query.found:
         values["identity_agent"] = inherited.agent
     if not values["connect_timeout"]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Mapping
 
-from sshexec.connectors.base import Deadline
+from sshexec.connectors.base import Deadline, Phase
 from sshexec.connectors.ssh.channel import terminal_request
 from sshexec.connectors.ssh.execution import close_channel, open_channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
@@ -18,6 +19,12 @@ _WINDOWS = (256 * 1024, 1024 * 1024)
 
 _MODES = struct.pack(">BI", 42, 1) + b"\0"
 """IUTF8 (RFC 8160): erasing takes back a character and not a byte."""
+
+_LAST_WORDS = 5.0
+"""Seconds without output that the host has for the rest: for how the program ended, or the end of what it wrote."""
+
+_KEY_LIMIT = 1.0
+"""Seconds that a host has to take what can't wait."""
 
 _KEYS = {"INT": b"\x03", "QUIT": b"\x1c", "TSTP": b"\x1a"}
 
@@ -52,8 +59,15 @@ class SshTerminal(Terminal):
     ) -> None:
         self.host = host
         self._link = link
-        self._woken = False
+        self._closing = threading.Lock()
+        self._over = False
+        self._read_woken = self._write_woken = False
         self._writing = threading.Lock()
+        self._rest = b""
+        """What came in one piece with what was read last."""
+        self._last_words: Deadline | None = None
+        """Until when more is waited for, once the program has ended or written its last."""
+        self._quiet_since = time.monotonic()
         try:
             channel = self._channel = open_channel(link, deadline, guard, _WINDOWS)
         except LinkDownError as error:
@@ -68,6 +82,7 @@ class SshTerminal(Terminal):
         except BaseException:
             close_channel(channel)
             raise
+        link.shells += 1
 
     def _start(
         self,
@@ -91,47 +106,89 @@ class SshTerminal(Terminal):
             guard()
             if not channel.signal.wait(deadline.remaining(1.0)) and deadline.expired:
                 raise CommandTimeoutError("the host opened no terminal in time", killed=None)
+        if not self._link.active:
+            raise LinkDownError(self._link.why())
+        if channel.failures == 1 and channel.reply is False:
+            raise UnreachableError("the host gave a terminal, and refused to run anything on it")
         if channel.failures:
             raise UnreachableError("the host refused a terminal (see PermitTTY of sshd)")
+        if channel.replies < 2:
+            raise UnreachableError("the host closed the session before anything ran on its terminal")
 
     def read(self, timeout: float | None = None) -> bytes | None:
         """Return what the program has written (see `Terminal.read`)."""
         channel = self._channel
         deadline = Deadline.after(timeout)
         while True:
-            pieces = []
-            size = 0
-            while size < PIECE and (piece := self._take()) is not None:
-                pieces.append(piece)
-                size += len(piece)
-            if pieces:
-                return b"".join(pieces)
-            if channel.eof or channel.closed:
+            if self._over:
+                return b""
+            if data := self._received():
+                self._quiet_since = time.monotonic()
+                return data
+            limit = self._last_words
+            if channel.closed or (limit is not None and (self._said or limit.expired)):
                 return self._end()
-            if self._woken:
-                self._woken = False
+            if limit is None and (channel.eof or self._exited):
+                limit = self._last_words = Deadline.after(_LAST_WORDS)
+                continue
+            if self._read_woken:
+                self._read_woken = False
                 return None
             interval = self._link.alive_interval
-            if channel.signal.wait(deadline.remaining(interval)):
+            due = Deadline() if interval is None else Deadline(self._quiet_since + interval)
+            until = deadline.earlier(due) if limit is None else deadline.earlier(due).earlier(limit)
+            if channel.signal.wait(until.remaining()):
                 continue
+            if due.expired:
+                # Counted from one call to the next: who reads with short time-outs is to hear of a dead host, too.
+                self._quiet_since = time.monotonic()
+                self._question_life()
             if deadline.expired:
                 return None
-            try:
-                self._link.question_life()
-            except LinkDownError as error:
-                raise ConnectionLostError(f"the connection broke: {error}") from None
+
+    @property
+    def _exited(self) -> bool:
+        return self._channel.exit_status is not None or self._channel.exit_signal is not None
+
+    @property
+    def _said(self) -> bool:
+        """Whether the program has written its last, and the host has said how it ended; either may come first."""
+        return self._channel.eof and self._exited
+
+    def _received(self) -> bytes:
+        """Return what has come in, one piece of it."""
+        pieces = [self._rest] if self._rest else []
+        size = len(self._rest)
+        while size < PIECE and (piece := self._take()) is not None:
+            pieces.append(piece)
+            size += len(piece)
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data, self._rest = data[:PIECE], data[PIECE:]
+        if data and self._last_words is not None:
+            self._last_words = Deadline.after(_LAST_WORDS)
+        return data
 
     def _take(self) -> bytes | None:
         try:
+            # What comes as standard error, from a host that gave no true terminal, belongs in between.
             piece = self._channel.take()
         except LinkDownError as error:
-            raise ConnectionLostError(f"the connection broke: {error}") from None
+            raise self._lost(error) from None
         return None if piece is None else piece[1]
+
+    def _question_life(self) -> None:
+        try:
+            self._link.question_life()
+        except LinkDownError as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: LinkDownError | str) -> ConnectionLostError:
+        return ConnectionLostError(f"the connection broke: {error}", host=self.host, phase=Phase.RUNNING.value)
 
     def _end(self) -> bytes:
         channel = self._channel
-        if channel.exit_status is None and channel.exit_signal is None and not self._link.active:
-            raise ConnectionLostError(f"the connection broke: {self._link.why()}")
+        if not self._exited and not self._over and not self._link.active:
+            raise self._lost(self._link.why())
         self.exit_status, self.exit_signal = channel.exit_status, channel.exit_signal
         return b""
 
@@ -139,17 +196,27 @@ class SshTerminal(Terminal):
         """Send as much as the host takes (see `Terminal.write`)."""
         channel = self._channel
         deadline = Deadline.after(timeout)
-        with self._writing:
+        left = deadline.remaining()
+        if not self._writing.acquire(timeout=-1 if left is None else min(left, threading.TIMEOUT_MAX)):
+            return 0
+        try:
             while True:
-                if channel.closed or channel.eof or not self._link.active:
-                    raise ConnectionLostError("the program on the terminal has ended")
+                if self._over or channel.closed or channel.eof or not self._link.active:
+                    raise ConnectionLostError(
+                        "the program on the terminal has ended", host=self.host, phase=Phase.RUNNING.value
+                    )
                 try:
                     if sent := channel.send(memoryview(data)):
                         return sent
                 except LinkDownError as error:
-                    raise ConnectionLostError(f"the connection broke: {error}") from None
-                if not data or self._woken or not channel.room_signal.wait(deadline.remaining()):
+                    raise self._lost(error) from None
+                if self._write_woken:
+                    self._write_woken = False
                     return 0
+                if not data or not channel.room_signal.wait(deadline.remaining()):
+                    return 0
+        finally:
+            self._writing.release()
 
     def resize(self, size: Size) -> None:
         """Tell the host the new size (see `Terminal.resize`)."""
@@ -159,30 +226,50 @@ class SshTerminal(Terminal):
         """Send a signal (see `Terminal.signal`)."""
         if name not in SIGNALS:
             raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
-        if name in _KEYS:
-            self.write(_KEYS[name], 1.0)
-        else:
+        # Where so much was typed that the host takes no more, not even a key, a request may still go by it.
+        if name not in _KEYS or not self.write(_KEYS[name], _KEY_LIMIT):
             self._request(b"signal", _strings(name))
 
     def _request(self, kind: bytes, arguments: bytes) -> None:
         try:
-            if not self._channel.closed:
+            if not self._over and not self._channel.closed:
                 self._channel.request_raw(kind, arguments, reply=False)
         except LinkDownError as error:
-            raise ConnectionLostError(f"the connection broke: {error}") from None
+            raise self._lost(error) from None
 
     def wake(self) -> None:
         """Have whoever waits return (see `Terminal.wake`)."""
-        self._woken = True
+        self._read_woken = self._write_woken = True
+        self._ring()
+
+    def _ring(self) -> None:
         self._channel.signal.set()
         self._channel.room_signal.set()
 
     def close(self) -> None:
-        """Close the channel; the shell gets a hangup."""
-        close_channel(self._channel)
-        self._channel.closed = True
-        self._channel.signal.set()
-        self._channel.room_signal.set()
+        """Close the channel; the shell gets a hangup.
+
+        A host that takes no data any more can't be told in time, so that the connection is closed then.
+        """
+        with self._closing:
+            if self._over:
+                return
+            self._over = True
+        self._ring()
+        link = self._link
+        link.shells -= 1
+        # Nor do those wait who are stuck in a write; see `BufferedPacketizer`.
+        before, link.packetizer.hurried = link.packetizer.hurried, _now
+        try:
+            if link.active and not link.clear_to_send.wait(_KEY_LIMIT):
+                link.close()  # an exchange of keys that does not end
+            close_channel(self._channel)
+        finally:
+            link.packetizer.hurried = before
+
+
+def _now() -> bool:
+    return True
 
 
 def _strings(*texts: str) -> bytes:

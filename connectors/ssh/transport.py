@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 from paramiko.common import MSG_REQUEST_FAILURE, MSG_REQUEST_SUCCESS
 from paramiko.kex_curve25519 import KexCurve25519
+from paramiko.ssh_exception import SSHException
 from paramiko.transport import Transport
 
 from sshexec.connectors.base import Deadline
@@ -152,6 +153,8 @@ class Link(Transport):
         self._handler_table[MSG_REQUEST_SUCCESS] = self._handler_table[MSG_REQUEST_FAILURE] = self._pong
         self._alive_interval, self._alive_count = alive
         self._first_proposal = False
+        self._shown = b""
+        """What the host has shown as its key: the key itself, or a certificate."""
         self.certificate = b""
         """The host certificate, where the host has shown one; `host_key` is the plain key within."""
         self.offered: tuple[str, ...] = ()
@@ -168,6 +171,8 @@ class Link(Transport):
         """Exchanges of keys that have begun."""
         self.farewell = ""
         """What the host said when it closed the connection."""
+        self.shells = 0
+        """Terminals that are open."""
         self.open_channels = 0
         self.most_channels = 0
         """The most that were open at once."""
@@ -238,7 +243,11 @@ class Link(Transport):
 
     def _verify_key(self, host_key: bytes, sig: bytes) -> None:
         """Verify that the host has the private key of what it shows; Paramiko reads the key within a certificate."""
+        if self._shown and host_key != self._shown:
+            # The first one was compared with what is known; nobody would look at this one.
+            raise SSHException("the host shows another host key in an exchange of new keys")
         super()._verify_key(host_key, sig)  # type: ignore[misc]  # not in the stubs
+        self._shown = host_key
         self.certificate = host_key if str(self.host_key_type).endswith(SUFFIX) else b""
 
     def _parse_disconnect(self, m: Any) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sshexec.errors import LimitError, TerminalError
 from sshexec.terminal.events import Answered, Asked, Detached, Role, ViewerEvent, Watching
 from sshexec.terminal.viewer import Viewer
@@ -21,9 +19,6 @@ class Audience:
         self._viewers: dict[str, Viewer] = {}
         self._count = 0
         self.owner: Viewer | None = None
-
-    def __iter__(self) -> Iterator[Viewer]:
-        return iter(tuple(self._viewers.values()))
 
     def next_id(self) -> str:
         """Return the identifier of the next viewer."""
@@ -43,24 +38,24 @@ class Audience:
         """Add a viewer; as the owner it takes the place of the one before."""
         if viewer.role == "owner":
             if self.owner is not None:
-                self._remove(self.owner, "stolen")
+                self._remove(self.owner, Detached("stolen"))
             self.owner = viewer
         self._viewers[viewer.id] = viewer
         self.announce()
 
-    def dismiss(self, viewer: Viewer, reason: str) -> bool:
+    def dismiss(self, viewer: Viewer, why: Detached) -> bool:
         """Take a viewer out; return whether it was one."""
         if self._viewers.get(viewer.id) is not viewer:
             return False
-        self._remove(viewer, reason)
+        self._remove(viewer, why)
         self.announce()
         return True
 
-    def _remove(self, viewer: Viewer, reason: str) -> None:
+    def _remove(self, viewer: Viewer, why: Detached) -> None:
         del self._viewers[viewer.id]
         if self.owner is viewer:
             self.owner = None
-        viewer.tell(Detached(reason))
+        viewer.tell(why)
 
     def promote(self, identifier: str, standing: Asked | None) -> Viewer:
         """Make another viewer the owner; the one before watches on.
@@ -100,6 +95,11 @@ class Audience:
         """Tell everybody."""
         for viewer in self._viewers.values():
             viewer.tell(event)
+
+    def wake(self) -> None:
+        """Have everybody look again."""
+        for viewer in self._viewers.values():
+            viewer.wake()
 
     def listed(self) -> tuple[tuple[str, str, Role], ...]:
         """Return identifier, user and role of each."""

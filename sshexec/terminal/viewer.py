@@ -23,10 +23,10 @@ from sshexec.terminal.events import (
     ViewerEvent,
     Watching,
 )
-from sshexec.terminal.ring import Ring
 
 if TYPE_CHECKING:
     from sshexec.terminal.session import TerminalSession
+    from sshexec.terminal.stage import Stage
 
 _LATEST = (Resized, Paused, Watching, Phased)
 """Of these only the last one that was not read yet matters."""
@@ -40,41 +40,25 @@ class Viewer:
 
     Args:
         session: what is seen.
+        stage: the session's.
         identifier: unique within the session.
         user: whose it is.
         role: ``owner`` types, ``watcher`` sees; it may change.
-        lock: the session's.
-        ring: what it has shown.
-        seq: number of the byte that comes first.
-        window: bytes that may be under way to the viewer without being acknowledged.
     """
 
-    def __init__(
-        self,
-        session: TerminalSession,
-        identifier: str,
-        user: str,
-        role: Role,
-        *,
-        lock: threading.Lock,
-        ring: Ring,
-        seq: int,
-        window: int,
-    ) -> None:
+    def __init__(self, session: TerminalSession, stage: Stage, identifier: str, user: str, role: Role) -> None:
         self.session = session
         self.id = identifier
         self.user = user
         self.role: Role = role
-        self.seq = seq
+        self.seq = 0
         """Number of the next byte that `read` returns, counted from the session's first one."""
         self.closed = False
         """Whether `read` has returned `Ended` or `Detached`: nothing follows."""
-        self._lock = lock
-        self._bell = threading.Condition(lock)
-        self._ring = ring
+        self._stage = stage
+        self._bell = threading.Condition(stage.lock)
         self._prefix = b""
         """What is shown before the bytes of the ring, as if it were part of them."""
-        self._window = window
         self._unacknowledged = 0
         self._stuck = False
         self._events: deque[tuple[int, ViewerEvent]] = deque()
@@ -100,7 +84,7 @@ class Viewer:
             SessionOverError: `Ended` or `Detached` was returned before.
         """
         deadline = Deadline.after(timeout)
-        with self._lock:
+        with self._stage.lock:
             while True:
                 if self.closed:
                     raise SessionOverError("the viewer is closed")
@@ -114,10 +98,10 @@ class Viewer:
 
     def ack(self, size: int) -> None:
         """Say that so many bytes more have been dealt with, so that as many may follow."""
-        with self._lock:
+        with self._stage.lock:
             self._unacknowledged = max(0, self._unacknowledged - max(0, size))
             self._bell.notify()
-            self.session._took(self)
+            self._stage._took(self)
 
     def write(self, data: bytes) -> None:
         """Type something; waits until the host has taken all of it.
@@ -161,7 +145,7 @@ class Viewer:
 
     def close(self) -> None:
         """Leave; the session goes on, without an owner for as long as its policy says."""
-        self.session._detach(self, "closed")
+        self._stage.detach(self, "closed")
 
     def _owner_only(self, what: str) -> None:
         if self.role != "owner":
@@ -172,12 +156,7 @@ class Viewer:
     @property
     def behind(self) -> int:
         """Bytes that are there and were not read."""
-        return self._ring.end - self.seq
-
-    @property
-    def pending(self) -> bool:
-        """Whether something is there that was not taken."""
-        return self.behind > 0
+        return self._stage.ring.end - self.seq
 
     @property
     def detached(self) -> bool:
@@ -199,7 +178,7 @@ class Viewer:
                 self._forget(type(event))
             elif isinstance(event, Noticed):
                 self._forget(Noticed, keep=_NOTICES - 1)
-            self._events.append((self._ring.end, event))
+            self._events.append((self._stage.ring.end, event))
         self._bell.notify()
 
     def _forget(self, kind: type[ViewerEvent], keep: int = 0) -> None:
@@ -222,28 +201,28 @@ class Viewer:
             self._stuck = stuck
             self._bell.notify()
 
-    def restart(self, seq: int, prefix: bytes) -> None:
-        """Go on from another place, which the reader is told.
+    def place(self, seq: int, prefix: bytes = b"") -> None:
+        """Put it at a byte.
 
         Args:
-            seq: number of the byte there.
-            prefix: what puts a cleared terminal into the state it would have there.
+            seq: the byte's number.
+            prefix: what puts a cleared terminal into the state that it would have there. Its bytes are counted as if
+                they were those before, so that whoever counts ends with the right number.
         """
-        self._place(seq, prefix)
-        self._forget(Reset)
-        self._events.appendleft((0, Reset(self.seq)))
-
-    def _place(self, seq: int, prefix: bytes) -> None:
-        # Counted as if it came before what follows, so that whoever counts ends with the right number.
         self._prefix = prefix if seq >= len(prefix) else b""
         self.seq = seq - len(self._prefix)
+
+    def reset(self) -> None:
+        """Tell the reader, before anything else, that it goes on somewhere else."""
+        self._forget(Reset)
+        self._events.appendleft((0, Reset(self.seq)))
 
     def _next(self) -> bytes | ViewerEvent | None:
         if isinstance(self._last, Detached):
             return self._leave(self._last)
-        ring = self._ring
+        ring = self._stage.ring
         if ring.start > self.seq + len(self._prefix):
-            self.session._restart(self)
+            self._stage._restart(self)
         limit = min(PIECE, self._credit(), self.behind)
         if self._events:
             place, event = self._events[0]
@@ -258,16 +237,16 @@ class Viewer:
         return None
 
     def _credit(self) -> int:
-        return PIECE if self._stuck or self._last is not None else self._window - self._unacknowledged
+        return PIECE if self._stuck or self._last is not None else self._stage.policy.window - self._unacknowledged
 
     def _bytes(self, limit: int) -> bytes:
         if self._prefix:
             data, self._prefix = self._prefix[:limit], self._prefix[limit:]
         else:
-            data = self._ring.read(self.seq, limit)
+            data = self._stage.ring.read(self.seq, limit)
         self.seq += len(data)
         self._unacknowledged += len(data)
-        self.session._took(self)
+        self._stage._took(self)
         return data
 
     def _leave(self, event: Ended | Detached) -> ViewerEvent:
