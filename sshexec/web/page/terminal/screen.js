@@ -64,7 +64,7 @@ export class Screen {
     element.addEventListener("paste", (event) => this.#pasted(event), { capture: true });
     this.watcher = new ResizeObserver(() => this.#later());
     this.watcher.observe(element);
-    this.fit();
+    this.dress();
   }
 
   dress() {
