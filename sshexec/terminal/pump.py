@@ -12,6 +12,12 @@ from sshexec.terminal.stage import Stage
 _REDRAWING = 0.1
 """Seconds for which a full-screen program believes in another size: long enough that it sees it."""
 
+_SIGN = 25.0
+"""Seconds between signs of life while a session is paused: nothing is read, and what connects us forgets who is silent.
+
+It is the size that the terminal has already: of that the host's programs hear nothing.
+"""
+
 
 class Pump:
     """Run by a session's own thread, once its terminal is open.
@@ -39,8 +45,11 @@ class Pump:
         """
         stage = self._stage
         while True:
-            rest = stage.await_room(terminal.wake, None if self._restore is None else self._restore - time.monotonic())
+            rest = stage.await_room(terminal.wake, self._most())
             if self._redraw():
+                continue
+            if stage.paused is not None:
+                self._line.send_size()
                 continue
             data = terminal.read(rest)
             stage.wake = None
@@ -50,6 +59,12 @@ class Pump:
                 stage.show(data)
             elif data is not None:
                 return
+
+    def _most(self) -> float | None:
+        """Return the seconds until there is something else to do than reading; None where there is nothing."""
+        if self._restore is not None:
+            return self._restore - time.monotonic()
+        return _SIGN if self._stage.paused is not None else None
 
     def _redraw(self) -> bool:
         """Have a full-screen program draw anew, by another size for a moment; return whether there was a reason."""
