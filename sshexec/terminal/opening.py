@@ -70,7 +70,9 @@ def connecting(
     """
     name = host_named(inventory, host)
     known: dict[Hashable, Any] = {}
-    merged = opened({**inventory.variables(name), **(variables or {})}, name, known)
+    # A login that is left for the first command, of which there is none here, would only be made twice.
+    given = {**inventory.variables(name), **(variables or {}), "sshexec_optimistic": False}
+    merged = opened(given, name, known)
     shared = _Shared(contexts)
     connector, options = connection(name, merged, shared)
     if Capability.TERMINAL not in connector.capabilities:
