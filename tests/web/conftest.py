@@ -29,7 +29,7 @@ class Web:
 
     Args:
         folder: where its inventory, recordings and history are.
-        hosts: name -> variables; those that begin alike are a group.
+        hosts: name -> variables; those that are alike but for a number are a group.
         options: more of the command line.
         environment: more variables of it.
     """
@@ -38,12 +38,12 @@ class Web:
         self, folder: Path, hosts: dict[str, dict[str, Any]], *options: str, environment: dict[str, str] | None = None
     ) -> None:
         groups: dict[str, dict[str, Any]] = {}
-        for name, variables in hosts.items():
-            group = re.sub(r"[\d-]+$", "", name) or "others"
-            groups.setdefault(group, {"hosts": {}})["hosts"][name] = variables
+        for name in hosts:
+            if group := name.rstrip("0123456789").removesuffix(name):
+                groups.setdefault(group, {"hosts": {}})["hosts"][name] = None
         self.folder = folder
         self.inventory = folder / "hosts.json"
-        self.inventory.write_text(json.dumps({"all": {"children": groups}}))
+        self.inventory.write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}))
         self.recordings = folder / "recordings"
         command = [sys.executable, "-m", "sshexec", "web", "-i", str(self.inventory), "--bind", "127.0.0.1:0"]
         command += ["--record", str(self.recordings), "--history", f"sqlite:///{folder}/runs.db", *options]
@@ -155,9 +155,20 @@ class Visitor:
         assert self.complaints == []
 
 
-@pytest.fixture
-def visitor(browser: Any, web: Web) -> Iterator[Visitor]:
-    """A person who is signed in."""
+@pytest.fixture(scope="module")
+def person(browser: Any, web: Web) -> Iterator[Visitor]:
+    """Somebody who is signed in for all tests of a module."""
     person = Visitor(browser, web)
     yield person
-    person.leave()
+    person.context.close()
+
+
+@pytest.fixture
+def visitor(person: Visitor) -> Iterator[Visitor]:
+    """That person with a new page, about which nothing may be complained."""
+    person.page.close()
+    person.complaints.clear()
+    person.page = person.visit(person.web.url)
+    yield person
+    person.page.close()
+    assert person.complaints == []
