@@ -13,7 +13,7 @@ LONGEST = 4096
 """Characters of a pattern."""
 
 MOST_GLOBS = 50
-"""Parts of a pattern that each are held to every name: a thousand of them would keep a large inventory busy for long."""
+"""Parts of a pattern that each are held to every name: a thousand would keep whoever has a large inventory busy."""
 
 May = Callable[[str], bool]
 """Says of a host's name whether the user may do something there."""
