@@ -157,25 +157,26 @@ export class Screen {
     this.next = seq;
   }
 
-  /** The number of the first byte that a new connection should send. */
+  /** The number of the first byte that a new connection should send: what has come is worked off, sooner or later. */
   get since() {
-    return this.seq - this.tail.unfinished();
+    return this.next ?? this.seq;
   }
 
-  /** A new connection sends from here on: what was within a sequence comes again from its start. */
+  /** A connection sends from here on. */
   resume(seq) {
-    if (seq === this.next && seq === this.seq) return;
-    // Whatever is half read is given up (CAN), so that it is not read twice.
-    if (seq < this.seq && this.seq - seq <= this.tail.unfinished()) this.terminal.write("\x18");
-    this.seq = seq;
+    if (seq === this.since) return;
     this.next = seq;
-    this.tail.clear();
+    this.terminal.write("", () => {
+      this.seq = seq;
+      this.tail.clear();
+    });
   }
 
-  /** What has to be kept to show all this again. */
+  /** What has to be kept to show all this again; what is half read of a sequence has to come again from its start. */
   snapshot() {
     const { columns, rows } = this.size;
-    return { screen: this.serializer.serialize({ scrollback: KEPT_LINES }), seq: this.since, columns, rows };
+    const screen = this.serializer.serialize({ scrollback: KEPT_LINES });
+    return { screen, seq: this.seq - this.tail.unfinished(), columns, rows };
   }
 
   restore({ screen, seq, columns, rows }) {
