@@ -42,7 +42,7 @@ export class Screen {
     this.#load(new Unicode11Addon());
     this.#load(new WebLinksAddon((event, address) => openLink(address)));
     this.terminal.unicode.activeVersion = "11";
-    this.terminal.onData((text) => on.typed(encoder.encode(text)));
+    this.terminal.onData((text) => this.#said(text));
     this.terminal.onBinary((text) => on.typed(Uint8Array.from(text, (letter) => letter.charCodeAt(0) & 255)));
     this.terminal.onTitleChange((text) => on.titled(line(text, 200)));
     this.terminal.onBell(() => on.rang());
@@ -127,22 +127,24 @@ export class Screen {
    * @param {function(number)} done told how many bytes were worked off.
    */
   write(data, done) {
-    const start = this.next ?? this.seq;
-    this.next = start + data.length;
-    const old = start < this.replayed;
-    if (old) this.terminal.options.disableStdin = true;
+    this.next = this.since + data.length;
     this.terminal.write(data, () => {
       this.seq += data.length;
       this.tail.add(data);
-      if (old && this.seq >= this.replayed) this.terminal.options.disableStdin = Boolean(this.mute);
       done(data.length);
     });
   }
 
+  /** Hands on what was typed, and what xterm.js answers to questions of the program; but not to old ones. */
+  #said(text) {
+    // An answer comes out of no event of the browser's, which is how it differs from a key.
+    if (this.seq < this.replayed && !window.event) return;
+    this.on.typed(encoder.encode(text));
+  }
+
   /** Whether nothing can be typed. */
   set muted(value) {
-    this.mute = value;
-    this.terminal.options.disableStdin = value || this.seq < this.replayed;
+    this.terminal.options.disableStdin = value;
     this.terminal.options.cursorBlink = !value && this.settings.get("blink");
   }
 
@@ -184,8 +186,7 @@ export class Screen {
     this.follows = true;
     this.terminal.resize(columns, rows);
     this.follows = false;
-    this.terminal.options.disableStdin = true;
-    this.terminal.write(screen, () => (this.terminal.options.disableStdin = Boolean(this.mute)));
+    this.terminal.write(screen);
     this.seq = seq;
     this.next = seq;
   }
