@@ -14,6 +14,9 @@ _ALTERNATE = frozenset({47, 1047, 1049})
 _KNOWN = _ON_AT_FIRST | _ALTERNATE | {1, 66, 1000, 1002, 1003, 1004, 1006, 1015, 2004}
 """Beside those: cursor keys and keypad of applications, ways to report the mouse, focus, bracketed paste."""
 
+_SOFT = (1, 7, 25, 66)
+"""What a soft reset (DECSTR) puts back."""
+
 _SEQUENCE = re.compile(rb"\x1b(?:\[\?([0-9;]{1,64})([hl])|([=>c])|\[!p)")
 
 _LONGEST = 70
@@ -31,8 +34,11 @@ def _changes(data: bytes) -> Iterator[tuple[int | None, bool]]:
                     yield int(number), switch == b"h"
         elif single in (b"=", b">"):
             yield 66, single == b"="
-        else:
+        elif single is not None:
             yield None, False
+        else:
+            for mode in _SOFT:
+                yield mode, mode in _ON_AT_FIRST
 
 
 class Modes:

@@ -18,7 +18,6 @@ from sshexec.terminal.events import (
     Opened,
     Paused,
     Phased,
-    Reset,
     Resized,
     Role,
     State,
@@ -216,6 +215,18 @@ class Stage:
                     return rest
                 self.bell.wait(rest)
 
+    def await_resumption(self) -> None:
+        """Wait while the session is paused, seeing to the limits.
+
+        Raises:
+            SessionOverError: the session has ended.
+        """
+        with self.lock:
+            while self.paused is not None:
+                rest = self._keep_time()
+                self.check()
+                self.bell.wait(rest)
+
     def show(self, data: bytes) -> None:
         """Bring what the program wrote to the viewers; nothing once the session has ended."""
         with self.lock:
@@ -273,7 +284,7 @@ class Stage:
             else:
                 self._begin(viewer, self.policy.scrollback)
                 if since is not None:
-                    viewer.tell(Reset(viewer.seq))
+                    viewer.reset()
             if self.state == "opening" and self._phase:
                 viewer.tell(Phased(self._phase))
             if self.paused is not None:

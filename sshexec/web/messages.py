@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -218,7 +218,7 @@ def _signal(plain: Mapping[str, Any]) -> Signal:
     return Signal(name)
 
 
-_KINDS = {
+_KINDS: dict[str, Callable[[Mapping[str, Any]], ControlMessage]] = {
     "hello": _hello,
     "resize": lambda plain: Resize(_size(plain)),
     "ack": lambda plain: Acknowledged(_whole(plain, "bytes")),
@@ -231,7 +231,7 @@ _KINDS = {
 }
 
 
-def tell(kind: str, **values: Any) -> str:
+def tell(kind: str, /, **values: Any) -> str:
     """Return a message to a client as its JSON text."""
     return json.dumps({"t": kind, **values}, separators=(",", ":"))
 

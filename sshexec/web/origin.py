@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from sshexec.errors import ArgumentError
@@ -39,7 +39,7 @@ class Origins:
         except ArgumentError:
             return False
 
-    def __iter__(self) -> Iterable[str]:  # type: ignore[misc]
+    def __iter__(self) -> Iterator[str]:
         """Yield them as texts."""
         for scheme, host, port in sorted(self._allowed):
             yield f"{scheme}://{host}" + ("" if port == _PORTS[scheme] else f":{port}")

@@ -1,0 +1,92 @@
+"""A client of `sshexec.term.v1` for tests."""
+
+from __future__ import annotations
+
+import json
+import struct
+import time
+from typing import Any
+
+import websocket
+
+SUBPROTOCOL = "sshexec.term.v1"
+
+
+class Talk:
+    """One WebSocket, at the other end of which a terminal may be.
+
+    Args:
+        url: of the endpoint.
+        token: for the hello; None says none.
+        acknowledges: whether what comes is acknowledged.
+        hello: more of the hello, or instead.
+        connecting: of `websocket.create_connection`.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, acknowledges: bool = True, **more: Any) -> None:
+        connecting = {
+            "subprotocols": [SUBPROTOCOL],
+            "suppress_origin": True,
+            "timeout": 20,
+            **more.pop("connecting", {}),
+        }
+        self.socket = websocket.create_connection(url, **connecting)
+        self.acknowledges = acknowledges
+        self.output = bytearray()
+        self.told: list[dict[str, Any]] = []
+        self.closed: tuple[int, str] | None = None
+        if token is not None:
+            self.say("hello", token=token, **{"columns": 80, "rows": 24, **more})
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.socket.shutdown()
+
+    def say(self, kind: str, **values: Any) -> None:
+        self.socket.send(json.dumps({"t": kind, **values}))
+
+    def type(self, text: str | bytes) -> None:
+        self.socket.send_binary(text.encode() if isinstance(text, str) else text)
+
+    def step(self) -> bytes | dict[str, Any] | None:
+        """Take one message; None where the WebSocket was closed."""
+        opcode, data = self.socket.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            self.closed = (struct.unpack("!H", data[:2])[0], data[2:].decode()) if data else (1005, "")
+            return None
+        if opcode == websocket.ABNF.OPCODE_BINARY:
+            self.output += data
+            if self.acknowledges:
+                self.say("ack", bytes=len(data))
+            return bytes(data)
+        message: dict[str, Any] = json.loads(data)
+        self.told.append(message)
+        return message
+
+    def until(self, kind: str) -> dict[str, Any]:
+        """Take messages up to one of a kind."""
+        while True:
+            message = self.step()
+            assert message is not None, f"closed with {self.closed} before {kind}; told {self.told}"
+            if isinstance(message, dict) and message["t"] == kind:
+                return message
+
+    def shows(self, text: str | bytes, within: float = 20.0) -> bytes:
+        """Take messages until a text was shown; return the output up to its end, and forget that."""
+        wanted = text.encode() if isinstance(text, str) else text
+        deadline = time.monotonic() + within
+        while (found := self.output.find(wanted)) < 0:
+            assert time.monotonic() < deadline, f"{wanted!r} not shown in {bytes(self.output[-500:])!r}"
+            assert self.step() is not None, f"closed with {self.closed}; shown {bytes(self.output[-500:])!r}"
+        shown = bytes(self.output[: found + len(wanted)])
+        del self.output[: found + len(wanted)]
+        return shown
+
+    def end(self) -> tuple[int, str]:
+        """Take messages up to the end; return the close code and why."""
+        while self.step() is not None:
+            pass
+        assert self.closed is not None
+        return self.closed
