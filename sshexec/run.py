@@ -122,6 +122,16 @@ class Run:
     # ------------------------------------------------------------------ for callers
 
     @property
+    def job(self) -> Job:
+        """What is run, and where, with each host's variables: some of them are secrets."""
+        return self._job
+
+    @property
+    def started(self) -> float:
+        """When it began, seconds since the epoch."""
+        return self._started
+
+    @property
     def done(self) -> bool:
         """Whether every host has its result."""
         return self._result is not None

@@ -145,8 +145,9 @@ def test_the_wheel_holds_the_three_folders_under_one_name(built):
     packaged = {name for name in names if ".dist-info/" not in name}
     assert packaged == expected_files()
     assert {f"{place}/py.typed" for place in FOLDERS.values()} <= packaged
-    (licence,) = (name for name in names if name.endswith("/LICENSE"))
-    assert names[licence] == (ROOT / "LICENSE").read_bytes()
+    for file in ("LICENSE", "NOTICE"):
+        (licence,) = (name for name in names if ".dist-info/" in name and name.endswith(f"/{file}"))
+        assert names[licence] == (ROOT / file).read_bytes()
 
 
 def test_the_wheel_made_from_the_sdist_is_the_same(built):

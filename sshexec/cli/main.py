@@ -26,6 +26,7 @@ class _Commands(LazyGroup):
     modules = "sshexec.cli."
     words: ClassVar = {
         "run": "run a module on many hosts",
+        "shell": "open a terminal on one host",
         "hosts": "show which hosts there are, and their variables",
         "credentials": "keep keys, and the passwords and keys of hosts in a database",
         "history": "show what ran where",

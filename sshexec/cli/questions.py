@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sshexec.cli.display import Display
 
 _LONGEST = 4096
+_CONFIRMATIONS = 3
+"""Times that a question is put which wants yes or no."""
 _LOOK = 0.2
 """Seconds between looks at whether the run was cancelled."""
 
@@ -33,9 +35,11 @@ class TerminalQuestions:
     Args:
         terminal: descriptor of the terminal.
         given: answers that were asked for up front, by kind; each is the first one that is tried.
+        eager: whether passwords are asked for all the same, as ``ssh`` does for one host.
     """
 
-    def __init__(self, terminal: int, given: dict[str, Secret]) -> None:
+    def __init__(self, terminal: int, given: dict[str, Secret], *, eager: bool = False) -> None:
+        self._eager = eager
         self._terminal = terminal
         self._given = given
         self._used: set[tuple[str, str]] = set()
@@ -48,8 +52,10 @@ class TerminalQuestions:
     def __call__(self, question: Question) -> Secret | None:
         """Answer a question; see `sshexec.connectors.broker.Ask`."""
         kind = question.kind
+        if kind == "host_key":
+            return self._confirm(question)
         if kind in ("password", "become"):
-            if kind not in self._given and not question.wanted:
+            if kind not in self._given and not question.wanted and not self._eager:
                 raise NoAnswerError(f"{'-k' if kind == 'password' else '-K'} asks for it")
             if kind in self._given and (kind, question.group) not in self._used:
                 self._used.add((kind, question.group))
@@ -81,6 +87,16 @@ class TerminalQuestions:
         if self._attributes is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
+
+    def _confirm(self, question: Question) -> Secret | None:
+        """Ask until the answer is yes or no."""
+        words = Question(question.kind, question.group, f"{question.text} (yes/no)", question.host, echo=True)
+        for _ in range(_CONFIRMATIONS):
+            answer = self._ask(words)
+            if answer is None or answer.reveal().strip().lower() in ("yes", "no"):
+                return None if answer is None else Secret(answer.reveal().strip().lower())
+            self._print("Please type yes or no.\n")
+        return None
 
     def _ask(self, question: Question) -> Secret | None:
         if self._cancelled:
@@ -136,13 +152,16 @@ class TerminalQuestions:
             return None
 
 
-def terminal_questions(*, user: str | None, ask_pass: bool, ask_become_pass: bool) -> TerminalQuestions | None:
+def terminal_questions(
+    *, user: str | None, ask_pass: bool, ask_become_pass: bool, eager: bool = False
+) -> TerminalQuestions | None:
     """Return what asks at the terminal, with the passwords asked for up front; None where there is no terminal.
 
     Args:
         user: login name, for the question; None where it is not known yet.
         ask_pass: ask for the login password (-k).
         ask_become_pass: ask for the password of sudo and the like (-K).
+        eager: see `TerminalQuestions`.
 
     Raises:
         InputError: a password is to be asked for, and there is no terminal, or none was given.
@@ -157,4 +176,4 @@ def terminal_questions(*, user: str | None, ask_pass: bool, ask_become_pass: boo
         terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return None
-    return TerminalQuestions(terminal, given)
+    return TerminalQuestions(terminal, given, eager=eager)

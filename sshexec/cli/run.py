@@ -19,7 +19,13 @@ from sshexec.cli.sources import inventory_option, load_inventory, openers, secre
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.values import count, percentage, seconds, serial, size
-from sshexec.cli.variables import become_options, connection_options, connection_variables, extra_variables
+from sshexec.cli.variables import (
+    become_options,
+    connection_options,
+    connection_variables,
+    extra_variables,
+    password_asked,
+)
 from sshexec.errors import ArgumentError, InputError
 from sshexec.modules.arguments import FREE_FORM
 
@@ -276,8 +282,7 @@ def _variables(options: dict[str, Any]) -> dict[str, Any]:
     given = connection_variables(options)
     # What is given here wins over what the inventory has under another name, too.
     if options["ask_pass"]:
-        given["sshexec_ask_password"] = True
-        given |= dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password"))
+        given |= password_asked()
     if options["ask_become_pass"]:
         ways = [f"ansible_{way}_{end}" for way in ("become", "sudo", "su", "doas") for end in ("pass", "password")]
         given |= dict.fromkeys(ways)

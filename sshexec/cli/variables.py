@@ -102,6 +102,14 @@ def connection_variables(options: Mapping[str, Any]) -> dict[str, Any]:
     return variables
 
 
+def password_asked() -> dict[str, Any]:
+    """Return the variables of ``-k``: the password is asked for, whatever the inventory has under any name."""
+    return {
+        "sshexec_ask_password": True,
+        **dict.fromkeys(("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")),
+    }
+
+
 def flag_of(variable: str) -> str:
     """Return the option that sets a variable."""
     return _FLAGS.get(variable, "-e")

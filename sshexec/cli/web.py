@@ -21,7 +21,6 @@ from sshexec.cli.variables import connection_options, connection_variables, extr
 from sshexec.errors import ArgumentError, InputError
 
 if TYPE_CHECKING:
-    from sshexec.web.server import Server
     from sshexec.web.signin import SignIn
 
 _EPILOG = """\b
@@ -179,20 +178,8 @@ def _serve(sources: tuple[str, ...], host: str, port: int, options: dict[str, An
     variables = {**connection_variables(options), **extra_variables(options["extra"], openers(options).vault)}
     inventory = load_inventory(sources, None, options)
 
-    class Late:
-        """Stands in until it is known where the server listens."""
-
-        application: WebTerminal | None = None
-
-        def __call__(self, environ: Any, start_response: Any) -> Any:
-            assert self.application is not None
-            return self.application(environ, start_response)
-
-    late = Late()
     told = None if options["quiet"] else tell
-    server = Server(
-        late, host, port, certificate=options["tls_cert"], key=options["tls_key"], connections=4000, told=told
-    )
+    server = Server(host, port, certificate=options["tls_cert"], key=options["tls_key"], told=told)
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop, 2.0)
         manager = stack.enter_context(_manager(inventory, variables, user, options, keeping))
@@ -200,7 +187,7 @@ def _serve(sources: tuple[str, ...], host: str, port: int, options: dict[str, An
         sign_in = SignIn(token_ttl=_LINK_TIME, name=f"web-{server.port}", used=links.used, refused=links.refused)
         origins = _origins(options["origins"], host, server.scheme, server.port)
         try:
-            late.application = WebTerminal(
+            application = WebTerminal(
                 manager,
                 authenticate=sign_in,
                 origins=origins,
@@ -213,12 +200,12 @@ def _serve(sources: tuple[str, ...], host: str, port: int, options: dict[str, An
         except ArgumentError as error:
             raise InputError(str(error)) from None
         links.base, links.sign_in = origins[0], sign_in
-        _wait(server, links, len(inventory.hosts))
+        server.start(application)
+        _wait(links, len(inventory.hosts))
 
 
-def _wait(server: Server, links: _Links, hosts: int) -> None:
+def _wait(links: _Links, hosts: int) -> None:
     """Serve until a signal comes."""
-    server.start()
     tell(f"sshexec: serving {hosts} host(s) at {links.base}/ until Ctrl-C; sign in with:")
     links.show()
     with contextlib.suppress(InterruptedBySignal):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sshexec.connectors.base import Deadline, Source, Timeouts
 from sshexec.connectors.broker import Ask, Broker
 from sshexec.connectors.prompts import Prompts
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import Size, Terminal
 from sshexec.errors import ConnectionLostError, HostError, InputError, SessionOverError, SshexecError, TerminalError
 from sshexec.terminal.events import Ended, Role, State
 from sshexec.terminal.keyboard import Keyboard
@@ -21,6 +21,7 @@ from sshexec.terminal.line import Connect, Line
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.observers import Observers, RequiredObserverError
 from sshexec.terminal.policy import TerminalPolicy
+from sshexec.terminal.pump import Pump
 from sshexec.terminal.questions import SessionPrompts, one_line
 from sshexec.terminal.stage import Stage
 from sshexec.terminal.transfers import Transfers
@@ -36,9 +37,6 @@ _OPENING = 120.0
 
 _CLOSING = 15.0
 """Seconds that `TerminalSession.close` waits."""
-
-_REDRAWING = 0.1
-"""Seconds for which a full-screen program believes in another size: long enough that it sees it."""
 
 
 class TerminalSession:
@@ -241,8 +239,9 @@ class TerminalSession:
 
     def _run(self) -> None:
         try:
-            self._open()
-            self._pump()
+            terminal = self._open()
+            Pump(self._stage, self._line, self._observers).run(terminal)
+            self._finish(self._line.exited())
         except SessionOverError:
             pass  # somebody has ended it
         except RequiredObserverError as error:
@@ -259,12 +258,13 @@ class TerminalSession:
             self._finish(Ended("failed", "interrupted"))
             self._clean_up()
 
-    def _open(self) -> None:
-        self._line.open(self._prompts(), Deadline.after(_OPENING + self.policy.answer))
+    def _open(self) -> Terminal:
+        terminal = self._line.open(self._prompts(), Deadline.after(_OPENING + self.policy.answer))
         self._questions.close()
         self._observers.opened(self.info())
         self._stage.opened(self._line.notices())
         self._ready.set()
+        return terminal
 
     def _prompts(self) -> Prompts:
         if self._ask is None:
@@ -272,30 +272,6 @@ class TerminalSession:
         prompts = Broker(self._ask, patience=self.policy.answer)
         prompts.confirms = self.policy.accept_host_keys
         return prompts
-
-    def _pump(self) -> None:
-        """Bring what the program writes to the viewers until it ends."""
-        stage, line, terminal = self._stage, self._line, self._line.terminal
-        restored: float | None = None
-        while terminal is not None:
-            rest = stage.await_room(terminal.wake, None if restored is None else restored - time.monotonic())
-            if stage.redraw:
-                stage.redraw = False
-                restored = time.monotonic() + _REDRAWING
-                line.send_size(by=1)
-                continue
-            if restored is not None and time.monotonic() >= restored:
-                restored = None
-                line.send_size()
-                continue
-            data = terminal.read(rest)
-            stage.wake = None
-            if data:
-                self._observers.shown(data)
-                stage.show(data)
-            elif data is not None:
-                self._finish(line.exited())
-                return
 
     # ------------------------------------------------------------------ viewers
 

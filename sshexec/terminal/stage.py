@@ -215,6 +215,24 @@ class Stage:
                     return rest
                 self.bell.wait(rest)
 
+    def await_resumption(self) -> None:
+        """Wait while the session is paused, seeing to the limits.
+
+        Raises:
+            SessionOverError: the session has ended.
+        """
+        with self.lock:
+            while self.paused is not None:
+                rest = self._keep_time()
+                self.check()
+                self.bell.wait(rest)
+
+    def await_owner(self, limit: float) -> None:
+        """Wait for an owner, or for whatever else is to be looked at, but only for so many seconds."""
+        with self.lock:
+            if self.audience.owner is None and self.ended is None:
+                self.bell.wait(limit)
+
     def show(self, data: bytes) -> None:
         """Bring what the program wrote to the viewers; nothing once the session has ended."""
         with self.lock:

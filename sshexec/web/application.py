@@ -138,7 +138,7 @@ class WebTerminal:
             if request.path == SOCKET:
                 return self._socket(environ, start_response)
             response = self._respond(request, address)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             response = refused(refusal_of(error))
         secured(response, self._policy, secure=self._secure)
         return response(environ, start_response)

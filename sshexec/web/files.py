@@ -73,7 +73,7 @@ class Files:
         def fetch() -> None:
             try:
                 self._manager.download(call.user, call.arguments["id"], path, cast("BinaryIO", pipe))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - it is raised where the answer is made
                 pipe.finish(error)
             else:
                 pipe.finish(None)
@@ -81,7 +81,7 @@ class Files:
         threading.Thread(target=fetch, name="sshexec-download", daemon=True).start()
         try:
             first = pipe.first()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             return refused(refusal_of(error))
         response = Response(pipe.pieces(first), mimetype="application/octet-stream")
         response.headers["Content-Disposition"] = disposition(path)

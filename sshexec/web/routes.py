@@ -1,4 +1,4 @@
-"""Which call of the web interface goes to whom: the table of endpoints, what each is handed, and how errors are said."""
+"""Which call of the web interface goes to whom: the table of endpoints, what each gets, and how errors are said."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Routes:
             Refusal: nobody does.
         """
         try:
-            endpoint, arguments = self._map.bind_to_environ(request.environ, server_name="localhost").match()
+            endpoint, arguments = self._map.bind("localhost").match(request.path, request.method)
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise Refusal(405, "method", f"expected one of {allowed}", {"Allow": allowed}) from None

@@ -107,10 +107,9 @@ class _Server(WSGIServer):
 
 
 class Server:
-    """Serves an application until it is stopped.
+    """Listens from the beginning, and serves an application from `start` on.
 
     Args:
-        application: what answers, such as `sshexec.web.application.WebTerminal`.
         host: address to listen at.
         port: likewise; 0 takes a free one.
         certificate: file with the certificate and its chain, for TLS.
@@ -124,7 +123,6 @@ class Server:
 
     def __init__(
         self,
-        application: WSGIApplication,
         host: str = "127.0.0.1",
         port: int = 0,
         *,
@@ -143,7 +141,6 @@ class Server:
         self._pool = Pool(connections)
         self._server = _Server(
             self._listener,
-            application,
             spawn=self._pool,
             log=None,
             error_log=None,
@@ -160,8 +157,13 @@ class Server:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
-    def start(self) -> None:
-        """Listen; requests are answered whenever the caller waits."""
+    def start(self, application: WSGIApplication) -> None:
+        """Answer requests, whenever the caller waits.
+
+        Args:
+            application: what answers, such as `sshexec.web.application.WebTerminal`.
+        """
+        self._server.application = application
         self._server.start()
 
     def stop(self, timeout: float = 5.0) -> None:

@@ -1,0 +1,68 @@
+// What is shown to whoever is not signed in.
+
+import { h, icon } from "./elements.js";
+
+/**
+ * Asks for the one-time token that the server printed.
+ * @param {string} text what is wrong, if something is.
+ * @param {function()} done called once it is right.
+ */
+export function signIn(app, text, done) {
+  const message = h("p", { class: "signin-error", role: "alert", text });
+  const input = h("input", {
+    id: "signin-token",
+    type: "password",
+    autocomplete: "one-time-code",
+    autocapitalize: "off",
+    spellcheck: "false",
+    required: true,
+    placeholder: "Token or the whole address",
+  });
+  const submit = h("button", { type: "submit", class: "button button-primary button-wide", text: "Sign in" });
+
+  async function send(event) {
+    event.preventDefault();
+    const token = input.value.trim().replace(/^.*#token=/, "");
+    if (!token) return input.focus();
+    submit.disabled = true;
+    message.textContent = "";
+    try {
+      await app.api.post("signin", { token }, { quiet: true });
+      input.value = "";
+      await done();
+    } catch (error) {
+      message.textContent = error.message;
+      input.select();
+      input.focus();
+    } finally {
+      submit.disabled = false;
+    }
+    return undefined;
+  }
+
+  app.root.replaceChildren(
+    h(
+      "main",
+      { class: "signin" },
+      h(
+        "form",
+        { class: "signin-card", on: { submit: send } },
+        h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }),
+        h("h1", { text: "sshexec" }),
+        h("p", { class: "signin-lead", text: "Terminals, recordings and runs on your hosts." }),
+        h("label", { for: "signin-token", text: "One-time token" }),
+        input,
+        message,
+        submit,
+        h(
+          "p",
+          { class: "signin-hint" },
+          icon("info"),
+          h("span", { text: "The server printed an address with a token when it started, and prints a new one after each use." }),
+        ),
+      ),
+    ),
+  );
+  document.title = "Sign in · sshexec";
+  input.focus();
+}

@@ -1,0 +1,131 @@
+"""Runs of the history as pages see them: in the shape of those that go on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sshexec.errors import HistoryError
+from sshexec.history.hiding import Needles, shown_args
+from sshexec.web.answers import Answers
+from sshexec.web.order import Order
+
+if TYPE_CHECKING:
+    from sshexec.history.history import History
+    from sshexec.history.records import RunRecord, RunSummary
+
+SCANNED = 100
+"""Runs that are looked at for one answer: of how many of them the user may know is not known before."""
+
+_IDENTIFIER = re.compile(r"[0-9a-f]{32}")
+
+Sees = Callable[[Sequence[str]], bool]
+"""Says whether the user may see what ran on all of these hosts."""
+
+
+class Past:
+    """The runs of a history.
+
+    Args:
+        history: holds them; None has none.
+    """
+
+    def __init__(self, history: History | None) -> None:
+        self._history = history
+
+    def list(self, sees: Sees, limit: int, until: float | None = None) -> list[dict[str, Any]]:
+        """Return runs that the user may see, the latest first.
+
+        Args:
+            sees: of which hosts.
+            limit: how many at most.
+            until: those that began before that, seconds since the epoch.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        if self._history is None:
+            return []
+        records = self._history.records
+        found: list[dict[str, Any]] = []
+        for summary in records.runs(SCANNED, until=until):
+            if sees(records.run(summary.id).hosts):
+                found.append(_summary(summary))
+            if len(found) >= limit:
+                break
+        return found
+
+    def snapshot(self, run: str, sees: Sees) -> dict[str, Any] | None:
+        """Return everything about a run; None where there is none that the user may see.
+
+        Args:
+            run: its whole identifier.
+            sees: of which hosts.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        if self._history is None or not _IDENTIFIER.fullmatch(run):
+            return None
+        records = self._history.records
+        try:
+            record: RunRecord = records.run(run)
+        except HistoryError:
+            return None
+        if not sees(record.hosts):
+            return None
+        answers = Answers()
+        rows: list[list[Any]] = []
+        for each in records.results(record, streams=True):
+            if each.result is None:
+                rows.append([each.host, each.state, None, None])
+                continue
+            number, _ = answers.take(each.result)
+            rows.append([each.host, each.state, number, each.seconds])
+        return {**_summary(record), "hosts": rows, "answers": answers.all, "live": {}}
+
+
+def shown(order: Order, needles: Needles) -> dict[str, Any]:
+    """Return what is shown of an order, without its secrets; see `sshexec.web.board.Board.summary`.
+
+    Args:
+        order: what was asked for.
+        needles: the secrets of all its hosts.
+    """
+    args, _ = shown_args(order.args, needles)
+    return {
+        "module": order.module,
+        "args": args,
+        "pattern": order.pattern,
+        "reason": None if order.reason is None else needles.hide(order.reason),
+        "check": order.check,
+        "diff": order.diff,
+        "become": order.become,
+        "become_user": order.become_user,
+    }
+
+
+def _summary(run: RunSummary) -> dict[str, Any]:
+    """Return what a list shows of a run; see `sshexec.web.board.Board.summary`."""
+    options = run.task
+    return {
+        "id": run.id,
+        "user": run.actor,
+        "module": run.module,
+        "args": run.args,
+        "pattern": run.pattern,
+        "reason": run.reason,
+        "check": bool(options.get("check")),
+        "diff": bool(options.get("diff")),
+        "become": bool(options.get("become")),
+        "become_user": options.get("become_user"),
+        "left_out": [],
+        "started": run.started,
+        "finished": run.finished,
+        "state": run.state,
+        "count": run.count,
+        "counts": dict(run.counts),
+        "cancelling": False,
+        "live": False,
+    }
