@@ -19,10 +19,9 @@ from pathlib import Path
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.terminal import PIECE, SIGNALS, Size, Terminal
-from sshexec.errors import ArgumentError, ConnectionLostError, UnreachableError
+from sshexec.connectors.terminal import KEYS, PIECE, Size, Terminal, check_signal
+from sshexec.errors import ConnectionLostError, UnreachableError
 
-_KEYS = {"INT": b"\x03", "QUIT": b"\x1c", "TSTP": b"\x1a"}
 _KEY_LIMIT = 1.0
 _GRACE = 1.0
 """Seconds that the shell has to end after its hangup, and what it leaves after being killed."""
@@ -187,9 +186,8 @@ class LocalTerminal(Terminal):
 
     def signal(self, name: str) -> None:
         """Send a signal to what runs in the foreground (see `Terminal.signal`)."""
-        if name not in SIGNALS:
-            raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
-        if name in _KEYS and self.write(_KEYS[name], _KEY_LIMIT):
+        check_signal(name)
+        if name in KEYS and self.write(KEYS[name], _KEY_LIMIT):
             return
         with self._closing:
             if not self._over:
