@@ -291,3 +291,19 @@ def test_the_table_shows_medians_and_leaves_out_who_failed():
     assert "fabric: time-out" in table
     assert list(report.medians()["fresh-10"]) == ["asyncssh"]
     assert UNITS["wall_s"] in table
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_terminals_are_measured(tmp_path):
+    case = ("--scenarios", "terminal-cat,terminal-unread", "--quick")
+    done = bench(*case, "--tools", "sshexec-web", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("bench-*.json")
+    seen = json.loads(path.read_text())
+    assert seen["errors"] == {}
+    assert seen["skipped"] == {}
+    medians = {case: tools["sshexec-web"] for case, tools in seen["medians"].items()}
+    assert set(medians) == {"terminal-cat-1-5", "terminal-unread-1-5"}
+    assert medians["terminal-cat-1-5"]["mb_s"] > 0
