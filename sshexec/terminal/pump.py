@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from sshexec.connectors.terminal import Terminal
+from sshexec.connectors.terminal import PIECE, Terminal
 from sshexec.terminal.line import Line
 from sshexec.terminal.observers import Observers
 from sshexec.terminal.stage import Stage
@@ -16,6 +16,12 @@ _SIGN = 25.0
 """Seconds between signs of life while a session is paused: nothing is read, and what connects us forgets who is silent.
 
 It is the size that the terminal has already: of that the host's programs hear nothing.
+"""
+
+_ALONE = 2 * 2**20
+"""Bytes that are read in a second while nobody is the owner: a flood that nobody sees takes no time of other sessions.
+
+It does not stop: whoever comes back is to find the program further on.
 """
 
 
@@ -34,6 +40,8 @@ class Pump:
         self._observers = observers
         self._restore: float | None = None
         """When the program is to get its true size back."""
+        self._read = 0
+        """Bytes since the pace was looked at."""
 
     def run(self, terminal: Terminal) -> None:
         """Bring what the program writes to the viewers until it ends.
@@ -57,8 +65,16 @@ class Pump:
                 stage.await_resumption()
                 self._observers.shown(data)
                 stage.show(data)
+                self._pace(len(data))
             elif data is not None:
                 return
+
+    def _pace(self, size: int) -> None:
+        """Read a flood slowly where there is no owner to set the pace."""
+        self._read += size
+        if self._read >= PIECE:
+            self._stage.await_owner(self._read / _ALONE)
+            self._read = 0
 
     def _most(self) -> float | None:
         """Return the seconds until there is something else to do than reading; None where there is nothing."""

@@ -90,14 +90,19 @@ class WebSocket:
         """End it, as `Connection.close`."""
         with contextlib.suppress(ConnectionClosed):
             self._send(CloseConnection(_sendable(code), reason))
-        if self._receiving.acquire(blocking=False):
-            try:
-                self._linger()
-            finally:
-                self._receiving.release()
-        else:
+        if not self._receiving.acquire(blocking=False):
             self._over.wait(CLOSE_TIME)
-        self._end(ConnectionClosed(code, reason))
+            return self._end(ConnectionClosed(code, reason))
+        try:
+            self._linger()
+            self._end(ConnectionClosed(code, reason))
+            # What is left would be the server's next request. Nothing is added to it: the system resets the connection
+            # instead (RFC 1122 §4.2.2.13).
+            while self._read():
+                pass
+        finally:
+            self._receiving.release()
+        return None
 
     # What comes in.
 

@@ -28,8 +28,8 @@ from sshexec.terminal.viewer import Viewer
 from tests.terminal.puppet import received
 
 SHELL = "PS1='READY> ' exec bash --norc --noprofile -i"
-IDLE = 10
-FLOODS = 20
+IDLE = 6
+FLOODS = 20 if "gevent" in sys.argv else 6
 
 
 def memory() -> int:
@@ -74,7 +74,7 @@ def main(hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for each in idle:
         waiting(each.attach())
     report["idle"] = (memory() - before) // IDLE
-    report["alone"] = latencies(quiet, 50)[49]
+    report["alone"] = latencies(quiet, 20)[19]
     before = memory()
     floods = [opened() for _ in range(FLOODS)]
     owners = [waiting(each.attach()) for each in floods]
@@ -83,7 +83,7 @@ def main(hosts: dict[str, dict[str, Any]]) -> dict[str, Any]:
     while any(each.info().sent < 128 * 1024 for each in floods):
         time.sleep(0.01)
     report["flood"] = (memory() - before) // FLOODS
-    report["beside"] = latencies(quiet, 100)[98]
+    report["beside"] = latencies(quiet, 60)[58]
     reader = owners[2]
     received(reader, b"x" * 1_000_000)
     began = time.perf_counter()
