@@ -165,6 +165,7 @@ class _Conversation:
             role=viewer.role,
             viewer=viewer.id,
             seq=viewer.seq,
+            sent=info.sent,
             columns=info.size.columns,
             rows=info.size.rows,
             state=info.state,

@@ -83,7 +83,7 @@ class Past:
                 continue
             number, _ = answers.take(each.result)
             rows.append([each.host, each.state, number, each.seconds])
-        return {**_summary(record), "hosts": rows, "answers": answers.all, "live": {}}
+        return {**_summary(record), "hosts": rows, "answers": answers.all, "tails": {}}
 
 
 def shown(order: Order, needles: Needles) -> dict[str, Any]:

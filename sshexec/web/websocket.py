@@ -18,6 +18,7 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
+from sshexec.connectors.deadline import together
 from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
 from sshexec.web.pace import Pace
 
@@ -114,7 +115,7 @@ class WebSocket:
         if now - max(self._heard, self._pinged) >= PING_TIME:
             self._pinged = now
             self._send(Ping())
-        until = min(max(self._heard, self._pinged) + PING_TIME, self._heard + DEAD_TIME)
+        until = together(max(self._heard, self._pinged) + PING_TIME, PING_TIME / 4)
         if not self._readable((until if deadline is None else min(until, deadline)) - now):
             return deadline is None or time.monotonic() < deadline
         data = self._read()

@@ -7,6 +7,8 @@ import { byName, hostState, many, moment, ORDER, plain, runState, seconds, shown
 
 const NAMED_TILES = 120;
 const WORKING = 30;
+/** From what is done to what is not begun. */
+const PROGRESS = ["ok", "changed", "skipped", "failed", "unreachable", "timeout", "unknown", "cancelled", "running", "pending"];
 
 /** Shows one run in an element; `again(run)` is called to run it once more. */
 export class RunPage {
@@ -155,7 +157,7 @@ export class RunPage {
     this.cancel.hidden = run.state !== "running" || !run.live;
     this.cancel.disabled = Boolean(run.cancelling);
     this.tick();
-    const shares = [...ORDER].reverse().filter((name) => run.counts[name]);
+    const shares = PROGRESS.filter((name) => run.counts[name]);
     this.bar.replaceChildren(
       ...shares.map((name) => {
         const part = h("span", { class: `run-share state-${name}` });
@@ -276,7 +278,9 @@ export class RunPage {
     });
     if (names.length > WORKING) rows.push(h("p", { class: "muted", text: `and ${names.length - WORKING} more hosts print something` }));
     const focused = this.working.contains(document.activeElement) ? [...this.working.children].indexOf(document.activeElement) : -1;
+    const scrolled = this.working.scrollTop;
     this.working.replaceChildren(h("h3", { text: "At work" }), ...rows);
+    this.working.scrollTop = scrolled;
     if (focused > 0) this.working.children[focused]?.focus();
   }
 
