@@ -119,6 +119,7 @@ def test_the_cases_of_the_issue():
         *("winrm-fleet-200", "winrm-second-1", "winrm-put-1-10", "winrm-output-1-50", "winrm-slow-200"),
         *("inventory-yaml-10000", "inventory-sqlite-10000", "cmdb-50000"),
         *("history-record-5000", "history-share-1000", "history-show-5000"),
+        *("terminal-200-50", "terminal-cat-1-50", "terminal-unread-1-50"),
     ]
     known = {*keys, "growth-300-300"}
     assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
