@@ -124,7 +124,7 @@ def test_typed_text_is_there_where_it_was_shown_and_a_password_never(tmp_path, f
     shell.type("canary-fou")
     shell.type("echo lost\r")  # of one line with what was not shown
     shell.type("echo two\r")
-    shell.type("stty -echo; cat > /dev/null; stty echo\r", "\n")
+    shell.type("stty -echo; echo qu''iet; cat > /dev/null; stty echo\r", "quiet")
     recording.typed(b"canary-five\r", "ann")
     os.write(shell.descriptor, b"canary-five\r")
     shell.type("\x04")
