@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sshexec.cli.interrupt import InterruptedBySignal
+from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.keeping import Keeping, actor, keeping_options
 from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stderr import tell
@@ -199,6 +199,7 @@ def _serve(sources: tuple[str, ...], host: str, port: int, options: dict[str, An
             )
         except ArgumentError as error:
             raise InputError(str(error)) from None
+        stack.callback(application.close)
         links.base, links.sign_in = origins[0], sign_in
         server.start(application)
         _wait(links, len(inventory.hosts))
@@ -208,8 +209,10 @@ def _wait(links: _Links, hosts: int) -> None:
     """Serve until a signal comes."""
     tell(f"sshexec: serving {hosts} host(s) at {links.base}/ until Ctrl-C; sign in with:")
     links.show()
-    with contextlib.suppress(InterruptedBySignal):
-        threading.Event().wait()
+    over = threading.Event()
+    # Not by an exception: it would be raised in whichever greenlet runs just then.
+    with Interrupts(over.set, lambda: None):
+        over.wait()
     tell("sshexec: ending all sessions")
 
 

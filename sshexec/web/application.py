@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sshexec.engine import Engine
     from sshexec.recorder import History
     from sshexec.terminal.sessions import TerminalManager
+    from sshexec.web.runs import Runs
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ class WebTerminal:
             manager, self.origins, authenticate=self._known, address=lambda environ: environ["sshexec.address"]
         )
         self._description = Description()
-        self._runs = engine is not None
+        self._runs: Runs | None = None
         self.routes = Routes()
         self._fill(engine, history, largest_file, parts)
 
@@ -109,7 +110,13 @@ class WebTerminal:
         if engine is not None:
             from sshexec.web.runs import Runs
 
-            self.routes.add(Runs(engine, self.manager.allowed, history))
+            self._runs = Runs(engine, self.manager.allowed, history)
+            self.routes.add(self._runs)
+
+    def close(self) -> None:
+        """Cancel the runs that were started here; the sessions are their manager's."""
+        if self._runs is not None:
+            self._runs.close()
 
     def __repr__(self) -> str:
         return f"<WebTerminal {', '.join(sorted(self._hosts)) or 'for no browser'}>"
@@ -124,7 +131,7 @@ class WebTerminal:
                 "user": call.user,
                 "sign_out": self.sign_in is not None,
                 "recordings": self.manager.recordings is not None,
-                "runs": self._runs,
+                "runs": self._runs is not None,
                 "read_only": self.manager.policy.read_only,
             }
         )

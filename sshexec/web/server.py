@@ -64,6 +64,9 @@ class _Handler(WSGIHandler):
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
         """Say that an answer broke off; where it has begun, the connection ends so that nobody takes it for whole."""
+        if issubclass(t, gevent.GreenletExit):
+            self.close_connection = True  # the server is being stopped
+            return
         if self.status is not None and self.response_length:
             log.warning("an answer broke off: %s", getattr(t, "__name__", "error"))
             self.close_connection = True
@@ -80,7 +83,7 @@ class _Handler(WSGIHandler):
         environ = getattr(self, "environ", None) or {}
         address = environ.get("sshexec.address") or (self.client_address or ("-",))[0]
         user = environ.get("sshexec.user") or "-"
-        status = str(self.status or "-").split()[0]
+        status = (self.status or b"-").decode("latin-1").split()[0]
         path = str(getattr(self, "path", "-")).partition("?")[0]
         command = getattr(self, "command", "-")
         took = (self.time_finish or time.time()) - self.time_start

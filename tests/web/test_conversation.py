@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import websocket
 
 from tests.testbed import Sshd
-from tests.web.serving import SITE, Served, on_gevent, on_threads
+from tests.web.serving import Served, on_gevent, on_threads
 from tests.web.talk import Talk
 
 
