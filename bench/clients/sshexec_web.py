@@ -71,7 +71,7 @@ def started(job: Job) -> Site:
 
 def main() -> None:
     job = Job()
-    play(job, started(job), opener)
+    play(job, started, opener)
 
 
 if __name__ == "__main__":

@@ -87,9 +87,13 @@ class Socket:
         self.sock.sendall(head + b"\0\0\0\0" + data)
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """Read once, and return opcode and data of the messages that are whole."""
+        """Read once, and return opcode and data of the messages that are whole; a ping is answered."""
         self._read()
-        return self.parsed()
+        messages = self.parsed()
+        for kind, data in messages:
+            if kind == 9:
+                self.sock.sendall(struct.pack(">BB", 0x8A, 0x80 | len(data)) + b"\0\0\0\0" + data)
+        return messages
 
     def parsed(self) -> list[tuple[int, bytes]]:
         """Return what is there already."""
@@ -219,6 +223,17 @@ def type_keys(terminals: Sequence[Terminal], keys: int) -> list[float]:
     return waits
 
 
+def look_on(terminals: Sequence[Terminal], seconds: float) -> None:
+    """Read what comes for some time, and answer what has to be answered."""
+    until = time.monotonic() + seconds
+    with selectors.DefaultSelector() as selector:
+        for terminal in terminals:
+            selector.register(terminal.sock, selectors.EVENT_READ, terminal)
+        while (left := until - time.monotonic()) > 0:
+            for key, _ in selector.select(left):
+                key.data.read()
+
+
 def many(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
     """Open a session on every host; measure their memory, their rest, and how long a key takes to its echo."""
     terminals = [open_ready(site, host, opener) for host in job.hosts[: job.warm]]
@@ -231,7 +246,7 @@ def many(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
     time.sleep(SETTLE_SECONDS)
     session = (site.rss() - before) / max(1, len(terminals) - job.warm)
     cpu, wall = site.cpu(), time.monotonic()
-    time.sleep(job.idle)
+    look_on(terminals, job.idle)
     rest = (site.cpu() - cpu) / (time.monotonic() - wall)
     type_keys(terminals, 1)
     waits = type_keys(terminals, KEYS)
@@ -315,14 +330,14 @@ def printed(job: Job) -> str:
 MODES = {"terminal": many, "terminal-cat": print_file, "terminal-unread": leave_unread}
 
 
-def play(job: Job, site: Site, opener: Opener) -> None:
-    """Do what the job says, and answer."""
+def play(job: Job, start: Callable[[Job], Site], opener: Opener) -> None:
+    """Do what the job says, and answer; what fails, the launcher ends what is left of the server."""
     tally = Tally()
     try:
+        site = start(job)
         MODES.get(job.mode, many)(job, tally, site, opener)
+        site.stop()
     except Exception as error:  # noqa: BLE001 - whatever it is, this turn does not count
         tally.ok = 0
         tally.add(False, f"{type(error).__name__}: {error}")
-    finally:
-        site.stop()
     tally.answer()

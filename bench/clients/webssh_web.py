@@ -37,7 +37,7 @@ def main() -> None:
             raise OSError(str(answer.get("status")))
         return Page(Socket(site.port, f"/ws?id={answer['id']}", {}))
 
-    play(job, started(job), opener)
+    play(job, started, opener)
 
 
 def started(job: Job) -> Site:

@@ -247,7 +247,7 @@ class SshTerminal(Terminal):
         self._channel.room_signal.set()
 
     def close(self) -> None:
-        """Close the channel; the shell gets a hangup.
+        """Close the channel; the shell gets a hangup, from OpenSSH once what was typed has been read.
 
         A host that takes no data any more can't be told in time, so that the connection is closed then.
         """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -81,7 +80,7 @@ def connecting(
     context = shared.of(connector)
 
     def connect(prompts: Prompts) -> Connector[Any, Any]:
-        asking = _asking(context, prompts)
+        asking = context.asking(prompts)
         asking.check(options)
         return connector(name, options, asking, timeouts)
 
@@ -96,18 +95,8 @@ class _Shared(Contexts):
         self._contexts = contexts
 
     def __getitem__(self, connector: ConnectorClass) -> Context:
-        return _asking(self.of(connector), _Somebody())
+        return self.of(connector).asking(_Somebody())
 
     def of(self, connector: ConnectorClass) -> Context:
         with _making:
             return self._contexts[connector]
-
-
-def _asking(context: Context, prompts: Prompts) -> Context:
-    view = getattr(context, "asking", None)
-    if view is not None:
-        made: Context = view(prompts)
-        return made
-    context = copy.copy(context)
-    context.prompts = prompts
-    return context

@@ -227,6 +227,12 @@ class Stage:
                 self.check()
                 self.bell.wait(rest)
 
+    def await_owner(self, limit: float) -> None:
+        """Wait for an owner, or for whatever else is to be looked at, but only for so many seconds."""
+        with self.lock:
+            if self.audience.owner is None and self.ended is None:
+                self.bell.wait(limit)
+
     def show(self, data: bytes) -> None:
         """Bring what the program wrote to the viewers; nothing once the session has ended."""
         with self.lock:

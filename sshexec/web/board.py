@@ -158,6 +158,7 @@ class Board:
             "count": len(self.hosts),
             "counts": dict(counts),
             "cancelling": self._cancelling,
+            "live": True,
         }
 
     def _snapshot(self) -> dict[str, Any]:
@@ -165,7 +166,7 @@ class Board:
             **self._summary(),
             "hosts": [[host, *row] for host, row in self._rows.items()],
             "answers": list(self._answers.all),
-            "live": self._live.tails(),
+            "tails": self._live.tails(),
         }
 
     def _move(self, host: str, phase: str) -> None:

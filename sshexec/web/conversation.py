@@ -18,7 +18,7 @@ from sshexec.errors import (
     TerminalError,
     TokenError,
 )
-from sshexec.terminal.events import Detached, Ended, ViewerEvent
+from sshexec.terminal.events import Detached, Ended, Opened, ViewerEvent
 from sshexec.web import messages
 from sshexec.web.connection import Connection, ConnectionClosed
 from sshexec.web.messages import ControlMessage, Hello, MessageError, tell
@@ -155,6 +155,8 @@ class _Conversation:
         viewer, session = self._viewer, self._viewer.session
         info = session.info()
         window = session.policy.window
+        if info.state == "open":
+            self._typist.begin()
         return tell(
             "ready",
             id=info.id,
@@ -163,6 +165,7 @@ class _Conversation:
             role=viewer.role,
             viewer=viewer.id,
             seq=viewer.seq,
+            sent=info.sent,
             columns=info.size.columns,
             rows=info.size.rows,
             state=info.state,
@@ -188,6 +191,8 @@ class _Conversation:
                     self._connection.send(item)
                 elif item is not None:
                     self._connection.send(messages.render(item))
+                    if isinstance(item, Opened):
+                        self._typist.begin()
                     if isinstance(item, (Ended, Detached)):
                         code, reason = _closing(item)
                         break

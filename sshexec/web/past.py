@@ -83,7 +83,7 @@ class Past:
                 continue
             number, _ = answers.take(each.result)
             rows.append([each.host, each.state, number, each.seconds])
-        return {**_summary(record), "hosts": rows, "answers": answers.all, "live": {}}
+        return {**_summary(record), "hosts": rows, "answers": answers.all, "tails": {}}
 
 
 def shown(order: Order, needles: Needles) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def _summary(run: RunSummary) -> dict[str, Any]:
         "user": run.actor,
         "module": run.module,
         "args": run.args,
-        "pattern": run.pattern,
+        "pattern": run.labels.get("pattern", run.pattern),
         "reason": run.reason,
         "check": bool(options.get("check")),
         "diff": bool(options.get("diff")),

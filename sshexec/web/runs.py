@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
-from sshexec.errors import InputError, LimitError, NotAllowedError
+from sshexec.errors import InputError, LimitError, NotAllowedError, PatternError
 from sshexec.history.hiding import Hiding
 from sshexec.recorder import Course, Opening
 from sshexec.task import Occasion, Task
@@ -131,13 +131,18 @@ class Runs:
         return answer({"modules": self._catalogue.described()})
 
     def _hosts(self, call: Call) -> Response:
-        choice = self._choose(call.user, call.text("pattern"))
+        try:
+            choice, problem = self._choose(call.user, call.text("pattern")), None
+        except PatternError as error:
+            # One who is still typing has asked nothing wrong; a browser would complain of a refusal in its console.
+            choice, problem = Choice((), ()), error.message
         return answer(
             {
                 "count": len(choice.hosts),
                 "hosts": list(choice.hosts[:SHOWN]),
                 "locked_count": len(choice.locked),
                 "locked": list(choice.locked[:SHOWN]),
+                "problem": problem,
             }
         )
 
@@ -157,7 +162,7 @@ class Runs:
         sees = self._sight(call.user)
         with self._lock:
             boards = list(self._boards.values())
-        own = [{**board.summary(), "live": True} for board in boards if self._may_see(board, call.user, sees)]
+        own = [board.summary() for board in boards if self._may_see(board, call.user, sees)]
         there = {each["id"] for each in own}
         past = [each for each in self._past.list(sees, limit, _moment(until)) if each["id"] not in there]
         found = past if until else own + past
@@ -167,7 +172,7 @@ class Runs:
         run = call.arguments["run"]
         board = self._board(run, call.user)
         if board is not None:
-            return answer({**board.snapshot(), "live": True})
+            return answer(board.snapshot())
         found = self._past.snapshot(run, self._sight(call.user))
         if found is None:
             raise _missing()
@@ -220,7 +225,8 @@ class Runs:
             output_limit=OUTPUT_LIMIT,
             actor=user,
             reason=order.reason,
-            labels={"by": "web"},
+            # Of names alone nobody could tell what was meant.
+            labels={"by": "web"} if whole else {"by": "web", "pattern": order.pattern},
         )
         try:
             board = self._board_of(run, user, order, choice)

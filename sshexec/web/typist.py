@@ -35,7 +35,7 @@ class Typist:
     """Writes on a thread of its own, so that what else the client says is heard meanwhile.
 
     A program that reads its input only while its output is taken (`cat`, and a large paste) would otherwise wait for
-    acknowledgements that stand behind the paste.
+    acknowledgements that stand behind the paste. What is typed before the program has its terminal waits for that.
 
     Args:
         viewer: who types.
@@ -51,8 +51,15 @@ class Typist:
         self._pieces: list[bytes] = []
         self._pending = 0
         self._untold = 0
+        self._begun = False
         self._busy = False
         self._closed = False
+
+    def begin(self) -> None:
+        """Have it known that the program has its terminal."""
+        with self._changed:
+            self._begun = True
+            self._start()
 
     def put(self, data: bytes) -> None:
         """Have something written; waits while too much is.
@@ -69,11 +76,7 @@ class Typist:
                 return
             self._pieces.append(data)
             self._pending += len(data)
-            if self._busy:
-                self._changed.notify_all()
-                return
-            self._busy = True
-        threading.Thread(target=self._write, name="sshexec-typist", daemon=True).start()
+            self._start()
 
     def close(self) -> None:
         """Forget what waits; whoever waits goes on."""
@@ -81,6 +84,14 @@ class Typist:
             self._closed = True
             self._pieces.clear()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        """Have somebody write what is there; called with the lock."""
+        if self._busy:
+            self._changed.notify_all()
+        elif self._begun and self._pieces and not self._closed:
+            self._busy = True
+            threading.Thread(target=self._write, name="sshexec-typist", daemon=True).start()
 
     def _write(self) -> None:
         while data := self._next():

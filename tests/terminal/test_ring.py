@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sshexec.terminal.ring import Ring
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(
     st.integers(1, 9000), st.lists(st.binary(max_size=3000) | st.sampled_from([b"x" * 5000, b"y" * 20000]), max_size=12)
 )
@@ -26,7 +26,7 @@ def test_it_keeps_the_end_of_all_there_was(size: int, pieces: list[bytes]) -> No
         assert ring.read(seq, 7) == everything[seq : seq + 7]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.integers(0, 700), max_size=30), st.integers(64, 1000))
 def test_a_cursor_sees_each_byte_once_or_hears_that_it_missed_some(steps: list[int], size: int) -> None:
     ring, seq, number = Ring(size), 0, 0

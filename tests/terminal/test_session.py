@@ -20,6 +20,7 @@ from sshexec.errors import (
     SessionOverError,
     TerminalError,
 )
+from sshexec.terminal import pump
 from sshexec.terminal.events import Ended, Noticed, Opened, Paused, Phased
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.policy import TerminalPolicy
@@ -342,6 +343,17 @@ def test_pausing_stops_both_ways_and_resuming_goes_on() -> None:
         made.resume("root")
         assert event(owner, Paused) == Paused(None)
         received(owner, b"later")
+
+
+def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "_SIGN", 0.01)
+    made, screen = opened()
+    with made:
+        made.pause("root")
+        screen.until(lambda: screen.sizes[1:] == [Size()] * 3)
+        screen.show(b"x")
+        made.resume()
+        received(made.attach(), b"x")
 
 
 def test_nothing_is_typed_in_a_read_only_session() -> None:

@@ -313,11 +313,12 @@ def test_users_share_no_connection_and_no_key(world):
     sessions = [
         opened(world.manager.attach(user, world.manager.open(user, HOST).id)).session for user in ("ann", "bob")
     ]
-    contexts = [session._connector.context for session in sessions]
-    assert contexts[0].keyring is not contexts[1].keyring
-    assert contexts[0].hops is not contexts[1].hops
     shares = world.manager._register._shares
     assert len(shares) == 2
+    contexts = [shares.take(user) for user in ("ann", "bob")]
+    assert contexts[0] is not contexts[1]
+    for user in ("ann", "bob"):
+        shares.leave(user)
     for session in sessions:
         session.close()
     assert len(shares) == 0

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import PIECE, Size
 from sshexec.errors import LimitError, NotAllowedError, SessionOverError, TerminalError
+from sshexec.terminal import pump
 from sshexec.terminal.events import Detached, Ended, Noticed, Opened, Paused, Reset, Resized, Watching
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.session import TerminalSession
@@ -243,9 +244,21 @@ def test_leaving_wakes_whoever_reads(stage: Stage) -> None:
 def test_an_owner_who_takes_nothing_is_sent_away_and_the_program_goes_on() -> None:
     stage = staged(stall=0.1)
     with stage.session:
-        stage.screen.show(*[b"x" * 60_000] * 20)
-        stage.screen.until(lambda: stage.screen.taken == 1_200_000)
+        stage.screen.show(*[b"x" * 60_000] * 6)
+        stage.screen.until(lambda: stage.screen.taken == 360_000)
         assert event(stage.owner, Detached) == Detached("stalled")
+
+
+def test_a_flood_that_nobody_sees_is_read_slowly_until_somebody_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump, "_ALONE", 1)
+    stage = staged()
+    with stage.session:
+        stage.owner.close()
+        stage.screen.show(*[b"x" * PIECE] * 20)
+        stage.screen.until(lambda: stage.screen.taken == PIECE)
+        threading.Event().wait(0.05)
+        assert stage.screen.taken == PIECE
+        received(stage.session.attach(), b"x" * 20 * PIECE)
 
 
 def test_the_last_bytes_come_before_the_end_even_without_acknowledgements() -> None:

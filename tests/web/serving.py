@@ -1,7 +1,8 @@
 """A server of terminals in a process of its own, patched by gevent, as `sshexec web` is; or on threads in this one.
 
-``python -m tests.web.serving HOSTS.json`` prints its port; ``GET /token?HOST`` returns a token, ``GET /token/ID`` one for
-a session that is there, ``GET /sessions`` their identifiers, ``GET /measures`` what the process holds.
+``python -m tests.web.serving HOSTS.json`` prints its port; ``GET /token?HOST`` returns a token, ``GET /token/ID`` and
+``GET /watch/ID`` one for a session that is there, ``GET /sessions`` their identifiers, ``GET /measures`` what the
+process holds.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ class Served:
     def token_for(self, session: str) -> str:
         return self.ask(f"/token/{session}")
 
+    def watching(self, session: str) -> str:
+        return self.ask(f"/watch/{session}")
+
     def sessions(self) -> list[str]:
         return json.loads(self.ask("/sessions"))
 
@@ -66,6 +70,8 @@ def application(hosts: dict[str, dict[str, Any]], policy: dict[str, Any]) -> Any
             body = manager.issue("ann", environ["QUERY_STRING"])
         elif path.startswith("/token/"):
             body = manager.issue_for("ann", path.removeprefix("/token/"))
+        elif path.startswith("/watch/"):
+            body = manager.issue_for("bob", path.removeprefix("/watch/"), "watcher")
         elif path == "/sessions":
             body = json.dumps([info.id for info in manager.sessions("ann")])
         else:

@@ -168,3 +168,14 @@ def test_changes_lead_to_the_same_state_wherever_one_comes_in(events, breaks):
     now = run.snapshot()
     assert [[name, *row] for name, row in rows.items()] == now["hosts"]
     assert [said[each] for each in sorted(said)] == now["answers"]
+
+
+def test_who_comes_after_the_end_gets_everything_once():
+    run = board()
+    for host in HOSTS:
+        run.take(finished(host))
+    run.take(over("cancelled"))
+    [text] = run.follow(None)
+    [(number, kind, whole)] = told(text)
+    assert (kind, whole["state"], whole["counts"]) == ("snapshot", "cancelled", {"ok": 3})
+    assert list(run.follow(number)) == [": still here\n\n"]

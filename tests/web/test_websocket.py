@@ -44,7 +44,7 @@ def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody answers a goodbye here."""
-    monkeypatch.setattr(websocket, "CLOSE_TIME", 0.2)
+    monkeypatch.setattr(websocket, "CLOSE_TIME", 0.05)
 
 
 @contextlib.contextmanager
@@ -270,9 +270,9 @@ def test_noise_is_messages_or_a_goodbye(noise):
         for piece in noise:
             theirs.sendall(piece)
         theirs.shutdown(socket.SHUT_WR)
-        with pytest.raises(ConnectionClosed):
-            while (message := ours.receive(5)) is not None:
-                assert len(message) <= LARGEST_MESSAGE
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                assert len(ours.receive(5) or b"") <= LARGEST_MESSAGE
         ours.close()
 
 

@@ -181,7 +181,7 @@ export class Composer {
     if (!pattern) return this.show({ hint: "Names, groups and patterns: web, db*, web:&prod:!web3, web[0:4]" });
     try {
       const choice = await this.app.api.get("runs/hosts", { pattern });
-      if (mine === this.asked) this.show({ choice });
+      if (mine === this.asked) this.show(choice.problem ? { problem: choice.problem } : { choice });
     } catch (error) {
       if (mine === this.asked && error.status !== 401) this.show({ problem: error.message });
     }

@@ -36,7 +36,10 @@ export class RunModel extends EventTarget {
       source.addEventListener(name, (event) => {
         if (this.source === source) handle(JSON.parse(event.data));
       });
-    listen("snapshot", (data) => this.take(data));
+    listen("snapshot", (data) => {
+      this.take(data);
+      if (data.state !== "running") this.over(); // it ended before we came: nothing more will be said
+    });
     listen("phase", ({ host, phase }) => this.phase(host, phase));
     listen("progress", ({ host, done, total }) => this.progress(host, done, total));
     listen("output", ({ host, text }) => this.output(host, text));
@@ -67,12 +70,12 @@ export class RunModel extends EventTarget {
   }
 
   take(whole) {
-    const { hosts, answers, live, ...run } = whole;
+    const { hosts, answers, tails, ...run } = whole;
     this.run = run;
     this.answers = answers;
     this.hosts = new Map();
     this.members = new Map(answers.map((answer) => [answer.number, []]));
-    this.live = new Map(Object.entries(live));
+    this.live = new Map(Object.entries(tails));
     for (const [name, state, answer, seconds] of hosts) {
       this.hosts.set(name, { name, state: answer === null && run.state === "running" && state !== "pending" ? "running" : state, phase: state, answer, seconds });
       if (answer !== null) this.members.get(answer)?.push(name);
@@ -124,9 +127,13 @@ export class RunModel extends EventTarget {
   }
 
   end(summary) {
+    Object.assign(this.run, summary);
+    this.over();
+  }
+
+  over() {
     this.close();
     this.lost = false;
-    Object.assign(this.run, summary);
     this.dispatchEvent(new CustomEvent("change", { detail: null }));
     this.dispatchEvent(new Event("end"));
   }

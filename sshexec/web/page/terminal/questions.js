@@ -103,6 +103,7 @@ export class Questions {
     const result = await dialog({
       title: `Is this really ${this.host}?`,
       icon: "shield",
+      wide: true,
       tone: "warning",
       text: "This host is not known yet. Compare the fingerprint with what its administrator says before you trust it.",
       body: h("pre", { class: "fingerprint", text: text.includes(title) ? text : `${title}\n${text}` }),

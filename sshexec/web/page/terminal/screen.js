@@ -31,6 +31,8 @@ export class Screen {
       allowProposedApi: true,
       fontFamily: getComputedStyle(document.documentElement).getPropertyValue("--mono").trim(),
       fontWeightBold: "600",
+      // Else browsers cut off what lies lowest in a line, such as the underscore.
+      lineHeight: 1.12,
       macOptionIsMeta: false,
       linkHandler: { activate: (event, address) => openLink(address), allowNonHttpProtocols: false },
     });
@@ -64,7 +66,7 @@ export class Screen {
     element.addEventListener("paste", (event) => this.#pasted(event), { capture: true });
     this.watcher = new ResizeObserver(() => this.#later());
     this.watcher.observe(element);
-    this.fit();
+    this.dress();
   }
 
   dress() {
@@ -100,7 +102,7 @@ export class Screen {
     const room = this.fitting.proposeDimensions();
     if (!room?.cols) return;
     const share = Math.min(1, room.cols / cols, room.rows / rows);
-    options.fontSize = Math.max(SMALLEST_FONT, Math.floor(wanted * share));
+    options.fontSize = Math.max(SMALLEST_FONT, Math.floor(wanted * share * 2) / 2);
   }
 
   /** Takes the size of whoever owns the session. */

@@ -31,7 +31,7 @@ class Sessions {
   async load(quietly = false) {
     try {
       const { sessions } = await this.app.api.get("sessions");
-      this.#draw(sessions);
+      this.#draw(sessions.sort((one, other) => other.started - one.started));
     } catch (error) {
       if (!quietly) this.app.failed(error);
     }
