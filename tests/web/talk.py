@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import time
 from typing import Any
@@ -10,6 +11,26 @@ from typing import Any
 import websocket
 
 SUBPROTOCOL = "sshexec.term.v1"
+
+
+TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
+
+
+def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
+    """Return a client's frame; with ``length``, one whose header says so."""
+    size = len(data) if length is None else length
+    first = bytes([(128 if fin else 0) | kind])
+    mask = 128 if masked else 0
+    if size < 126:
+        head = first + bytes([mask | size])
+    elif size < 65536:
+        head = first + struct.pack("!BH", mask | 126, size)
+    else:
+        head = first + struct.pack("!BQ", mask | 127, size)
+    if not masked:
+        return head + data
+    key = os.urandom(4)
+    return head + key + bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
 
 
 class Talk:

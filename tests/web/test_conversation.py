@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import websocket
 from sshexec.web import conversation
 from tests.testbed import Sshd
 from tests.web.serving import SITE, Served, on_gevent, on_threads
-from tests.web.talk import Talk
+from tests.web.talk import BINARY, PING, TEXT, Talk, frame
 
 HOST = "h001"
 PATIENT = {"detached": 20.0, "idle": None}
@@ -131,8 +132,6 @@ REQUEST = {
 
 def status(served: Served, changed: dict[str, str | None], method: str = "GET", version: str = "HTTP/1.1") -> str:
     """Send a request of one's own and return the answer's status."""
-    import socket
-
     lines = [f"{method} /terminal {version}"]
     lines += [f"{name}: {value}" for name, value in {**REQUEST, **changed}.items() if value is not None]
     with socket.create_connection(("127.0.0.1", served.port), timeout=10) as sock:
@@ -293,9 +292,9 @@ def echo(talk: Talk, number: int) -> float:
 def test_a_large_paste_arrives_whole_though_its_output_has_to_be_read_meanwhile(served):
     data = os.urandom(1_000_000).hex().encode()
     with opened(served) as talk:
-        talk.type(f"stty raw; head -c {len(data)} | tee /dev/stderr | sha256sum; stty sane -echo\r")
+        talk.type(f"stty raw; echo g''o; head -c {len(data)} | tee /dev/stderr | sha256sum; stty sane -echo\r")
+        talk.shows("go")
         window = next(message["input"] for message in talk.told if message["t"] == "ready")
-        time.sleep(0.2)  # until stty has done its work; typed before, it would be treated as lines
         sent = taken = 0
         while sent < len(data):
             if sent + 32768 - taken <= window:
@@ -309,23 +308,18 @@ def test_a_large_paste_arrives_whole_though_its_output_has_to_be_read_meanwhile(
 def test_a_flood_of_small_messages_delays_nobody(on_greenlets):
     with opened(on_greenlets) as talk, opened(on_greenlets) as bystander:
         talk.type("cat >/dev/null\r")
+        sizes = [b'{"t":"resize","columns":%d,"rows":24}' % (80 + number % 2) for number in range(100)]
+        block = b"".join(frame(BINARY, b"x") + frame(PING, b"!") + frame(TEXT, size) for size in sizes)
         stop = threading.Event()
 
         def flood() -> None:
-            number = 0
-            with contextlib.suppress(OSError, websocket.WebSocketException):
+            with contextlib.suppress(OSError):
                 while not stop.is_set():
-                    number += 1
-                    talk.type("x")
-                    talk.socket.ping("!")
-                    talk.say("resize", columns=80 + number % 2, rows=24)
-                    talk.say("what", n=number)
-                    if number % 100 == 0:
-                        talk.type("\r")
+                    talk.socket.sock.sendall(block + frame(BINARY, b"\r"))
 
         def drain() -> None:
-            with contextlib.suppress(OSError, websocket.WebSocketException):
-                while talk.step() is not None:
+            with contextlib.suppress(OSError):
+                while talk.socket.sock.recv(65536):
                     pass
 
         threads = [threading.Thread(target=work, daemon=True) for work in (flood, drain)]
@@ -334,7 +328,7 @@ def test_a_flood_of_small_messages_delays_nobody(on_greenlets):
         slowest = max(echo(bystander, number) for number in range(30))
         stop.set()
         assert slowest < 1
-        talk.socket.shutdown()
+        talk.socket.sock.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join(10)
 
