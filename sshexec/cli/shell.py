@@ -261,7 +261,7 @@ class _Shell:
             try:
                 self._session.wait_open(0)
             except HostError as error:
-                return self._say(str(error), _UNREACHABLE)
+                return self._say(f"{host}: {error}", _UNREACHABLE)
         if self._left:
             return self._say(f"{host}: connection closed", _LEFT)
         return self._say(f"{host}: {ended.text}", _UNREACHABLE)

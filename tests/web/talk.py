@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import struct
 import time
 from typing import Any
@@ -31,6 +32,25 @@ def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True
         return head + data
     key = os.urandom(4)
     return head + key + bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+
+
+REQUEST = {
+    "Host": "127.0.0.1",
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "other, sshexec.term.v1",
+}
+
+
+def knock(port: int, path: str, changed: dict[str, str | None], method: str = "GET", version: str = "HTTP/1.1") -> int:
+    """Send a request for a WebSocket, with some headers changed, and return the answer's status."""
+    lines = [f"{method} {path} {version}"]
+    lines += [f"{name}: {value}" for name, value in {**REQUEST, **changed}.items() if value is not None]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(sock.recv(1000).decode("latin-1").split(" ", 2)[1])
 
 
 class Talk:
