@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
     from sshexec.engine import Engine
-    from sshexec.recorder import History
+    from sshexec.history.history import History
     from sshexec.terminal.sessions import TerminalManager
     from sshexec.web.runs import Runs
 

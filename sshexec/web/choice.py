@@ -12,6 +12,9 @@ from sshexec.inventory.patterns import split_pattern
 LONGEST = 4096
 """Characters of a pattern."""
 
+MOST_GLOBS = 50
+"""Parts of a pattern that each are held to every name: a thousand would keep whoever has a large inventory busy."""
+
 May = Callable[[str], bool]
 """Says of a host's name whether the user may do something there."""
 
@@ -46,7 +49,10 @@ def choose(inventory: Inventory, pattern: str, sees: May, runs: May) -> Choice:
     """
     if len(pattern) > LONGEST:
         raise PatternError(f"the host pattern is longer than {LONGEST} characters")
-    for part in split_pattern(pattern):
+    parts = split_pattern(pattern)
+    if sum(any(special in part for special in "*?[") for part in parts) > MOST_GLOBS:
+        raise PatternError(f"the host pattern has more than {MOST_GLOBS} parts with * ? or [")
+    for part in parts:
         kind = part.lstrip("&!")[:1]
         if kind == "@":
             raise PatternError("a host pattern that is read from a file (@...) is not taken here")

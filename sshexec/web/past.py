@@ -114,7 +114,7 @@ def _summary(run: RunSummary) -> dict[str, Any]:
         "user": run.actor,
         "module": run.module,
         "args": run.args,
-        "pattern": run.pattern,
+        "pattern": run.labels.get("pattern", run.pattern),
         "reason": run.reason,
         "check": bool(options.get("check")),
         "diff": bool(options.get("diff")),

@@ -225,7 +225,8 @@ class Runs:
             output_limit=OUTPUT_LIMIT,
             actor=user,
             reason=order.reason,
-            labels={"by": "web"},
+            # Of names alone nobody could tell what was meant.
+            labels={"by": "web"} if whole else {"by": "web", "pattern": order.pattern},
         )
         try:
             board = self._board_of(run, user, order, choice)

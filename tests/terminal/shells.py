@@ -15,7 +15,7 @@ from sshexec.connectors.terminal import Size
 from sshexec.terminal.events import Ended
 from sshexec.terminal.observer import Observer, SessionInfo
 
-PATIENCE = 60
+PATIENCE = 30
 PROMPT = "ready$ "
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sshexec.audit import FileSink
+from sshexec.audit import FileSink, LogSink
 from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     ArgumentError,
@@ -487,3 +487,13 @@ def test_a_session_that_can_not_be_recorded_is_not_opened(make, tmp_path):
     with pytest.raises(TerminalError, match="recorded"):
         world.manager.redeem(world.manager.issue("ann", HOST), size=SIZE)
     assert world.manager.sessions("ann") == []
+
+
+def test_a_log_warns_of_what_was_refused(make, caplog):
+    caplog.set_level(logging.INFO, "sshexec.audit")
+    world = make(audit=LogSink())
+    world.manager.issue("ann", HOST)
+    with pytest.raises(NotAllowedError):
+        world.manager.issue("cec", HOST)
+    told = [(record.levelname, record.audit.event) for record in caplog.records if record.name == "sshexec.audit"]
+    assert told == [("INFO", "terminal_token"), ("WARNING", "terminal_refused")]

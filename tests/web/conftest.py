@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed import Sshd, lacking
+from tests.testbed import Sshd, keygen, lacking
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LINK = re.compile(r"(https?://\S+/)#token=(\S+)")
@@ -29,7 +29,7 @@ class Web:
 
     Args:
         folder: where its inventory, recordings and history are.
-        hosts: name -> variables; those that begin alike are a group.
+        hosts: name -> variables; those that are alike but for a number are a group.
         options: more of the command line.
         environment: more variables of it.
     """
@@ -38,12 +38,12 @@ class Web:
         self, folder: Path, hosts: dict[str, dict[str, Any]], *options: str, environment: dict[str, str] | None = None
     ) -> None:
         groups: dict[str, dict[str, Any]] = {}
-        for name, variables in hosts.items():
-            group = re.sub(r"[\d-]+$", "", name) or "others"
-            groups.setdefault(group, {"hosts": {}})["hosts"][name] = variables
+        for name in hosts:
+            if group := name.rstrip("0123456789").removesuffix(name):
+                groups.setdefault(group, {"hosts": {}})["hosts"][name] = None
         self.folder = folder
         self.inventory = folder / "hosts.json"
-        self.inventory.write_text(json.dumps({"all": {"children": groups}}))
+        self.inventory.write_text(json.dumps({"all": {"hosts": hosts, "children": groups}}))
         self.recordings = folder / "recordings"
         command = [sys.executable, "-m", "sshexec", "web", "-i", str(self.inventory), "--bind", "127.0.0.1:0"]
         command += ["--record", str(self.recordings), "--history", f"sqlite:///{folder}/runs.db", *options]
@@ -96,13 +96,17 @@ class Web:
 
 @pytest.fixture(scope="module")
 def web(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """`sshexec web` with 24 hosts in the groups web, db and cache, and one whose key is not known."""
+    """`sshexec web` with 24 hosts in three groups, one whose key is not known, and one that asks for a passphrase."""
     variables = list(sshd.hosts(24).values())
     names = [*(f"web{n}" for n in range(1, 13)), *(f"db{n}" for n in range(1, 7)), *(f"cache{n}" for n in range(1, 7))]
     hosts = dict(zip(names, variables, strict=True))
     folder = tmp_path_factory.mktemp("web")
     stranger = f"-o UserKnownHostsFile={folder}/known_hosts"
     hosts["stranger"] = sshd.variables(ansible_host="127.0.9.9", ansible_ssh_common_args=stranger)
+    locked = keygen(folder / "locked", "-t", "ed25519", "-N", "open sesame")
+    with sshd.authorized_keys.open("a") as file:
+        file.write(locked.with_suffix(".pub").read_text())
+    hosts["locked"] = sshd.variables(ansible_host="127.0.9.8", ansible_private_key_file=str(locked))
     server = Web(folder, hosts, "--ask-host-keys")
     yield server
     server.stop()
@@ -155,9 +159,20 @@ class Visitor:
         assert self.complaints == []
 
 
-@pytest.fixture
-def visitor(browser: Any, web: Web) -> Iterator[Visitor]:
-    """A person who is signed in."""
+@pytest.fixture(scope="module")
+def person(browser: Any, web: Web) -> Iterator[Visitor]:
+    """Somebody who is signed in for all tests of a module."""
     person = Visitor(browser, web)
     yield person
-    person.leave()
+    person.context.close()
+
+
+@pytest.fixture
+def visitor(person: Visitor) -> Iterator[Visitor]:
+    """That person with a new page, about which nothing may be complained."""
+    person.page.close()
+    person.complaints.clear()
+    person.page = person.visit(person.web.url)
+    yield person
+    person.page.close()
+    assert person.complaints == []

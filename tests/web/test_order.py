@@ -93,6 +93,14 @@ def test_patterns_that_read_files_or_take_for_ever_are_refused(pattern):
         hosts(pattern)
 
 
+def test_a_pattern_has_only_so_many_globs():
+    assert hosts(",".join(["web*"] * 50))[0] == ("web1", "web2")
+    assert hosts(",".join(["web1", "db1"] * 400))[0] == ("web1", "db1")
+    for pattern in (",".join(["web*"] * 51), "web1:" * 1000):
+        with pytest.raises(PatternError, match=r"more than 50|longer than"):
+            hosts(pattern)
+
+
 @pytest.mark.parametrize("pattern", ["localhost", "127.0.0.1", "::1", "10.0.0.1", "evil.example", "", ":", "web[0"])
 def test_only_hosts_of_the_inventory_are_hosts(pattern):
     with pytest.raises(PatternError):

@@ -164,6 +164,49 @@ def test_a_reload_keeps_the_shell_its_screen_and_what_it_wrote_meanwhile(page: A
     shell.run("echo kept=$kept", "^kept=yes$")
 
 
+def test_a_connection_that_breaks_is_made_anew_and_nothing_is_lost_or_doubled(page: Any, tmp_path: Path):
+    sockets: list[Any] = []
+
+    def between(socket: Any) -> None:
+        sockets.append(socket)
+        socket.connect_to_server()
+
+    page.route_web_socket("**/terminal", between)
+    shell = opened(page, "web2")
+    go = tmp_path / "go"
+    shell.run(f"(until test -e {go}; do sleep 0.1; done; echo mean'while') & echo started", "^started$")
+    sockets[0].close(code=1012)
+    page.wait_for_selector(".terminal-strip >> text=The connection was lost")
+    go.touch()
+    shell.wait("meanwhile$")
+    page.wait_for_selector(".pane:not([hidden]) .terminal-bar .dot-open")
+    shown = shell.run("echo once", "^once$")
+    assert shown.count("echo once") == 1
+    assert len(re.findall("^started$", shown, re.MULTILINE)) == 1
+    assert len(re.findall("meanwhile$", shown, re.MULTILINE)) == 1
+    assert len(sockets) >= 2
+
+
+def test_old_questions_to_the_terminal_are_not_answered_again(browser: Any, web: Web, page: Any, shell: Terminal):
+    shell.run(r"stty -echo; printf '\033[c'; read -rsd c x; stty echo; echo asked $?", "^asked 0$")
+    shell.run("cat; :", "cat; :$")
+    session = page.evaluate("async () => (await (await fetch('api/sessions')).json()).sessions.at(-1).id")
+    other = Visitor(browser, web)
+    try:
+        other.page.get_by_role("link", name="Sessions").click()
+        other.page.locator(f"tr[data-session='{session}']").get_by_role("button", name="Take up web1").click()
+        page.wait_for_selector(".terminal-strip >> text=opened somewhere else")
+        taken = Terminal(other.page)
+        other.page.wait_for_selector(".pane:not([hidden]) .terminal-bar .dot-open")
+        assert "1;2c" not in taken.run("echo", "^echo\necho$")
+        page.get_by_role("button", name="Take it back").click()
+        other.page.wait_for_selector(".terminal-strip >> text=opened somewhere else")
+        page.wait_for_selector(".pane:not([hidden]) .terminal-bar .dot-open")
+        shell.run("mine", "^mine\nmine$")
+    finally:
+        other.leave()
+
+
 def test_a_flood_is_stopped_by_ctrl_c(page: Any, shell: Terminal, tmp_path: Path):
     big = tmp_path / "big"
     with big.open("w") as file:
@@ -242,6 +285,45 @@ def test_an_unknown_host_key_is_asked_about(page: Any, web: Web):
     page.get_by_role("button", name="Try again").click()
     page.get_by_role("button", name="Trust it and connect").click()
     Terminal(page).wait(r"[$#]$")
+
+
+def test_a_passphrase_is_asked_for_and_asked_again(page: Any):
+    page.wait_for_selector(".tree-row")
+    page.get_by_label("Search hosts").fill("locked")
+    page.keyboard.press("Enter")
+    field = page.locator("dialog[open] input[type=password]")
+    field.fill("close sesame")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open] >> text=That was not right")
+    field.fill("open sesame")
+    page.keyboard.press("Enter")
+    Terminal(page).wait(r"[$#]$")
+    assert "sesame" not in page.content()
+
+
+def test_several_lines_are_pasted_after_a_question_only_where_each_would_run(page: Any, shell: Terminal):
+    paste = """(text) => { const data = new DataTransfer(); data.setData("text/plain", text);
+        document.activeElement.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true,
+            cancelable: true})); }"""
+    shell.run("bind 'set enable-bracketed-paste off'; clear; cat", "^$")
+    page.evaluate(paste, "first\x1b[201~\nsecond\n")
+    assert "3 lines" in page.locator("dialog[open]").inner_text()
+    page.get_by_role("button", name="Cancel").click()
+    page.evaluate(paste, "one\x1b[31m line")
+    shell.wait(r"^one\[31m line$")
+    page.evaluate(paste, "\nfirst\nsecond\n")
+    page.get_by_role("button", name="Paste", exact=True).click()
+    shell.wait("^first$[^]*^first$[^]*^second$")
+
+
+def test_what_is_selected_is_copied(visitor: Visitor, page: Any, shell: Terminal):
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shell.run("clear; echo only-this-word", "^only-this-word$")
+    box = page.locator(f"{ROWS} > div", has_text=re.compile("^only-this-word")).bounding_box()
+    page.mouse.dblclick(box["x"] + 20, box["y"] + box["height"] / 2)
+    page.keyboard.press("Control+Shift+C")
+    page.wait_for_selector(".toast >> text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "only-this-word"
 
 
 def test_keys_reach_tabs_hosts_search_and_the_list_of_keys(page: Any, shell: Terminal):

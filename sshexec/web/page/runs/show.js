@@ -7,6 +7,7 @@ import { byName, hostState, many, moment, ORDER, plain, runState, seconds, shown
 
 const NAMED_TILES = 120;
 const WORKING = 30;
+const CARDS = 50;
 /** From what is done to what is not begun. */
 const PROGRESS = ["ok", "changed", "skipped", "failed", "unreachable", "timeout", "unknown", "cancelled", "running", "pending"];
 
@@ -22,6 +23,8 @@ export class RunPage {
     this.rows = new Map();
     this.only = null;
     this.way = "answers";
+    this.limit = CARDS;
+    this.further = button("", { icon: "down", on: () => this.showMore() });
     this.stale = new Set();
     this.element = h("div", { class: "run" }, h("p", { class: "loading", role: "status", text: "Loading" }));
     this.model.addEventListener("change", (event) => this.mark(event.detail));
@@ -190,29 +193,32 @@ export class RunPage {
     tile.classList.toggle("tile-dim", Boolean(this.only) && this.only !== host.state);
   }
 
+  /** The answers to be shown, what went wrong first. */
+  ordered() {
+    const { answers, members } = this.model;
+    const count = (answer) => members.get(answer.number)?.length ?? 0;
+    const rank = (answer) => ORDER.indexOf(answer.status);
+    return answers
+      .filter((answer) => !this.only || this.only === answer.status)
+      .sort((one, other) => rank(one) - rank(other) || count(other) - count(one) || one.number - other.number);
+  }
+
   drawCards() {
-    const { answers } = this.model;
-    let fresh = false;
-    for (const answer of answers) {
+    const ordered = this.ordered();
+    const shown = ordered.slice(0, this.limit).map((answer) => {
       let card = this.cards.get(answer.number);
-      if (!card) {
-        card = new AnswerCard(this.app, this.model, answer);
-        this.cards.set(answer.number, card);
-        fresh = true;
-      }
-      const before = card.count;
+      if (!card) this.cards.set(answer.number, (card = new AnswerCard(this.app, this.model, answer)));
       card.update();
-      fresh ||= before !== card.count;
-      card.element.hidden = Boolean(this.only) && this.only !== answer.status;
-    }
-    if (!fresh) return;
-    const rank = (card) => ORDER.indexOf(card.answer.status);
-    const sorted = [...this.cards.values()].sort((one, other) => rank(one) - rank(other) || other.count - one.count || one.answer.number - other.answer.number);
-    const elements = sorted.map((card) => card.element);
+      return card.element;
+    });
+    const rest = ordered.length - shown.length;
+    if (rest > 0) shown.push(this.further);
+    this.further.querySelector("span").textContent = `${many(rest, "more answer")}`;
     // What stands where it should is left alone, so that nobody loses place, focus or selection.
-    elements.forEach((element, index) => {
+    shown.forEach((element, index) => {
       if (this.results.children[index] !== element) this.results.insertBefore(element, this.results.children[index] ?? null);
     });
+    while (this.results.children.length > shown.length) this.results.lastElementChild.remove();
   }
 
   buildRows(names) {
@@ -289,6 +295,11 @@ export class RunPage {
     this.drawWorking();
   }
 
+  showMore() {
+    this.limit += CARDS;
+    this.mark([]);
+  }
+
   setWay(way) {
     this.way = way;
     for (const each of this.ways.children) each.setAttribute("aria-pressed", String(each.dataset.way === way));
@@ -312,7 +323,13 @@ export class RunPage {
       this.working.scrollIntoView({ block: "nearest", behavior: "smooth" });
       return;
     }
-    const place = this.way === "hosts" ? this.rows.get(name) : host.answer === null ? null : this.cards.get(host.answer)?.element;
+    const hosts = this.way === "hosts";
+    if (!hosts && host.answer !== null) {
+      if (this.only && this.only !== host.state) this.filter(this.only);
+      this.limit = Math.max(this.limit, this.ordered().findIndex((answer) => answer.number === host.answer) + 1);
+      this.drawCards();
+    }
+    const place = hosts ? this.rows.get(name) : this.cards.get(host.answer)?.element;
     if (!place) return;
     place.hidden = false;
     place.scrollIntoView({ block: "start", behavior: "smooth" });

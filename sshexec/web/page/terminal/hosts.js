@@ -74,7 +74,8 @@ export class Hosts {
     const all = this.groups.get("all");
     const inner = new Set([...this.groups.values()].filter((group) => group !== all).flatMap((group) => group.children));
     const tops = [...this.groups.keys()].filter((name) => name !== "all" && !inner.has(name));
-    return tops.length || !all ? tops : ["all"];
+    const last = (name) => Number(name === "ungrouped");
+    return tops.length || !all ? tops.sort((one, other) => last(one) - last(other)) : ["all"];
   }
 
   #arrange() {
