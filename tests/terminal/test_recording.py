@@ -113,14 +113,14 @@ def test_typed_text_is_there_where_it_was_shown_and_a_password_never(tmp_path, f
     shell = Shell(recording)
     shell.keys("echo one")
     shell.type("\r")
-    shell.type("read -s -p Password: x; echo\r", "Password:")
+    shell.type("read -s -p Pass''word: x; echo\r", "Password:")
     shell.type("canary-one\r")
-    shell.type("read -s -p Password: x; echo\r", "Password:")
+    shell.type("read -s -p Pass''word: x; echo\r", "Password:")
     for key in "canary-two":
         recording.typed(key.encode(), "ann")
         os.write(shell.descriptor, key.encode())
     shell.type("\x15canary-three\r")
-    shell.type("read -s -n 10 -p Password: x\r", "Password:")
+    shell.type("read -s -n 10 -p Pass''word: x\r", "Password:")
     shell.type("canary-fou")
     shell.type("echo lost\r")  # of one line with what was not shown
     shell.type("echo two\r")
