@@ -18,7 +18,8 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
+from sshexec.connectors.deadline import together
+from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed, sendable
 from sshexec.web.pace import Pace
 
 __all__ = ["WebSocket"]
@@ -88,15 +89,20 @@ class WebSocket:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End it, as `Connection.close`."""
         with contextlib.suppress(ConnectionClosed):
-            self._send(CloseConnection(_sendable(code), reason))
-        if self._receiving.acquire(blocking=False):
-            try:
-                self._linger()
-            finally:
-                self._receiving.release()
-        else:
+            self._send(CloseConnection(sendable(code), reason))
+        if not self._receiving.acquire(blocking=False):
             self._over.wait(CLOSE_TIME)
-        self._end(ConnectionClosed(code, reason))
+            return self._end(ConnectionClosed(code, reason))
+        try:
+            self._linger()
+            self._end(ConnectionClosed(code, reason))
+            # What is left would be the server's next request. Nothing is added to it: the system resets the connection
+            # instead (RFC 1122 §4.2.2.13).
+            while self._read():
+                pass
+        finally:
+            self._receiving.release()
+        return None
 
     # What comes in.
 
@@ -109,7 +115,7 @@ class WebSocket:
         if now - max(self._heard, self._pinged) >= PING_TIME:
             self._pinged = now
             self._send(Ping())
-        until = min(max(self._heard, self._pinged) + PING_TIME, self._heard + DEAD_TIME)
+        until = together(max(self._heard, self._pinged) + PING_TIME, PING_TIME / 4)
         if not self._readable((until if deadline is None else min(until, deadline)) - now):
             return deadline is None or time.monotonic() < deadline
         data = self._read()
@@ -122,8 +128,11 @@ class WebSocket:
         return True
 
     def _read(self) -> bytes:
+        # Two threads may use a socket at once, but not one of TLS (python/cpython#124984).
+        alone = self._sending if hasattr(self._socket, "pending") else contextlib.nullcontext()
         try:
-            return self._socket.recv(PIECE)
+            with alone:
+                return self._socket.recv(PIECE)
         except OSError:
             return b""
 
@@ -231,8 +240,3 @@ class WebSocket:
     def _fail_if_over(self) -> None:
         if self._closed is not None:
             raise ConnectionClosed(self._closed.code, self._closed.reason)
-
-
-def _sendable(code: int) -> int:
-    """Return a code that may be sent: some only say that none was (RFC 6455 §7.4.1)."""
-    return 1000 if code in (1004, 1005, 1006, 1015) or not 1000 <= code < 5000 else code
