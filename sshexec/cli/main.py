@@ -30,6 +30,7 @@ class _Commands(LazyGroup):
         "hosts": "show which hosts there are, and their variables",
         "credentials": "keep keys, and the passwords and keys of hosts in a database",
         "history": "show what ran where",
+        "recordings": "list, search and play recorded sessions",
         "database": "show, upgrade and downgrade the tables of a database",
         "web": "open terminals and run modules in a browser",
         "demo": "bring up 20 hosts on this machine and try it on them",

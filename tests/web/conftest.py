@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from tests.testbed import Sshd, lacking
+from tests.testbed import Sshd, keygen, lacking
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LINK = re.compile(r"(https?://\S+/)#token=(\S+)")
@@ -96,13 +96,17 @@ class Web:
 
 @pytest.fixture(scope="module")
 def web(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """`sshexec web` with 24 hosts in the groups web, db and cache, and one whose key is not known."""
+    """`sshexec web` with 24 hosts in three groups, one whose key is not known, and one that asks for a passphrase."""
     variables = list(sshd.hosts(24).values())
     names = [*(f"web{n}" for n in range(1, 13)), *(f"db{n}" for n in range(1, 7)), *(f"cache{n}" for n in range(1, 7))]
     hosts = dict(zip(names, variables, strict=True))
     folder = tmp_path_factory.mktemp("web")
     stranger = f"-o UserKnownHostsFile={folder}/known_hosts"
     hosts["stranger"] = sshd.variables(ansible_host="127.0.9.9", ansible_ssh_common_args=stranger)
+    locked = keygen(folder / "locked", "-t", "ed25519", "-N", "open sesame")
+    with sshd.authorized_keys.open("a") as file:
+        file.write(locked.with_suffix(".pub").read_text())
+    hosts["locked"] = sshd.variables(ansible_host="127.0.9.8", ansible_private_key_file=str(locked))
     server = Web(folder, hosts, "--ask-host-keys")
     yield server
     server.stop()

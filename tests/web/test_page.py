@@ -287,6 +287,45 @@ def test_an_unknown_host_key_is_asked_about(page: Any, web: Web):
     Terminal(page).wait(r"[$#]$")
 
 
+def test_a_passphrase_is_asked_for_and_asked_again(page: Any):
+    page.wait_for_selector(".tree-row")
+    page.get_by_label("Search hosts").fill("locked")
+    page.keyboard.press("Enter")
+    field = page.locator("dialog[open] input[type=password]")
+    field.fill("close sesame")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open] >> text=That was not right")
+    field.fill("open sesame")
+    page.keyboard.press("Enter")
+    Terminal(page).wait(r"[$#]$")
+    assert "sesame" not in page.content()
+
+
+def test_several_lines_are_pasted_after_a_question_only_where_each_would_run(page: Any, shell: Terminal):
+    paste = """(text) => { const data = new DataTransfer(); data.setData("text/plain", text);
+        document.activeElement.dispatchEvent(new ClipboardEvent("paste", {clipboardData: data, bubbles: true,
+            cancelable: true})); }"""
+    shell.run("bind 'set enable-bracketed-paste off'; clear; cat", "^$")
+    page.evaluate(paste, "first\x1b[201~\nsecond\n")
+    assert "3 lines" in page.locator("dialog[open]").inner_text()
+    page.get_by_role("button", name="Cancel").click()
+    page.evaluate(paste, "one\x1b[31m line")
+    shell.wait(r"^one\[31m line$")
+    page.evaluate(paste, "\nfirst\nsecond\n")
+    page.get_by_role("button", name="Paste", exact=True).click()
+    shell.wait("^first$[^]*^first$[^]*^second$")
+
+
+def test_what_is_selected_is_copied(visitor: Visitor, page: Any, shell: Terminal):
+    visitor.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    shell.run("clear; echo only-this-word", "^only-this-word$")
+    box = page.locator(f"{ROWS} > div", has_text=re.compile("^only-this-word")).bounding_box()
+    page.mouse.dblclick(box["x"] + 20, box["y"] + box["height"] / 2)
+    page.keyboard.press("Control+Shift+C")
+    page.wait_for_selector(".toast >> text=Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == "only-this-word"
+
+
 def test_keys_reach_tabs_hosts_search_and_the_list_of_keys(page: Any, shell: Terminal):
     shell.run("echo needle in the hay", "^needle in the hay$")
     page.keyboard.press("Alt+Shift+F")

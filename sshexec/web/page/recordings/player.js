@@ -160,11 +160,12 @@ export class PlayerPage {
     this.player.play();
   }
 
+  /** The colours of the terminals; the player's theme takes them from there (recordings.css). */
   #colour(place) {
     const { settings } = this.app;
     const chosen = settings.get("palette");
     const palette = PALETTES[chosen] ?? PALETTES[settings.shade === "light" ? "day" : "night"];
-    const set = (name, value) => place.style.setProperty(`--term-color-${name}`, value);
+    const set = (name, value) => place.style.setProperty(`--cast-${name}`, value);
     set("background", palette.colours.background);
     set("foreground", palette.colours.foreground);
     COLOURS.forEach((name, index) => {

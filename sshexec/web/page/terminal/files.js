@@ -57,7 +57,7 @@ export class Files {
   }
 
   get #allowed() {
-    return this.pane.facts.upload && this.pane.state === "open";
+    return this.pane.facts.upload && this.pane.state === "open" && this.pane.role === "owner";
   }
 
   choose() {

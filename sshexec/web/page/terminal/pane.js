@@ -348,8 +348,8 @@ export class Pane extends EventTarget {
       ...[
         watchers ? this.#audience(watchers) : null,
         this.#tool("Find", "search", () => this.find.open(), "Alt+Shift+F"),
-        live && facts.upload ? this.#tool("Upload files", "upload", () => this.files.choose()) : null,
-        live && facts.download ? this.#tool("Download a file", "download", () => this.files.fetch()) : null,
+        live && owner && facts.upload ? this.#tool("Upload files", "upload", () => this.files.choose()) : null,
+        live && owner && facts.download ? this.#tool("Download a file", "download", () => this.files.fetch()) : null,
         live && owner ? this.#tool("End the session", "stop", () => this.terminate()) : null,
       ].filter(Boolean),
     );

@@ -102,7 +102,7 @@ export class Screen {
     const room = this.fitting.proposeDimensions();
     if (!room?.cols) return;
     const share = Math.min(1, room.cols / cols, room.rows / rows);
-    options.fontSize = Math.max(SMALLEST_FONT, Math.floor(wanted * share));
+    options.fontSize = Math.max(SMALLEST_FONT, Math.floor(wanted * share * 2) / 2);
   }
 
   /** Takes the size of whoever owns the session. */
