@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -113,6 +113,7 @@ class Runs:
             ("GET", "/api/runs/<run>"): self._show,
             ("DELETE", "/api/runs/<run>"): self._cancel,
             ("GET", "/api/runs/<run>/events"): self._events,
+            ("GET", "/api/runs/<run>/output"): self._output,
         }
 
     def close(self) -> None:
@@ -207,6 +208,19 @@ class Runs:
         response.call_on_close(lambda: self._leave(call.user))
         return response
 
+    def _output(self, call: Call) -> Response:
+        run = call.arguments["run"]
+        own = self._board(run, call.user) is not None
+        sees: Callable[[Sequence[str]], bool] = (lambda hosts: True) if own else self._sight(call.user)
+        stream = call.text("stream", longest=10, optional=True) or "stdout"
+        found = self._past.output(run, call.text("host"), stream, sees)
+        if found is None:
+            raise Refusal(404, "no_such_output", "nothing of that is recorded")
+        response = Response(found.pieces(), mimetype="text/plain; charset=utf-8")
+        # As a file: what a host printed is no page, and its name is nobody's header.
+        response.headers["Content-Disposition"] = f'attachment; filename="{stream}.txt"'
+        return response
+
     # ------------------------------------------------------------------ runs
 
     def _begin(self, user: str, order: Order, choice: Choice) -> Board:
@@ -252,6 +266,7 @@ class Runs:
             "user": user,
             "started": run.started,
             "left_out": list(choice.locked),
+            "recorded": self._past.there,
         }
         return Board(run.id, about, run.hosts, answers, Live(hiding.of))
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +111,33 @@ def test_a_run_on_twenty_hosts_is_followed_to_its_end(sshd: Sshd, tmp_path: Path
         assert later.ask("GET", f"/api/runs/{run[:8]}")[0] == 404
         assert later.ask("GET", "/api/runs/last")[0] == 404
         assert later.ask("GET", "/api/runs", query_string={"until": listed["started"]})[1] == {"runs": []}
+
+
+def test_what_no_page_can_hold_is_a_file(tmp_path: Path):
+    hosts = Inventory.from_hosts([Host("web1", LOCAL)])
+    with History(f"sqlite:///{tmp_path}/history.db") as history, Engine(hosts, history=history) as engine:
+        site = Site(engine, lambda user, action, host: user == "ann", history)
+        run = site.start(args="seq 20000; echo '<script>' >&2")
+        whole = site.end(run)
+        assert whole["recorded"] is True
+        assert whole["answers"][0]["truncated"] is True
+        place = f"/api/runs/{run}/output"
+        deadline = time.monotonic() + 20
+        while (found := site.call("GET", f"{place}?host=web1")).status_code == 404 and time.monotonic() < deadline:
+            time.sleep(0.02)  # the courier is on its way
+        assert found.get_data(as_text=True).split() == [str(n) for n in range(1, 20001)]
+        errors = site.call("GET", f"{place}?host=web1&stream=stderr")
+        assert errors.get_data(as_text=True).strip() == "<script>"
+        assert errors.headers["Content-Disposition"].startswith("attachment;")
+        for path, user in (
+            (f"{place}?host=web1", "bob"),
+            (f"{place}?host=web2", "ann"),
+            (f"{place}?host=web1&stream=data", "ann"),
+            (f"{place}?host=../../etc/passwd", "ann"),
+            ("/api/runs/last/output?host=web1", "ann"),
+        ):
+            assert site.ask("GET", path, user)[0] == 404, path
+        assert site.ask("GET", place)[0] == 400
 
 
 def test_what_comes_again_is_what_was_missed(engine: Engine):
