@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,6 +39,9 @@ SHOWN = 500
 
 MOST = 100
 """Runs that one answer lists."""
+
+_ON_ITS_WAY = 3.0
+"""Seconds in which a result that pages know is in the history, too."""
 
 _MOST_STREAMS = 200
 _MOST_STREAMS_EACH = 20
@@ -210,10 +214,14 @@ class Runs:
 
     def _output(self, call: Call) -> Response:
         run = call.arguments["run"]
-        own = self._board(run, call.user) is not None
-        sees: Callable[[Sequence[str]], bool] = (lambda hosts: True) if own else self._sight(call.user)
-        stream = call.text("stream", longest=10, optional=True) or "stdout"
-        found = self._past.output(run, call.text("host"), stream, sees)
+        board = self._board(run, call.user)
+        sees: Callable[[Sequence[str]], bool] = self._sight(call.user) if board is None else lambda hosts: True
+        host, stream = call.text("host"), call.text("stream", longest=10, optional=True) or "stdout"
+        found = self._past.output(run, host, stream, sees)
+        end = time.monotonic() + _ON_ITS_WAY
+        while found is None and board is not None and host in board.hosts and time.monotonic() < end:
+            time.sleep(0.1)  # what was recorded just now is in the database a moment later
+            found = self._past.output(run, host, stream, sees)
         if found is None:
             raise Refusal(404, "no_such_output", "nothing of that is recorded")
         response = Response(found.pieces(), mimetype="text/plain; charset=utf-8")

@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -122,9 +121,7 @@ def test_what_no_page_can_hold_is_a_file(tmp_path: Path):
         assert whole["recorded"] is True
         assert whole["answers"][0]["truncated"] is True
         place = f"/api/runs/{run}/output"
-        deadline = time.monotonic() + 20
-        while (found := site.call("GET", f"{place}?host=web1")).status_code == 404 and time.monotonic() < deadline:
-            time.sleep(0.02)  # the courier is on its way
+        found = site.call("GET", f"{place}?host=web1")
         assert found.get_data(as_text=True).split() == [str(n) for n in range(1, 20001)]
         errors = site.call("GET", f"{place}?host=web1&stream=stderr")
         assert errors.get_data(as_text=True).strip() == "<script>"
@@ -132,7 +129,6 @@ def test_what_no_page_can_hold_is_a_file(tmp_path: Path):
         for path, user in (
             (f"{place}?host=web1", "bob"),
             (f"{place}?host=web2", "ann"),
-            (f"{place}?host=web1&stream=data", "ann"),
             (f"{place}?host=../../etc/passwd", "ann"),
             ("/api/runs/last/output?host=web1", "ann"),
         ):
