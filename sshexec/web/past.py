@@ -52,6 +52,8 @@ class Past:
         """
         if self._history is None:
             return []
+        # Short runs of a command line's history, and those of runners that are gone, wait for somebody who asks.
+        self._history.recover()
         records = self._history.records
         found: list[dict[str, Any]] = []
         for summary in records.runs(SCANNED, until=until):
@@ -110,7 +112,11 @@ class Past:
         try:
             record = self._history.records.run(run)
         except HistoryError:
-            return None
+            self._history.recover()
+            try:
+                record = self._history.records.run(run)
+            except HistoryError:
+                return None
         return record if sees(record.hosts) else None
 
 

@@ -112,9 +112,10 @@ def test_a_run_on_twenty_hosts_is_followed_to_its_end(sshd: Sshd, tmp_path: Path
         assert later.ask("GET", "/api/runs", query_string={"until": listed["started"]})[1] == {"runs": []}
 
 
-def test_what_no_page_can_hold_is_a_file(tmp_path: Path):
+@pytest.mark.parametrize("patient", [False, True])
+def test_what_no_page_can_hold_is_a_file(tmp_path: Path, patient: bool):
     hosts = Inventory.from_hosts([Host("web1", LOCAL)])
-    with History(f"sqlite:///{tmp_path}/history.db") as history, Engine(hosts, history=history) as engine:
+    with History(f"sqlite:///{tmp_path}/h.db", patient=patient) as history, Engine(hosts, history=history) as engine:
         site = Site(engine, lambda user, action, host: user == "ann", history)
         run = site.start(args="seq 20000; echo '<script>' >&2")
         whole = site.end(run)
