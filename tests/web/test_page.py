@@ -207,6 +207,33 @@ def test_old_questions_to_the_terminal_are_not_answered_again(browser: Any, web:
         other.leave()
 
 
+def test_where_a_stream_may_be_cut(page: Any):
+    # What stands at the end and is not complete -> how many bytes of it.
+    streams = {
+        "plain\r\n": 0,
+        "\x1b": 1,
+        "done\x1b[1;31m": 0,
+        "text\x1b[1;3": 5,
+        "\x1b]0;title\x07": 0,
+        "\x1b]0;title": 9,
+        "\x1b]0;title\x1b": 10,
+        "\x1b]0;title\x1b\\": 0,
+        "\x1bP$q": 4,
+        "\x1b(": 2,
+        "\x1b(B": 0,
+        "ż": 0,
+        "żółć \x1b[38;5;\x18": 0,
+    }
+    cases = [(list(text.encode()), length) for text, length in streams.items()]
+    cases += [(list("😀".encode()[:cut]), cut) for cut in (1, 2, 3)] + [(list("a日".encode()[:-1]), 2)]
+    found = page.evaluate(
+        """async (all) => { const { unfinished } = await import("./terminal/tail.js");
+        return all.map(([bytes]) => unfinished(Uint8Array.from(bytes))); }""",
+        cases,
+    )
+    assert found == [length for _, length in cases]
+
+
 def test_a_flood_is_stopped_by_ctrl_c(page: Any, shell: Terminal, tmp_path: Path):
     big = tmp_path / "big"
     with big.open("w") as file:
