@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import time
+
+
+def together(at: float, step: float) -> float:
+    """Return the next point in time that is a multiple of a step.
+
+    What many wait for is then done at once, and not one after another: each time a process wakes up costs it more than
+    what it does for a connection that is idle.
+
+    Args:
+        at: seconds of `time.monotonic()`.
+        step: seconds.
+    """
+    return math.ceil(at / step) * step
 
 
 class Deadline:

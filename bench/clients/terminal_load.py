@@ -337,7 +337,7 @@ def play(job: Job, start: Callable[[Job], Site], opener: Opener) -> None:
         site = start(job)
         MODES.get(job.mode, many)(job, tally, site, opener)
         site.stop()
-    except Exception as error:  # noqa: BLE001 - whatever it is, this turn does not count
+    except Exception as error:
         tally.ok = 0
         tally.add(False, f"{type(error).__name__}: {error}")
     tally.answer()

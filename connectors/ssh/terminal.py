@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from sshexec.connectors.base import Deadline, Phase
+from sshexec.connectors.deadline import together
 from sshexec.connectors.ssh.channel import terminal_request
 from sshexec.connectors.ssh.execution import close_channel, open_channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
@@ -135,7 +136,7 @@ class SshTerminal(Terminal):
                 self._read_woken = False
                 return None
             interval = self._link.alive_interval
-            due = Deadline() if interval is None else Deadline(self._quiet_since + interval)
+            due = Deadline() if interval is None else Deadline(together(self._quiet_since + interval, interval / 3))
             until = deadline.earlier(due) if limit is None else deadline.earlier(due).earlier(limit)
             if channel.signal.wait(until.remaining()):
                 continue

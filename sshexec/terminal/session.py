@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from sshexec.connectors.base import Deadline, Source, Timeouts
 from sshexec.connectors.broker import Ask, Broker
-from sshexec.connectors.prompts import Prompts
+from sshexec.connectors.prompts import NoAnswerError, Prompts, Question
 from sshexec.connectors.terminal import Size, Terminal
 from sshexec.errors import ConnectionLostError, HostError, InputError, SessionOverError, SshexecError, TerminalError
 from sshexec.terminal.events import Ended, Role, State
@@ -131,7 +131,7 @@ class TerminalSession:
             command: what runs instead of the login shell.
             policy: the limits; by default those of `TerminalPolicy`.
             observers: who sees what goes through it.
-            ask: answers the login's questions; None: whoever attaches as the owner, so nobody before it is open.
+            ask: answers the login's questions; None: they stay without an answer.
             variables: more of them for the host; they win.
             timeouts: limits of connecting.
 
@@ -156,7 +156,7 @@ class TerminalSession:
                 policy=policy,
                 observers=observers,
                 on_end=lambda _: contexts.close(),
-                ask=ask or (lambda question: None),
+                ask=ask or _nobody,
             )
         except BaseException:
             contexts.close()
@@ -474,3 +474,7 @@ class TerminalSession:
         except Exception:
             log.exception("what is called at the end of a terminal session failed")
         self._over.set()
+
+
+def _nobody(question: Question) -> None:
+    raise NoAnswerError("there is nobody to ask")

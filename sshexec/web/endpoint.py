@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import errno
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sshexec.web.conversation import converse
@@ -17,6 +18,13 @@ __all__ = ["TerminalSocket"]
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+
+
+class _Over:
+    """What a server gets for an answer when the WebSocket is over, so that it sends nothing and says nothing."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        raise BrokenPipeError(errno.EPIPE, "the WebSocket is over")
 
 
 class TerminalSocket:
@@ -70,8 +78,4 @@ class TerminalSocket:
         else:
             start_response("101 Switching Protocols", accepted(environ))(b"")
         converse(WebSocket(sock, first), self._manager, user=user, address=self._address(environ))
-        if "werkzeug.socket" in environ:
-            raise ConnectionAbortedError("the WebSocket is over")  # Werkzeug then sends nothing behind it
-        if "gunicorn.socket" in environ:
-            raise StopIteration  # and so does gunicorn
-        return []
+        return _Over()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class Typist:
         self._taken = taken
         self._refused = refused
         self._changed = threading.Condition()
-        self._pieces: list[bytes] = []
+        self._pieces: deque[bytes] = deque()
         self._pending = 0
         self._untold = 0
         self._begun = False
@@ -115,7 +116,8 @@ class Typist:
         with self._changed:
             if not self._pieces:
                 self._changed.wait_for(lambda: self._pieces or self._closed, IDLE)
-            data = b"".join(self._pieces)
-            self._pieces.clear()
+            data = bytearray()
+            while self._pieces and len(data) < TOLD:
+                data += self._pieces.popleft()
             self._busy = bool(data)
-            return data
+            return bytes(data)

@@ -18,6 +18,7 @@ from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError
 
+from sshexec.connectors.deadline import together
 from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
 from sshexec.web.pace import Pace
 
@@ -89,14 +90,19 @@ class WebSocket:
         """End it, as `Connection.close`."""
         with contextlib.suppress(ConnectionClosed):
             self._send(CloseConnection(_sendable(code), reason))
-        if self._receiving.acquire(blocking=False):
-            try:
-                self._linger()
-            finally:
-                self._receiving.release()
-        else:
+        if not self._receiving.acquire(blocking=False):
             self._over.wait(CLOSE_TIME)
-        self._end(ConnectionClosed(code, reason))
+            return self._end(ConnectionClosed(code, reason))
+        try:
+            self._linger()
+            self._end(ConnectionClosed(code, reason))
+            # What is left would be the server's next request. Nothing is added to it: the system resets the connection
+            # instead (RFC 1122 §4.2.2.13).
+            while self._read():
+                pass
+        finally:
+            self._receiving.release()
+        return None
 
     # What comes in.
 
@@ -109,7 +115,7 @@ class WebSocket:
         if now - max(self._heard, self._pinged) >= PING_TIME:
             self._pinged = now
             self._send(Ping())
-        until = min(max(self._heard, self._pinged) + PING_TIME, self._heard + DEAD_TIME)
+        until = together(max(self._heard, self._pinged) + PING_TIME, PING_TIME / 4)
         if not self._readable((until if deadline is None else min(until, deadline)) - now):
             return deadline is None or time.monotonic() < deadline
         data = self._read()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import struct
 import time
 from typing import Any
@@ -10,6 +12,45 @@ from typing import Any
 import websocket
 
 SUBPROTOCOL = "sshexec.term.v1"
+
+
+TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
+
+
+def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
+    """Return a client's frame; with ``length``, one whose header says so."""
+    size = len(data) if length is None else length
+    first = bytes([(128 if fin else 0) | kind])
+    mask = 128 if masked else 0
+    if size < 126:
+        head = first + bytes([mask | size])
+    elif size < 65536:
+        head = first + struct.pack("!BH", mask | 126, size)
+    else:
+        head = first + struct.pack("!BQ", mask | 127, size)
+    if not masked:
+        return head + data
+    key = os.urandom(4)
+    return head + key + bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+
+
+REQUEST = {
+    "Host": "127.0.0.1",
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Protocol": "other, sshexec.term.v1",
+}
+
+
+def knock(port: int, path: str, changed: dict[str, str | None], method: str = "GET", version: str = "HTTP/1.1") -> int:
+    """Send a request for a WebSocket, with some headers changed, and return the answer's status."""
+    lines = [f"{method} {path} {version}"]
+    lines += [f"{name}: {value}" for name, value in {**REQUEST, **changed}.items() if value is not None]
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode())
+        return int(sock.recv(1000).decode("latin-1").split(" ", 2)[1])
 
 
 class Talk:

@@ -20,25 +20,7 @@ from sshexec.web import pace, websocket
 from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
 from sshexec.web.pace import Pace
 from sshexec.web.websocket import WebSocket
-
-TEXT, BINARY, CLOSE, PING, PONG, MORE = 1, 2, 8, 9, 10, 0
-
-
-def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True, length: int | None = None) -> bytes:
-    """Return a client's frame; with ``length``, one whose header says so."""
-    size = len(data) if length is None else length
-    first = bytes([(128 if fin else 0) | kind])
-    mask = 128 if masked else 0
-    if size < 126:
-        head = first + bytes([mask | size])
-    elif size < 65536:
-        head = first + struct.pack("!BH", mask | 126, size)
-    else:
-        head = first + struct.pack("!BQ", mask | 127, size)
-    if not masked:
-        return head + data
-    key = os.urandom(4)
-    return head + key + bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+from tests.web.talk import BINARY, CLOSE, MORE, PING, PONG, TEXT, frame
 
 
 @pytest.fixture(autouse=True)
@@ -313,7 +295,8 @@ ON_GEVENT = """
 from gevent import monkey
 monkey.patch_all()
 import socket, threading, time
-from tests.web.test_websocket import frame, answers
+from tests.web.talk import frame
+from tests.web.test_websocket import answers
 from sshexec.web import websocket
 from sshexec.web.connection import ConnectionClosed
 ours, theirs = socket.socketpair()
