@@ -131,7 +131,7 @@ class Visitor:
     def __init__(self, browser: Any, web: Web, **options: Any) -> None:
         options.setdefault("viewport", {"width": 1280, "height": 800})
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(8000)
+        self.context.set_default_timeout(30000)
         self.complaints: list[str] = []
         self.web = web
         self.page = self.visit(web.link())
