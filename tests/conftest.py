@@ -33,6 +33,7 @@ LONGEST = (
     "tests/database/test_migration.py",
     "tests/connectors/test_become_hosts.py",
     "tests/test_package.py",
+    "tests/web/test_page.py",
     "tests/test_docs.py",
     "tests/connectors/test_ssh_execute.py",
     "tests/oracle/test_callbacks.py",

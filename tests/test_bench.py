@@ -298,7 +298,7 @@ def test_the_table_shows_medians_and_leaves_out_who_failed():
     SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
 )
 def test_terminals_are_measured(tmp_path):
-    case = ("--scenarios", "terminal-cat,terminal-unread", "--quick")
+    case = ("--scenarios", "terminal-cat", "--quick")
     done = bench(*case, "--tools", "sshexec-web", "--here", "--results", str(tmp_path))
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("bench-*.json")
@@ -306,5 +306,5 @@ def test_terminals_are_measured(tmp_path):
     assert seen["errors"] == {}
     assert seen["skipped"] == {}
     medians = {case: tools["sshexec-web"] for case, tools in seen["medians"].items()}
-    assert set(medians) == {"terminal-cat-1-5", "terminal-unread-1-5"}
+    assert list(medians) == ["terminal-cat-1-5"]
     assert medians["terminal-cat-1-5"]["mb_s"] > 0

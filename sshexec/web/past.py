@@ -13,7 +13,7 @@ from sshexec.web.order import Order
 
 if TYPE_CHECKING:
     from sshexec.history.history import History
-    from sshexec.history.records import RunRecord, RunSummary
+    from sshexec.history.records import HostOutput, RunRecord, RunSummary
 
 SCANNED = 100
 """Runs that are looked at for one answer: of how many of them the user may know is not known before."""
@@ -34,6 +34,11 @@ class Past:
     def __init__(self, history: History | None) -> None:
         self._history = history
 
+    @property
+    def there(self) -> bool:
+        """Whether runs are recorded."""
+        return self._history is not None
+
     def list(self, sees: Sees, limit: int, until: float | None = None) -> list[dict[str, Any]]:
         """Return runs that the user may see, the latest first.
 
@@ -47,6 +52,8 @@ class Past:
         """
         if self._history is None:
             return []
+        # Short runs of a command line's history, and those of runners that are gone, wait for somebody who asks.
+        self._history.recover()
         records = self._history.records
         found: list[dict[str, Any]] = []
         for summary in records.runs(SCANNED, until=until):
@@ -66,24 +73,51 @@ class Past:
         Raises:
             DatabaseError: the database can't be read.
         """
-        if self._history is None or not _IDENTIFIER.fullmatch(run):
-            return None
-        records = self._history.records
-        try:
-            record: RunRecord = records.run(run)
-        except HistoryError:
-            return None
-        if not sees(record.hosts):
+        record = self._record(run, sees)
+        if record is None or self._history is None:
             return None
         answers = Answers()
         rows: list[list[Any]] = []
-        for each in records.results(record, streams=True):
+        for each in self._history.records.results(record, streams=True):
             if each.result is None:
                 rows.append([each.host, each.state, None, None])
                 continue
             number, _ = answers.take(each.result)
             rows.append([each.host, each.state, number, each.seconds])
         return {**_summary(record), "hosts": rows, "answers": answers.all, "tails": {}}
+
+    def output(self, run: str, host: str, stream: str, sees: Sees) -> HostOutput | None:
+        """Return what a host printed, as whole as it was kept; None where there is nothing that the user may see.
+
+        Args:
+            run: the run's whole identifier.
+            host: inventory name.
+            stream: stdout or stderr.
+            sees: of which hosts.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        record = self._record(run, sees)
+        if record is None or self._history is None or stream not in ("stdout", "stderr"):
+            return None
+        try:
+            return self._history.records.output(record, host, stream)
+        except HistoryError:
+            return None
+
+    def _record(self, run: str, sees: Sees) -> RunRecord | None:
+        if self._history is None or not _IDENTIFIER.fullmatch(run):
+            return None
+        try:
+            record = self._history.records.run(run)
+        except HistoryError:
+            self._history.recover()
+            try:
+                record = self._history.records.run(run)
+            except HistoryError:
+                return None
+        return record if sees(record.hosts) else None
 
 
 def shown(order: Order, needles: Needles) -> dict[str, Any]:
@@ -127,5 +161,6 @@ def _summary(run: RunSummary) -> dict[str, Any]:
         "count": run.count,
         "counts": dict(run.counts),
         "cancelling": False,
+        "recorded": True,
         "live": False,
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,9 @@ SHOWN = 500
 
 MOST = 100
 """Runs that one answer lists."""
+
+_ON_ITS_WAY = 3.0
+"""Seconds in which a result that pages know is in the history, too."""
 
 _MOST_STREAMS = 200
 _MOST_STREAMS_EACH = 20
@@ -113,6 +117,7 @@ class Runs:
             ("GET", "/api/runs/<run>"): self._show,
             ("DELETE", "/api/runs/<run>"): self._cancel,
             ("GET", "/api/runs/<run>/events"): self._events,
+            ("GET", "/api/runs/<run>/output"): self._output,
         }
 
     def close(self) -> None:
@@ -207,6 +212,23 @@ class Runs:
         response.call_on_close(lambda: self._leave(call.user))
         return response
 
+    def _output(self, call: Call) -> Response:
+        run = call.arguments["run"]
+        board = self._board(run, call.user)
+        sees: Callable[[Sequence[str]], bool] = self._sight(call.user) if board is None else lambda hosts: True
+        host, stream = call.text("host"), call.text("stream", longest=10, optional=True) or "stdout"
+        found = self._past.output(run, host, stream, sees)
+        end = time.monotonic() + _ON_ITS_WAY
+        while found is None and board is not None and host in board.hosts and time.monotonic() < end:
+            time.sleep(0.1)  # what was recorded just now is in the database a moment later
+            found = self._past.output(run, host, stream, sees)
+        if found is None:
+            raise Refusal(404, "no_such_output", "nothing of that is recorded")
+        response = Response(found.pieces(), mimetype="text/plain; charset=utf-8")
+        # As a file: what a host printed is no page, and its name is nobody's header.
+        response.headers["Content-Disposition"] = f'attachment; filename="{stream}.txt"'
+        return response
+
     # ------------------------------------------------------------------ runs
 
     def _begin(self, user: str, order: Order, choice: Choice) -> Board:
@@ -252,6 +274,7 @@ class Runs:
             "user": user,
             "started": run.started,
             "left_out": list(choice.locked),
+            "recorded": self._past.there,
         }
         return Board(run.id, about, run.hosts, answers, Live(hiding.of))
 

@@ -83,7 +83,8 @@ def test_ctrl_c_and_job_control_in_a_shell(connector: LocalConnector) -> None:
     assert b"st=130-" in until(terminal, b"st=130-")
 
 
-def test_who_waits_is_woken_and_a_close_ends_all(connector: LocalConnector) -> None:
+def test_who_waits_is_woken_and_a_close_ends_all(connector: LocalConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(localterminal, "_KEY_LIMIT", 0.1)
     terminal = shell(connector, f"echo pid=$$=; {DEAF}")
     pid = int(until(terminal, b"ready").split(b"=")[1])
     while terminal.write(b"x" * 65536, 0.2):

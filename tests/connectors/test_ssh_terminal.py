@@ -216,7 +216,8 @@ def both(terminal: Any, end: Callable[[], object]) -> dict[str, Any]:
     return answers
 
 
-def test_who_waits_is_woken_and_a_close_ends_all(connector: SshConnector) -> None:
+def test_who_waits_is_woken_and_a_close_ends_all(connector: SshConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_terminal, "_KEY_LIMIT", 0.1)
     terminal = shell(connector, f"echo pid=$$=; {DEAF}")
     pid = int(until(terminal, b"ready").split(b"=")[1])
     assert flooded(terminal) > 1_000_000

@@ -207,6 +207,33 @@ def test_old_questions_to_the_terminal_are_not_answered_again(browser: Any, web:
         other.leave()
 
 
+def test_where_a_stream_may_be_cut(page: Any):
+    # What stands at the end and is not complete -> how many bytes of it.
+    streams = {
+        "plain\r\n": 0,
+        "\x1b": 1,
+        "done\x1b[1;31m": 0,
+        "text\x1b[1;3": 5,
+        "\x1b]0;title\x07": 0,
+        "\x1b]0;title": 9,
+        "\x1b]0;title\x1b": 10,
+        "\x1b]0;title\x1b\\": 0,
+        "\x1bP$q": 4,
+        "\x1b(": 2,
+        "\x1b(B": 0,
+        "ż": 0,
+        "żółć \x1b[38;5;\x18": 0,
+    }
+    cases = [(list(text.encode()), length) for text, length in streams.items()]
+    cases += [(list("😀".encode()[:cut]), cut) for cut in (1, 2, 3)] + [(list("a日".encode()[:-1]), 2)]
+    found = page.evaluate(
+        """async (all) => { const { unfinished } = await import("./terminal/tail.js");
+        return all.map(([bytes]) => unfinished(Uint8Array.from(bytes))); }""",
+        cases,
+    )
+    assert found == [length for _, length in cases]
+
+
 def test_a_flood_is_stopped_by_ctrl_c(page: Any, shell: Terminal, tmp_path: Path):
     big = tmp_path / "big"
     with big.open("w") as file:
@@ -364,9 +391,21 @@ def test_the_tree_is_used_by_keys_alone(page: Any):
     assert tree.get_attribute("aria-activedescendant") == current.get_attribute("id")
 
 
-def test_a_session_is_terminated_from_the_list(page: Any, shell: Terminal):
+def test_a_session_is_paused_and_terminated_from_the_list(page: Any, shell: Terminal):
     page.get_by_role("link", name="Sessions").click()
     row = page.locator("tr", has_text="web1").first
+    row.get_by_role("button", name="Pause web1").click()
+    row.get_by_text("paused").wait_for()
+    page.get_by_role("link", name="Terminals").click()
+    page.wait_for_selector(".terminal-strip >> text=Paused by")
+    shell.type("echo never\n")
+    page.get_by_role("link", name="Sessions").click()
+    row.get_by_role("button", name="Let web1 go on").click()
+    row.get_by_role("button", name="Pause web1").wait_for()
+    page.get_by_role("link", name="Terminals").click()
+    page.wait_for_selector(".terminal-strip", state="hidden")
+    assert "never" not in shell.run("echo on again", "^on again$")
+    page.get_by_role("link", name="Sessions").click()
     row.get_by_role("button", name="Terminate web1").click()
     page.locator("dialog[open]").get_by_role("button", name="Terminate").click()
     page.get_by_role("link", name="Terminals").click()

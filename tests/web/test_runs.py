@@ -112,6 +112,31 @@ def test_a_run_on_twenty_hosts_is_followed_to_its_end(sshd: Sshd, tmp_path: Path
         assert later.ask("GET", "/api/runs", query_string={"until": listed["started"]})[1] == {"runs": []}
 
 
+@pytest.mark.parametrize("patient", [False, True])
+def test_what_no_page_can_hold_is_a_file(tmp_path: Path, patient: bool):
+    hosts = Inventory.from_hosts([Host("web1", LOCAL)])
+    with History(f"sqlite:///{tmp_path}/h.db", patient=patient) as history, Engine(hosts, history=history) as engine:
+        site = Site(engine, lambda user, action, host: user == "ann", history)
+        run = site.start(args="seq 20000; echo '<script>' >&2")
+        whole = site.end(run)
+        assert whole["recorded"] is True
+        assert whole["answers"][0]["truncated"] is True
+        place = f"/api/runs/{run}/output"
+        found = site.call("GET", f"{place}?host=web1")
+        assert found.get_data(as_text=True).split() == [str(n) for n in range(1, 20001)]
+        errors = site.call("GET", f"{place}?host=web1&stream=stderr")
+        assert errors.get_data(as_text=True).strip() == "<script>"
+        assert errors.headers["Content-Disposition"].startswith("attachment;")
+        for path, user in (
+            (f"{place}?host=web1", "bob"),
+            (f"{place}?host=web2", "ann"),
+            (f"{place}?host=../../etc/passwd", "ann"),
+            ("/api/runs/last/output?host=web1", "ann"),
+        ):
+            assert site.ask("GET", path, user)[0] == 404, path
+        assert site.ask("GET", place)[0] == 400
+
+
 def test_what_comes_again_is_what_was_missed(engine: Engine):
     site = Site(engine, everything)
     run = site.start(args="echo one; echo two")

@@ -127,3 +127,26 @@ def test_it_can_be_used_on_a_phone(page):
         assert page.locator(element).evaluate("element => element.scrollWidth <= innerWidth")
     page.get_by_role("button", name="All runs").click()
     expect(page.get_by_role("heading", name="New run")).to_be_visible()
+
+
+def test_what_is_too_long_for_the_page_is_a_file(page):
+    start(page, "web1", "seq 20000")
+    expect(state(page)).to_have_text("Finished")
+    expect(page.locator(".answer-note")).to_contain_text("Not all of it is shown")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All of the output").click()
+    assert download.value.suggested_filename.endswith("stdout.txt")
+    assert download.value.path().read_text().split()[-1] == "20000"
+
+
+def test_the_map_of_hosts_is_gone_through_by_keys(page):
+    start(page, "web", "uname")
+    expect(state(page)).to_have_text("Finished")
+    first = page.locator(".tile").first
+    first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile").nth(1)).to_be_focused()
+    page.keyboard.press("End")
+    expect(page.locator(".tile").last).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator(".answer.found")).to_have_count(1)

@@ -34,7 +34,19 @@ export class AnswerCard {
       ),
       h("div", { class: "answer-who" }, this.names, this.more),
       ...said(answer),
+      this.files(),
     );
+  }
+
+  /** Where not all is shown: what the first of the hosts printed, as a file. */
+  files() {
+    const { answer, model } = this;
+    if (!answer.truncated || !model.run.recorded) return null;
+    const host = this.members[0];
+    const links = ["stdout", "stderr"].filter((stream) => answer[stream]).map((stream) =>
+      h("a", { class: "button", download: `${line(host, 60)}-${stream}.txt`, href: this.app.api.url(`runs/${model.id}/output`, { host, stream }) }, icon("download"), h("span", { text: `All of ${stream === "stdout" ? "the output" : "standard error"}, as a file` })),
+    );
+    return links.length ? h("p", { class: "answer-files" }, ...links) : null;
   }
 
   get members() {

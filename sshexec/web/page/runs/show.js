@@ -79,7 +79,7 @@ export class RunPage {
     this.time = h("span");
     this.bar = h("div", { class: "run-bar", role: "img" });
     this.legend = h("div", { class: "run-legend", role: "group", "aria-label": "Show only hosts that are" });
-    this.map = h("div", { class: "run-map" });
+    this.map = h("div", { class: "run-map", role: "group", "aria-label": "Hosts", on: { keydown: (event) => this.step(event) } });
     this.working = h("section", { class: "run-working card", "aria-label": "Hosts at work", hidden: true });
     this.results = h("section", { class: "run-answers", "aria-label": "Answers" });
     this.ways = h(
@@ -133,14 +133,26 @@ export class RunPage {
     const named = names.length <= NAMED_TILES;
     this.map.className = `run-map ${named ? "run-map-named" : "run-map-dense"}`;
     this.map.replaceChildren(
-      ...names.map((name) => {
-        const tile = h("button", { type: "button", class: "tile", data: { host: name }, on: { click: () => this.find(name) } }, named ? h("span", { text: line(name, 40) }) : null);
+      ...names.map((name, index) => {
+        const tile = h("button", { type: "button", class: "tile", tabindex: index ? "-1" : "0", data: { host: name }, on: { click: () => this.find(name) } }, named ? h("span", { text: line(name, 40) }) : null);
         this.tiles.set(name, tile);
         return tile;
       }),
     );
     this.results.replaceChildren();
     if (this.way === "hosts") this.buildRows(names);
+  }
+
+  /** Arrow keys go from host to host; the map is one stop of the Tab key. */
+  step(event) {
+    const tiles = [...this.map.children];
+    const here = tiles.indexOf(document.activeElement);
+    const to = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: tiles.length - 1 }[event.key];
+    if (here < 0 || to === undefined || !tiles[to]) return;
+    event.preventDefault();
+    tiles[here].tabIndex = -1;
+    tiles[to].tabIndex = 0;
+    tiles[to].focus();
   }
 
   tick() {

@@ -42,7 +42,7 @@ export class Screen {
     this.#load(new Unicode11Addon());
     this.#load(new WebLinksAddon((event, address) => openLink(address)));
     this.terminal.unicode.activeVersion = "11";
-    this.terminal.onData((text) => on.typed(encoder.encode(text)));
+    this.terminal.onData((text) => this.#said(text));
     this.terminal.onBinary((text) => on.typed(Uint8Array.from(text, (letter) => letter.charCodeAt(0) & 255)));
     this.terminal.onTitleChange((text) => on.titled(line(text, 200)));
     this.terminal.onBell(() => on.rang());
@@ -127,22 +127,24 @@ export class Screen {
    * @param {function(number)} done told how many bytes were worked off.
    */
   write(data, done) {
-    const start = this.next ?? this.seq;
-    this.next = start + data.length;
-    const old = start < this.replayed;
-    if (old) this.terminal.options.disableStdin = true;
+    this.next = this.since + data.length;
     this.terminal.write(data, () => {
       this.seq += data.length;
       this.tail.add(data);
-      if (old && this.seq >= this.replayed) this.terminal.options.disableStdin = Boolean(this.mute);
       done(data.length);
     });
   }
 
+  /** Hands on what was typed, and what xterm.js answers to questions of the program; but not to old ones. */
+  #said(text) {
+    // An answer comes out of no event of the browser's, which is how it differs from a key.
+    if (this.seq < this.replayed && !window.event) return;
+    this.on.typed(encoder.encode(text));
+  }
+
   /** Whether nothing can be typed. */
   set muted(value) {
-    this.mute = value;
-    this.terminal.options.disableStdin = value || this.seq < this.replayed;
+    this.terminal.options.disableStdin = value;
     this.terminal.options.cursorBlink = !value && this.settings.get("blink");
   }
 
@@ -157,25 +159,26 @@ export class Screen {
     this.next = seq;
   }
 
-  /** The number of the first byte that a new connection should send. */
+  /** The number of the first byte that a new connection should send: what has come is worked off, sooner or later. */
   get since() {
-    return this.seq - this.tail.unfinished();
+    return this.next ?? this.seq;
   }
 
-  /** A new connection sends from here on: what was within a sequence comes again from its start. */
+  /** A connection sends from here on. */
   resume(seq) {
-    if (seq === this.next && seq === this.seq) return;
-    // Whatever is half read is given up (CAN), so that it is not read twice.
-    if (seq < this.seq && this.seq - seq <= this.tail.unfinished()) this.terminal.write("\x18");
-    this.seq = seq;
+    if (seq === this.since) return;
     this.next = seq;
-    this.tail.clear();
+    this.terminal.write("", () => {
+      this.seq = seq;
+      this.tail.clear();
+    });
   }
 
-  /** What has to be kept to show all this again. */
+  /** What has to be kept to show all this again; what is half read of a sequence has to come again from its start. */
   snapshot() {
     const { columns, rows } = this.size;
-    return { screen: this.serializer.serialize({ scrollback: KEPT_LINES }), seq: this.since, columns, rows };
+    const screen = this.serializer.serialize({ scrollback: KEPT_LINES });
+    return { screen, seq: this.seq - this.tail.unfinished(), columns, rows };
   }
 
   restore({ screen, seq, columns, rows }) {
@@ -183,8 +186,7 @@ export class Screen {
     this.follows = true;
     this.terminal.resize(columns, rows);
     this.follows = false;
-    this.terminal.options.disableStdin = true;
-    this.terminal.write(screen, () => (this.terminal.options.disableStdin = Boolean(this.mute)));
+    this.terminal.write(screen);
     this.seq = seq;
     this.next = seq;
   }
