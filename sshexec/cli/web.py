@@ -21,6 +21,9 @@ from sshexec.cli.variables import connection_options, connection_variables, extr
 from sshexec.errors import ArgumentError, InputError
 
 if TYPE_CHECKING:
+    from sshexec.engine import Engine
+    from sshexec.inventory.model import Inventory
+    from sshexec.terminal.sessions import TerminalManager
     from sshexec.web.signin import SignIn
 
 _EPILOG = """\b
@@ -183,7 +186,7 @@ def _serve(sources: tuple[str, ...], host: str, port: int, options: dict[str, An
     with contextlib.ExitStack() as stack:
         stack.callback(server.stop, 2.0)
         manager = stack.enter_context(_manager(inventory, variables, user, options, keeping))
-        engine = stack.enter_context(_engine(inventory, variables, user, options, keeping))
+        engine = stack.enter_context(_engine(manager, variables, user, options, keeping))
         sign_in = SignIn(token_ttl=_LINK_TIME, name=f"web-{server.port}", used=links.used, refused=links.refused)
         origins = _origins(options["origins"], host, server.scheme, server.port)
         try:
@@ -217,7 +220,9 @@ def _wait(links: _Links, hosts: int) -> None:
 
 
 @contextlib.contextmanager
-def _manager(inventory: Any, variables: Any, user: str, options: dict[str, Any], keeping: Keeping) -> Iterator[Any]:
+def _manager(
+    inventory: Inventory, variables: Any, user: str, options: dict[str, Any], keeping: Keeping
+) -> Iterator[TerminalManager]:
     from sshexec.terminal.policy import TerminalPolicy
     from sshexec.terminal.sessions import TerminalManager
 
@@ -251,11 +256,21 @@ def _manager(inventory: Any, variables: Any, user: str, options: dict[str, Any],
 
 
 @contextlib.contextmanager
-def _engine(inventory: Any, variables: Any, user: str, options: dict[str, Any], keeping: Keeping) -> Iterator[Any]:
+def _engine(
+    manager: TerminalManager, variables: Any, user: str, options: dict[str, Any], keeping: Keeping
+) -> Iterator[Engine | None]:
     if options["no_runs"]:
         yield None
         return
     from sshexec.engine import Engine
+    from sshexec.web.runs import authorization
 
-    with Engine(inventory, variables=variables, history=keeping.history, actor=user, audit=keeping.audit) as engine:
+    with Engine(
+        manager.inventory,
+        variables=variables,
+        history=keeping.history,
+        actor=user,
+        authorize=authorization(manager.allowed),
+        audit=keeping.audit,
+    ) as engine:
         yield engine

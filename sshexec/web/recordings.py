@@ -87,7 +87,7 @@ class RecordingsApi:
         except BaseException:
             file.close()
             raise
-        response = Response(_pieces(file, size), mimetype="application/x-asciicast", direct_passthrough=True)
+        response = Response(_pieces(file, size), mimetype="application/x-asciicast")
         response.call_on_close(file.close)
         response.headers["Content-Length"] = str(size)
         response.headers["Content-Disposition"] = disposition(f"{recorded.name}.cast")
