@@ -14,7 +14,7 @@ from bench.fleet import Fleet
 from bench.measure import Bench, Measurement
 from bench.report import Report
 from bench.scenarios import SCENARIOS, Case, cases
-from bench.tools import HERE, TOOLS, WINDOWS, Tool, ToolUnavailable
+from bench.tools import HERE, TERMINALS, TOOLS, WINDOWS, Tool, ToolUnavailable
 from bench.windows import Windows
 from tests.testbed import SSHD
 
@@ -90,7 +90,7 @@ class Session:
             ToolUnavailable: it can't be installed, or does not do what is measured.
         """
         self.pythons[tool.name] = tool.prepare(self._here)
-        name = "winrm-fleet" if tool.scenarios <= WINDOWS else "trial"
+        name = "winrm-fleet" if tool.scenarios <= WINDOWS else "terminal" if tool.scenarios <= TERMINALS else "trial"
         trial = Case(name, PROBE_HOSTS, known_hosts=PROBE_HOSTS)
         seen = self.measure(tool, trial)
         if seen.error:

@@ -1,4 +1,4 @@
-"""The bars of issues 2 to 6, and how far a run is from each."""
+"""The bars of issues 2 to 7, and how far a run is from each."""
 
 from __future__ import annotations
 
@@ -90,6 +90,7 @@ def _task(module: str, part: int, tool: str, temperature: str) -> Bar:
 
 _WINDOWS = ("winrm-fleet-200", "pywinrm")
 _YAML, _SQLITE = "inventory-yaml-10000", "inventory-sqlite-10000"
+_TERMINAL, _CAT = "terminal-200-50", ("terminal-cat-1-50", "webssh")
 _ASYNCSSH = ("spread-200-1", "asyncssh")
 
 BARS = (
@@ -163,5 +164,13 @@ BARS = (
     Bar("CPU ms a host for the record of 5000 hosts", "history-record-5000", "sshexec", "record_ms_host", 0.2),
     Bar("share of the CPU that is the record's, fresh SSH", "history-share-1000", "sshexec", "share", 0.1),
     Bar("wall s of `sshexec history show`, 5000 hosts", "history-show-5000", "sshexec-cli", "wall_s", 1),
+    Bar("ms from key to echo, 99th percentile, 200 web terminals", _TERMINAL, "sshexec-web", "key_p99_ms", 30),
+    Bar("KiB of a web terminal's session", _TERMINAL, "sshexec-web", "session_kib", 150),
+    Bar("% of a core for 200 web terminals at rest", _TERMINAL, "sshexec-web", "rest_percent", 1),
+    Bar("MiB of a browser that never reads", _TERMINAL, "sshexec-web", "unread_mib", 3),
+    Bar("ms from key to echo beside it, 99th percentile", _TERMINAL, "sshexec-web", "beside_p99_ms", 30),
+    Bar("MB/s of `cat` in a web terminal, at least webssh", _CAT[0], "sshexec-web", "mb_s", 1, _CAT, least=True),
+    Bar("MiB that it takes meanwhile", _CAT[0], "sshexec-web", "growth_mib", 3),
+    Bar("MiB of the same where nobody reads", "terminal-unread-1-50", "sshexec-web", "growth_mib", 3),
     Bar("199 Windows hosts beside a slow one: times the time alone", "winrm-slow-200", "sshexec", "slowdown", 1.2),
 )

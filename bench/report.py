@@ -87,7 +87,7 @@ class Report:
 
     def summary(self) -> str:
         """Return the bars and what was left out."""
-        lines = ["", "bars of issues 2 to 6 (medians of this run)", *map(str, self.verdicts())]
+        lines = ["", "bars of issues 2 to 7 (medians of this run)", *map(str, self.verdicts())]
         if self.skipped:
             lines += ["", "skipped", *(f"  {tool}: {why}" for tool, why in self.skipped.items())]
         return "\n".join(lines)

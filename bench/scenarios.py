@@ -15,6 +15,7 @@ SCENARIOS = (
     *("ansible-command", "ansible-copy", "ansible-lineinfile"),
     *("winrm-fleet", "winrm-second", "winrm-put", "winrm-output", "winrm-slow"),
     *("inventory-yaml", "inventory-sqlite", "cmdb", "history-record", "history-share", "history-show"),
+    *("terminal", "terminal-cat", "terminal-unread"),
 )
 
 TASKS = {
@@ -46,6 +47,13 @@ HISTORIES = {
     "history-show": "`sshexec history show` of a run of {hosts} hosts",
 }
 """What is measured of records, for people."""
+
+TERMINALS = {
+    "terminal": "{hosts} open sessions of a web terminal; one more prints {megabytes} MB that its browser never reads",
+    "terminal-cat": "`cat` of {megabytes} MB in a web terminal, to a browser that reads",
+    "terminal-unread": "`cat` of {megabytes} MB in a web terminal, to a browser that never reads",
+}
+"""What is measured of web terminals, for people; the figures are those of the server's process alone."""
 
 WARM_HOSTS = 10
 RTT = 0.02
@@ -84,6 +92,13 @@ UNITS = {
     "without_ms_host": "CPU ms/host without a record",
     "record_ms_host": "CPU ms/host for the record",
     "share": "record's share of the CPU",
+    "key_p50_ms": "ms from key to echo, median",
+    "key_p99_ms": "99th percentile",
+    "session_kib": "KiB/session",
+    "rest_percent": "% of a core at rest",
+    "unread_mib": "MiB of one that never reads",
+    "beside_p99_ms": "99th percentile beside it",
+    "growth_mib": "MiB more",
 }
 
 
@@ -138,6 +153,8 @@ class Case:
             return 2 * self.repeat * (1 if self.scenario == "latency" else self.hosts)
         if self.scenario == "dead":
             return 2 * self.hosts
+        if self.scenario in TERMINALS:
+            return self.hosts
         if self.scenario == "winrm-slow":
             return 3 * (self.hosts - 1) + 1
         return (2 if self.rtt else 1) * self.hosts * self.repeat
@@ -171,7 +188,7 @@ class Case:
             return "local: `true` on this machine by the command line"
         if self.windows:
             return f"{self.scenario}: {WINDOWS[self.scenario].format(**vars(self), others=self.hosts - 1)}"
-        if told := {**ESTATES, **HISTORIES}.get(self.scenario):
+        if told := {**ESTATES, **HISTORIES, **TERMINALS}.get(self.scenario):
             return f"{self.scenario}: {told.format(**vars(self), groups=self.groups)}"
         if self.scenario in TASKS:
             task = f"`{self.module} {self.args}`" + (", nothing to do" if self.status == "ok" else "")
@@ -195,6 +212,8 @@ class Case:
     def figures(self, seen: Measurement) -> dict[str, float]:
         """Return what one run says, by the names in `UNITS`."""
         total = seen.total
+        if self.scenario in TERMINALS:
+            return seen.figures
         if self.mode == "local":
             ready, done = seen.marks["ready"], seen.marks["done"]
             return {"wall_s": done.wall - ready.wall, "peak_rss_mib": total.rss / 1024}
@@ -293,6 +312,20 @@ def cases(scenarios: Sequence[str], hosts: Sequence[int], quick: bool) -> list[C
             Case("history-share", shared, known_hosts=shared, mode="history-share", repeat=1 if quick else 3)
         ],
         "history-show": [Case("history-show", recorded, mode="history-show")],
+        "terminal": [
+            Case(
+                *("terminal", many),
+                known_hosts=many,
+                mode="terminal",
+                idle=1.0 if quick else 20.0,
+                repeat=2 if quick else 10,
+                megabytes=5 if quick else 50,
+            )
+        ],
+        **{
+            name: [Case(name, 1, known_hosts=1, mode=name, idle=1.0 if quick else 10.0, megabytes=5 if quick else 50)]
+            for name in ("terminal-cat", "terminal-unread")
+        },
         "dead": [Case("dead", large // 2, known_hosts=large // 2, mode="dead", concurrency=100, dead=large // 2)],
     }
     return list(dict.fromkeys(case for name in SCENARIOS if name in scenarios for case in made[name]))

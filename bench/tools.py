@@ -30,6 +30,7 @@ ESTATES = YAML | {"inventory-sqlite"}
 RECORDS = frozenset({"history-record", "history-share"})
 SHOW = frozenset({"history-show"})
 CMDB = frozenset({"cmdb"})
+TERMINALS = frozenset({"terminal", "terminal-cat", "terminal-unread"})
 PIP_TIMEOUT = 600
 
 
@@ -95,7 +96,14 @@ class Tool:
             return {}
         names = [*(name.partition("==")[0] for name in self.packages), "paramiko", "pyspnego"]
         if not self.packages:
-            names = ["sshexec", "paramiko", "pywinrm", "pyspnego", "gevent", *(["ansible-core"] if self.extra else [])]
+            names = [
+                "sshexec",
+                "paramiko",
+                "pywinrm",
+                "pyspnego",
+                "gevent",
+                *(["ansible-core"] if self.extra == "ansible" else []),
+            ]
         code = (
             "import importlib.metadata as m, json, sys\n"
             "have = {d.metadata['Name'].lower(): d.version for d in m.distributions()}\n"
@@ -181,6 +189,8 @@ TOOLS = (
     ),
     Tool("sshexec-ansible", "sshexec_engine.py", FOREIGN, extra="ansible"),
     Tool("sshexec-ansible-cli", "sshexec_cli.py", FOREIGN, flags=("-S",), extra="ansible"),
+    Tool("sshexec-web", "sshexec_web.py", TERMINALS, extra="web"),
+    Tool("webssh", "webssh_web.py", TERMINALS, ("webssh",)),
     Tool("paramiko-tuned", "paramiko_tuned.py", ONE_SHOT | OPEN | GROWTH, ("paramiko", "gevent"), "paramiko"),
     Tool("paramiko-gevent", "paramiko_gevent.py", ONE_SHOT | OPEN, ("paramiko", "gevent"), "paramiko", most=300),
     Tool("paramiko-threads", "paramiko_threads.py", ONE_SHOT, ("paramiko", "gevent"), "paramiko", most=300),

@@ -402,6 +402,7 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
 
         Raises:
             OptionError: connections of this kind have no terminals.
+            ArgumentError: the type, a variable or the command can't be given to a host.
             UnreachableError: the host refused.
             CommandTimeoutError, CancelledError, ConnectionLostError: as `execute`.
         """

@@ -46,7 +46,7 @@ from sshexec.connectors.files import Found
 from sshexec.connectors.options import ConnectorOptions, option
 from sshexec.connectors.output import Output
 from sshexec.connectors.source import Source
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import Size, check_program
 
 _AT_OPEN: dict[str, tuple[type[errors.UnreachableError], Phase]] = {
     "resolve": (errors.ResolveError, Phase.RESOLVING),
@@ -282,6 +282,7 @@ class FakeConnector(Connector[FakeOptions, FakeContext]):
     ) -> FakeTerminal:
         """Play a shell (see `Connector.terminal`)."""
         self._require_open()
+        check_program(term, environment or {}, command)
         self._record("terminal", term=term, environment=dict(environment or {}), command=command)
         self._check(deadline, Phase.RUNNING)
         self.enter(Phase.RUNNING)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.terminal import PIECE, SIGNALS, Size, Terminal
-from sshexec.errors import ArgumentError, ConnectionLostError
+from sshexec.connectors.terminal import PIECE, Size, Terminal, check_signal
+from sshexec.errors import ConnectionLostError
 
 _LONGEST_LINE = 4096
 """Bytes of a line, as the terminals of Linux have it; what is typed beyond is dropped."""
@@ -130,8 +130,7 @@ class FakeTerminal(Terminal):
 
     def signal(self, name: str) -> None:
         """End what runs, or with HUP, KILL and TERM the shell (see `Terminal.signal`)."""
-        if name not in SIGNALS:
-            raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
+        check_signal(name)
         with self._changed:
             self._record("signal", name=name)
             if name in ("INT", "QUIT"):

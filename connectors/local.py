@@ -34,7 +34,7 @@ from sshexec.connectors.output import Output
 from sshexec.connectors.posix import Frame
 from sshexec.connectors.process import Escalated, Process, on_terminal
 from sshexec.connectors.source import Source, opened
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import Size, check_program
 from sshexec.errors import (
     BecomeError,
     CancelledError,
@@ -310,6 +310,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
         """Start the user's login shell in his home directory (see `Connector.terminal`)."""
         if self._wake is None:
             raise ConnectionLostError("the connection is not open", host=self.host, phase=Phase.RUNNING, started=False)
+        check_program(term, environment or {}, command)
         self._check_cancelled()
         self.enter(Phase.RUNNING)
         variables = {**_environment(), **(environment or {})}

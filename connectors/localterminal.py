@@ -19,10 +19,9 @@ from pathlib import Path
 
 from sshexec.connectors.base import Phase
 from sshexec.connectors.deadline import Deadline
-from sshexec.connectors.terminal import PIECE, SIGNALS, Size, Terminal
-from sshexec.errors import ArgumentError, ConnectionLostError, UnreachableError
+from sshexec.connectors.terminal import KEYS, PIECE, Size, Terminal, check_signal
+from sshexec.errors import ConnectionLostError, UnreachableError
 
-_KEYS = {"INT": b"\x03", "QUIT": b"\x1c", "TSTP": b"\x1a"}
 _KEY_LIMIT = 1.0
 _GRACE = 1.0
 """Seconds that the shell has to end after its hangup, and what it leaves after being killed."""
@@ -123,7 +122,16 @@ class LocalTerminal(Terminal):
                     if error.errno != errno.EIO:
                         raise self._lost(error) from None
                     data = b""  # nobody holds the other end any more
-                return data or self._end()
+                return self._with_more(data) if data else self._end()
+
+    def _with_more(self, data: bytes) -> bytes:
+        """Add what else is there: Linux hands out 4 KiB at once, and each piece costs whoever deals with it."""
+        pieces, size = [data], len(data)
+        with contextlib.suppress(OSError):
+            while size < PIECE and (data := os.read(self._ours, PIECE - size)):
+                pieces.append(data)
+                size += len(data)
+        return b"".join(pieces)
 
     def _end(self) -> bytes:
         try:
@@ -187,9 +195,8 @@ class LocalTerminal(Terminal):
 
     def signal(self, name: str) -> None:
         """Send a signal to what runs in the foreground (see `Terminal.signal`)."""
-        if name not in SIGNALS:
-            raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
-        if name in _KEYS and self.write(_KEYS[name], _KEY_LIMIT):
+        check_signal(name)
+        if name in KEYS and self.write(KEYS[name], _KEY_LIMIT):
             return
         with self._closing:
             if not self._over:

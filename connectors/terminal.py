@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sshexec.errors import ArgumentError
 
-__all__ = ["LARGEST_SIDE", "PIECE", "SIGNALS", "Size", "Terminal"]
+__all__ = ["KEYS", "LARGEST_SIDE", "PIECE", "SIGNALS", "Size", "Terminal", "check_program", "check_signal"]
 
 LARGEST_SIDE = 1000
 """Columns or rows that a terminal has at most."""
@@ -17,6 +19,12 @@ PIECE = 64 * 1024
 
 SIGNALS = ("HUP", "INT", "QUIT", "KILL", "TERM", "USR1", "USR2", "TSTP", "CONT", "WINCH")
 """Names that `Terminal.signal` takes, without ``SIG``."""
+
+KEYS = {"INT": b"\x03", "QUIT": b"\x1c", "TSTP": b"\x1a"}
+"""Keys that send signals, on a terminal whose program has not changed that."""
+
+_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,3 +118,30 @@ class Terminal(ABC):
     @abstractmethod
     def close(self) -> None:
         """End it; safe to call twice, from any thread. Whoever reads gets b"", whoever writes ConnectionLostError."""
+
+
+def check_signal(name: str) -> None:
+    """Check what `Terminal.signal` was given.
+
+    Raises:
+        ArgumentError: there is no such signal.
+    """
+    if name not in SIGNALS:
+        raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
+
+
+def check_program(term: str, environment: Mapping[str, str], command: str | None) -> None:
+    """Check what `Connector.terminal` was given, before a host or a system call takes it amiss.
+
+    Raises:
+        ArgumentError: a terminal's type or a variable's name is no plain word, or there is a NUL in a text.
+    """
+    if not isinstance(term, str) or not _TERM.fullmatch(term):
+        raise ArgumentError(f"term: expected a terminal's type such as xterm-256color, got {term!r:.40}")
+    for name, value in environment.items():
+        if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
+            raise ArgumentError(f"environment: {name!r:.40} is no name of a variable")
+        if not isinstance(value, str) or "\0" in value:
+            raise ArgumentError(f"environment: {name}: expected a text without NUL")  # which may be a secret
+    if command is not None and (not isinstance(command, str) or not command or "\0" in command):
+        raise ArgumentError("command: expected a text without NUL, or None for the login shell")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sshexec.results import HostResult, RunResult
     from sshexec.run import Run
     from sshexec.secret import Secret
+    from sshexec.terminal.recordings import Recordings
     from sshexec.terminal.session import TerminalSession
     from sshexec.terminal.sessions import TerminalManager
 
@@ -43,6 +44,7 @@ __all__ = [
     "Inventory",
     "Output",
     "Question",
+    "Recordings",
     "Run",
     "RunFinished",
     "RunResult",
@@ -66,6 +68,7 @@ _HOMES = {
     "Inventory": "sshexec.inventory.model",
     "Output": "sshexec.events",
     "Question": "sshexec.connectors.prompts",
+    "Recordings": "sshexec.terminal.recordings",
     "Run": "sshexec.run",
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",

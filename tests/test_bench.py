@@ -119,6 +119,7 @@ def test_the_cases_of_the_issue():
         *("winrm-fleet-200", "winrm-second-1", "winrm-put-1-10", "winrm-output-1-50", "winrm-slow-200"),
         *("inventory-yaml-10000", "inventory-sqlite-10000", "cmdb-50000"),
         *("history-record-5000", "history-share-1000", "history-show-5000"),
+        *("terminal-200-50", "terminal-cat-1-50", "terminal-unread-1-50"),
     ]
     known = {*keys, "growth-300-300"}
     assert all(bar.case in known and (bar.other is None or bar.other[0] in known) for bar in BARS)
@@ -291,3 +292,19 @@ def test_the_table_shows_medians_and_leaves_out_who_failed():
     assert "fabric: time-out" in table
     assert list(report.medians()["fresh-10"]) == ["asyncssh"]
     assert UNITS["wall_s"] in table
+
+
+@pytest.mark.skipif(
+    SSHD is None and not os.environ.get("SSHEXEC_REQUIRE_SERVICES"), reason="openssh-server is not installed"
+)
+def test_terminals_are_measured(tmp_path):
+    case = ("--scenarios", "terminal-cat", "--quick")
+    done = bench(*case, "--tools", "sshexec-web", "--here", "--results", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("bench-*.json")
+    seen = json.loads(path.read_text())
+    assert seen["errors"] == {}
+    assert seen["skipped"] == {}
+    medians = {case: tools["sshexec-web"] for case, tools in seen["medians"].items()}
+    assert list(medians) == ["terminal-cat-1-5"]
+    assert medians["terminal-cat-1-5"]["mb_s"] > 0

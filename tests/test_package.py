@@ -55,10 +55,11 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build a copy of the tree, without the network."""
     base = tmp_path_factory.mktemp("package")
     tree = base / "tree"
-    for folder in (*FOLDERS, "tests", "docs", "examples", "bench", ".ci"):
+    for folder in (*FOLDERS, "tests", "tools", "docs", "examples", "bench", ".ci"):
         if (ROOT / folder).is_dir():
             shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__", ".venvs"))
-    for file in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"):
+    files = ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "NOTICE", "CHANGELOG.md", "Makefile")
+    for file in files:
         shutil.copy(ROOT / file, tree / file)
     build = (sys.executable, "-m", "build", "--no-isolation")
     run(*build, "--outdir", base / "both", cwd=tree)

@@ -23,6 +23,7 @@ NAMES = {
     "Inventory": "sshexec.inventory.model",
     "Output": "sshexec.events",
     "Question": "sshexec.connectors.prompts",
+    "Recordings": "sshexec.terminal.recordings",
     "Run": "sshexec.run",
     "RunFinished": "sshexec.events",
     "RunResult": "sshexec.results",

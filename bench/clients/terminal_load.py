@@ -29,10 +29,7 @@ if TYPE_CHECKING:
 PATIENCE = 60.0
 """Seconds for whatever has to come."""
 
-KEYS = 10
-"""Keys that are typed in each session, one a second."""
-
-SETTLE_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
 
 END = b"the-end-is-here"
 
@@ -195,12 +192,12 @@ def open_ready(site: Site, host: str, opener: Opener) -> Terminal:
     return terminal
 
 
-def type_keys(terminals: Sequence[Terminal], keys: int) -> list[float]:
-    """Type a key a second in each session, evenly spread, and return the seconds from each key to its echo."""
+def type_keys(terminals: Sequence[Terminal], keys: int, pace: float = 1.0) -> list[float]:
+    """Type a key each so many seconds in each session, evenly spread; return the seconds from each key to its echo."""
     waits: list[float] = []
     pending: dict[Terminal, float] = {}
     order = [terminal for _ in range(keys) for terminal in random.sample(terminals, len(terminals))]
-    gap = 1.0 / len(terminals)
+    gap = pace / len(terminals)
     with selectors.DefaultSelector() as selector:
         for terminal in terminals:
             selector.register(terminal.sock, selectors.EVENT_READ, terminal)
@@ -234,22 +231,28 @@ def look_on(terminals: Sequence[Terminal], seconds: float) -> None:
                 key.data.read()
 
 
+def settle(job: Job) -> None:
+    """Let the server come to rest, where anything is measured."""
+    time.sleep(SETTLE_SECONDS if job.idle else 0.1)
+
+
 def many(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
     """Open a session on every host; measure their memory, their rest, and how long a key takes to its echo."""
     terminals = [open_ready(site, host, opener) for host in job.hosts[: job.warm]]
-    time.sleep(SETTLE_SECONDS)
+    settle(job)
     before = site.rss()
     for host in job.hosts[job.warm :]:
         terminals.append(open_ready(site, host, opener))
         tally.add(True)
     tally.ok += job.warm
-    time.sleep(SETTLE_SECONDS)
+    settle(job)
     session = (site.rss() - before) / max(1, len(terminals) - job.warm)
     cpu, wall = site.cpu(), time.monotonic()
     look_on(terminals, job.idle)
     rest = (site.cpu() - cpu) / (time.monotonic() - wall)
-    type_keys(terminals, 1)
-    waits = type_keys(terminals, KEYS)
+    pace = 1.0 if job.idle else 0.1
+    type_keys(terminals, 1, pace)
+    waits = type_keys(terminals, job.repeat, pace)
     unread, beside = beside_unread(job, site, opener, terminals)
     tally.figures = {
         "key_p50_ms": statistics.median(waits) * 1000,
@@ -264,10 +267,10 @@ def many(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
 def beside_unread(job: Job, site: Site, opener: Opener, terminals: Sequence[Terminal]) -> tuple[int, list[float]]:
     """Have one more session print a file that its browser never reads; return the KiB of it, and others' delays."""
     silent = open_ready(site, job.hosts[0], opener)
-    time.sleep(SETTLE_SECONDS)
+    settle(job)
     before = site.rss()
     silent.type(f"cat {printed(job)}\n".encode())
-    waits = type_keys(terminals, KEYS)
+    waits = type_keys(terminals, job.repeat, 1.0 if job.idle else 0.1)
     grown = site.rss() - before
     silent.sock.sock.close()
     return grown, waits
@@ -278,7 +281,7 @@ def print_file(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
     terminal = open_ready(site, job.hosts[0], opener)
     path = printed(job)
     for _ in range(2):  # the first time warms up
-        time.sleep(SETTLE_SECONDS)
+        settle(job)
         cpu, before, begun = site.cpu(), site.rss(), time.monotonic()
         terminal.type(f"cat {path}; echo {END[:3].decode()}''{END[3:].decode()}\n".encode())
         size, tail, most, looked = 0, b"", before, begun
@@ -304,7 +307,7 @@ def print_file(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
 def leave_unread(job: Job, tally: Tally, site: Site, opener: Opener) -> None:
     """Print a file into a session whose browser never reads, and measure how the server's memory grows."""
     terminal = open_ready(site, job.hosts[0], opener)
-    time.sleep(SETTLE_SECONDS)
+    settle(job)
     before = most = site.rss()
     terminal.type(f"cat {printed(job)}\n".encode())
     until = time.monotonic() + job.idle

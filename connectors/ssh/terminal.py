@@ -12,8 +12,8 @@ from sshexec.connectors.deadline import together
 from sshexec.connectors.ssh.channel import terminal_request
 from sshexec.connectors.ssh.execution import close_channel, open_channel
 from sshexec.connectors.ssh.transport import Link, LinkDownError, Signal
-from sshexec.connectors.terminal import PIECE, SIGNALS, Size, Terminal
-from sshexec.errors import ArgumentError, CommandTimeoutError, ConnectionLostError, UnreachableError
+from sshexec.connectors.terminal import KEYS, PIECE, Size, Terminal, check_program, check_signal
+from sshexec.errors import CommandTimeoutError, ConnectionLostError, UnreachableError
 
 _WINDOWS = (256 * 1024, 1024 * 1024)
 """Smaller than a command's: what is on its way is what is still shown after Ctrl-C."""
@@ -26,8 +26,6 @@ _LAST_WORDS = 5.0
 
 _KEY_LIMIT = 1.0
 """Seconds that a host has to take what can't wait."""
-
-_KEYS = {"INT": b"\x03", "QUIT": b"\x1c", "TSTP": b"\x1a"}
 
 
 class SshTerminal(Terminal):
@@ -44,7 +42,7 @@ class SshTerminal(Terminal):
         guard: raises where the caller shall wait no longer.
 
     Raises:
-        UnreachableError, CommandTimeoutError, ConnectionLostError: as `Connector.terminal`.
+        ArgumentError, UnreachableError, CommandTimeoutError, ConnectionLostError: as `Connector.terminal`.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class SshTerminal(Terminal):
         deadline: Deadline,
         guard: Callable[[], None],
     ) -> None:
+        check_program(term, environment, command)
         self.host = host
         self._link = link
         self._closing = threading.Lock()
@@ -225,10 +224,9 @@ class SshTerminal(Terminal):
 
     def signal(self, name: str) -> None:
         """Send a signal (see `Terminal.signal`)."""
-        if name not in SIGNALS:
-            raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
+        check_signal(name)
         # Where so much was typed that the host takes no more, not even a key, a request may still go by it.
-        if name not in _KEYS or not self.write(_KEYS[name], _KEY_LIMIT):
+        if name not in KEYS or not self.write(KEYS[name], _KEY_LIMIT):
             self._request(b"signal", _strings(name))
 
     def _request(self, kind: bytes, arguments: bytes) -> None:

@@ -46,7 +46,8 @@ class _Commands(LazyGroup):
 
     def instead(self, word: str, close: str | None) -> str:
         """Return what was meant; where no command is close, the word is the pattern, as Ansible orders its words."""
-        return f"sshexec {close or f'run {shlex.quote(word)} ...'}"
+        # No command has such characters, and patterns do: web1 is not meant for web.
+        return f"sshexec {close if close and word.isalpha() else f'run {shlex.quote(word)} ...'}"
 
 
 @click.group(

@@ -38,9 +38,9 @@ Examples:
 \b
 Behind Enter, ~. ends the session, ~? shows the escapes, and ~~ sends a tilde. The exit code is the program's own, as
 with ssh; 128 and the number where a signal ended it, 4 where the host is unreachable or the connection broke (ssh says
-255), 5 for bad usage or input, 130 for ~. ."""
+255), 5 for bad usage or input, 1 where it can't be recorded any more, 130 for ~. ."""
 
-_UNREACHABLE, _LEFT = 4, 130
+_FAILED, _UNREACHABLE, _LEFT = 1, 4, 130
 
 _FOREVER = 10.0**9
 """Seconds: an operator may stop his terminal for as long as he likes."""
@@ -159,10 +159,10 @@ def _environment() -> dict[str, str]:
 
 
 def _record(session: TerminalSession, folder: str, quiet: bool) -> None:
-    from sshexec.database.address import state_directory
+    from sshexec.cli.recordings_folder import usual_folder
     from sshexec.terminal.recordings import Recordings
 
-    recordings = Recordings(folder or os.path.join(state_directory(), "recordings"))
+    recordings = Recordings(folder or usual_folder())
     recording = recordings.begin(session.info())
     session.observe(recording)
     session.recording = recording.name
@@ -261,16 +261,17 @@ class _Shell:
             try:
                 self._session.wait_open(0)
             except HostError as error:
-                return self._say(str(error), _UNREACHABLE)
+                return self._say(f"{host}: {error}", _UNREACHABLE)
         if self._left:
             return self._say(f"{host}: connection closed", _LEFT)
-        return self._say(f"{host}: {ended.text}", _UNREACHABLE)
+        return self._say(f"{host}: {ended.text}", _FAILED if ended.reason == "recording" else _UNREACHABLE)
 
     def _say(self, text: str, code: int) -> int:
-        if not self._quiet or code == _UNREACHABLE:
+        wrong = code in (_FAILED, _UNREACHABLE)
+        if not self._quiet or wrong:
             if self._midway:
                 tell("")
-            tell(f"sshexec: {'error: ' if code == _UNREACHABLE else ''}{harmless(' '.join(text.split()))}")
+            tell(f"sshexec: {'error: ' if wrong else ''}{harmless(' '.join(text.split()))}")
         return code
 
 

@@ -62,7 +62,7 @@ class Recording(Observer):
         self._size = self._indexed = 0
         self._began: float | None = None
         self._stopped = False
-        self._columns = info.size
+        self._sized = info.size
         self._format = format
         self._writer = Writer(format)
         typed: Callable[[bytes], None] | None = self._input if input else None
@@ -83,7 +83,7 @@ class Recording(Observer):
     def opened(self, info: SessionInfo) -> None:
         """See `Observer.opened`; the recording's time begins here."""
         self._began = time.monotonic()
-        if info.size != self._columns:
+        if info.size != self._sized:
             self.resized(info.size)
 
     def typed(self, data: bytes, user: str) -> None:
@@ -105,9 +105,9 @@ class Recording(Observer):
 
     def resized(self, size: Size) -> None:
         """See `Observer.resized`."""
-        self._columns = size
         self._lines.resized(size)
         if self._began is not None and not self._stopped:
+            self._sized = size
             self._event(self._writer.event(self._now(), "r", size_text(size)))
 
     def ended(self, info: SessionInfo) -> None:

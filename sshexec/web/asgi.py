@@ -10,7 +10,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from sshexec.web.connection import LARGEST_MESSAGE, SUBPROTOCOL, ConnectionClosed
+from sshexec.web.connection import LARGEST_MESSAGE, SUBPROTOCOL, ConnectionClosed, sendable
 from sshexec.web.conversation import converse
 from sshexec.web.origin import Origins
 from sshexec.web.pace import Pace
@@ -151,8 +151,7 @@ class _Bridge:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End it, as `Connection.close`; the server waits for the answer."""
         with contextlib.suppress(ConnectionClosed):
-            sendable = code if 1000 <= code < 5000 and code not in (1004, 1005, 1006, 1015) else 1000
-            self._tell({"type": "websocket.close", "code": sendable, "reason": _short(reason)})
+            self._tell({"type": "websocket.close", "code": sendable(code), "reason": _short(reason)})
         self._end(ConnectionClosed(code, reason))
         self.abandon()
 

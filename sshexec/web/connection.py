@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["LARGEST_MESSAGE", "SUBPROTOCOL", "Connection", "ConnectionClosed"]
+__all__ = ["LARGEST_MESSAGE", "SUBPROTOCOL", "Connection", "ConnectionClosed", "sendable"]
 
 SUBPROTOCOL = "sshexec.term.v1"
 """What a client must offer; docs/web-protocol.md describes it."""
@@ -25,6 +25,11 @@ class ConnectionClosed(Exception):
         super().__init__(f"the WebSocket is closed ({code}{', ' if reason else ''}{reason})")
         self.code = code
         self.reason = reason
+
+
+def sendable(code: int) -> int:
+    """Return a close code that may be sent: some only say that none was (RFC 6455 §7.4.1)."""
+    return 1000 if code in (1004, 1005, 1006, 1015) or not 1000 <= code < 5000 else code
 
 
 class Connection(Protocol):

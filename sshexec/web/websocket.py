@@ -19,7 +19,7 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Message, Ping, 
 from wsproto.utilities import LocalProtocolError
 
 from sshexec.connectors.deadline import together
-from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
+from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed, sendable
 from sshexec.web.pace import Pace
 
 __all__ = ["WebSocket"]
@@ -89,7 +89,7 @@ class WebSocket:
     def close(self, code: int = 1000, reason: str = "") -> None:
         """End it, as `Connection.close`."""
         with contextlib.suppress(ConnectionClosed):
-            self._send(CloseConnection(_sendable(code), reason))
+            self._send(CloseConnection(sendable(code), reason))
         if not self._receiving.acquire(blocking=False):
             self._over.wait(CLOSE_TIME)
             return self._end(ConnectionClosed(code, reason))
@@ -128,8 +128,11 @@ class WebSocket:
         return True
 
     def _read(self) -> bytes:
+        # Two threads may use a socket at once, but not one of TLS (python/cpython#124984).
+        alone = self._sending if hasattr(self._socket, "pending") else contextlib.nullcontext()
         try:
-            return self._socket.recv(PIECE)
+            with alone:
+                return self._socket.recv(PIECE)
         except OSError:
             return b""
 
@@ -237,8 +240,3 @@ class WebSocket:
     def _fail_if_over(self) -> None:
         if self._closed is not None:
             raise ConnectionClosed(self._closed.code, self._closed.reason)
-
-
-def _sendable(code: int) -> int:
-    """Return a code that may be sent: some only say that none was (RFC 6455 §7.4.1)."""
-    return 1000 if code in (1004, 1005, 1006, 1015) or not 1000 <= code < 5000 else code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -54,13 +55,14 @@ def open_files() -> int:
 
 @contextlib.contextmanager
 def connected(
-    variables: dict[str, Any], prompts: Prompts | None = None, timeouts: Timeouts | None = None
+    variables: dict[str, Any], prompts: Prompts | None = None, timeouts: Timeouts | None = None, **options: Any
 ) -> Iterator[SshConnector]:
     """Log in, and log out behind the block."""
     context = SshContext()
     if prompts is not None:
         context.prompts = prompts
-    connector = SshConnector("web1", SshConnector.Options.from_vars(variables, "web1"), context, timeouts or Timeouts())
+    chosen = dataclasses.replace(SshConnector.Options.from_vars(variables, "web1"), **options)
+    connector = SshConnector("web1", chosen, context, timeouts or Timeouts())
     try:
         connector.open(Deadline.after(PATIENCE))
         yield connector

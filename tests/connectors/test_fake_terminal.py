@@ -9,6 +9,7 @@ import pytest
 
 from sshexec.connectors.base import Capability, Deadline, Timeouts
 from sshexec.connectors.fake import FakeConnector, FakeContext, FakeOptions
+from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.terminal import Size
 from sshexec.errors import ArgumentError, ConnectionLostError
 from tests.connectors.screen import rest, shell, until
@@ -65,6 +66,29 @@ def test_a_command_alone() -> None:
     terminal = shell(connect(fake_answers={"make *": {"stdout": "made\n", "rc": 2}}), "make it")
     assert rest(terminal) == b"made\r\n"
     assert terminal.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("term", "more"),
+    [
+        ("", {}),
+        ("x\0term", {}),
+        ("-x", {}),
+        ("xterm", {"environment": {"A=B": "c"}}),
+        ("xterm", {"environment": {"": "c"}}),
+        ("xterm", {"environment": {"A": "b\0c"}}),
+        ("xterm", {"command": ""}),
+        ("xterm", {"command": "a\0b"}),
+    ],
+)
+def test_what_no_host_can_be_given_is_bad_input(term: str, more: dict[str, Any]) -> None:
+    fake = connect()
+    local = LocalConnector("here", LocalOptions(), LocalContext(), Timeouts())
+    local.open(Deadline.after(10))
+    for connector in (fake, local):
+        with pytest.raises(ArgumentError):
+            connector.terminal(Size(), term, Deadline.after(10), **more)
+    local.close()
 
 
 def test_faults() -> None:

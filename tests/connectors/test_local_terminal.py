@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sshexec.connectors import localterminal
 from sshexec.connectors.base import Capability, Deadline, Timeouts
 from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
 from sshexec.connectors.terminal import PIECE, SIGNALS, Size
@@ -84,7 +83,8 @@ def test_ctrl_c_and_job_control_in_a_shell(connector: LocalConnector) -> None:
     assert b"st=130-" in until(terminal, b"st=130-")
 
 
-def test_who_waits_is_woken_and_a_close_ends_all(connector: LocalConnector) -> None:
+def test_who_waits_is_woken_and_a_close_ends_all(connector: LocalConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(localterminal, "_KEY_LIMIT", 0.1)
     terminal = shell(connector, f"echo pid=$$=; {DEAF}")
     pid = int(until(terminal, b"ready").split(b"=")[1])
     while terminal.write(b"x" * 65536, 0.2):
@@ -126,7 +126,10 @@ def test_a_flood_comes_in_pieces_and_waits_where_nobody_reads(connector: LocalCo
     assert max(sizes) <= PIECE
 
 
-def test_a_program_that_ignores_its_hangup_is_killed(connector: LocalConnector) -> None:
+def test_a_program_that_ignores_its_hangup_is_killed(
+    connector: LocalConnector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(localterminal, "_GRACE", 0.2)
     terminal = shell(connector, "trap '' HUP; echo pid=$$=; while :; do sleep 0.05; done")
     pid = int(until(terminal, b"=\r").split(b"=")[1])
     terminal.close()
@@ -175,36 +178,3 @@ def test_a_forked_child_leaves_it_to_its_parent(connector: LocalConnector) -> No
     assert os.waitpid(child, 0)[1] == 0
     terminal.write(b"still there\n")
     until(terminal, b"still there\r\nstill there")
-
-
-UNDER_GEVENT = """
-from gevent import monkey
-monkey.patch_all()
-import threading
-from sshexec.connectors.base import Deadline, Timeouts
-from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
-from tests.connectors.screen import rest, shell, until
-local = LocalConnector("here", LocalOptions(), LocalContext(), Timeouts())
-local.open(Deadline.after(10))
-terminal = shell(local, "read -r line; echo got $line; exec cat")
-answers = []
-reader = threading.Thread(target=lambda: answers.append(until(terminal, b"got wo")))
-reader.start()
-ticks = []
-ticker = threading.Thread(target=lambda: ticks.append(1))
-ticker.start()
-ticker.join(5)
-terminal.write(b"word\\n")
-reader.join(10)
-reader = threading.Thread(target=lambda: answers.append(rest(terminal)))
-reader.start()
-local.close()
-reader.join(10)
-assert b"got wo" in answers[0] and len(answers) == 2 and ticks, answers
-print("well")
-"""
-
-
-def test_under_gevent_too() -> None:
-    done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout == "well\n", done.stderr

@@ -15,7 +15,7 @@ from sshexec.connectors.terminal import Size
 from sshexec.terminal.events import Ended
 from sshexec.terminal.observer import Observer, SessionInfo
 
-PATIENCE = 60
+PATIENCE = 30
 PROMPT = "ready$ "
 
 
@@ -41,7 +41,13 @@ class Shell:
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
             kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-            environment = {**kept, "PS1": PROMPT, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", "HISTFILE": "/dev/null"}
+            environment = {
+                **kept,
+                "PS1": PROMPT,
+                "TERM": "xterm-256color",
+                "LC_ALL": "C.UTF-8",
+                "HISTFILE": "/dev/null",
+            }
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
         size = self.info.size
         fcntl.ioctl(self.descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", size.rows, size.columns, 0, 0))

@@ -50,12 +50,12 @@ def test_each_line_of_a_paste_is_a_command(seen):
 
 def test_what_is_not_shown_is_no_command(seen):
     shell = seen.shell
-    shell.type("read -s -p Password: x; echo\r", "Password:")
+    shell.type("read -s -p Pass''word: x; echo\r", "Password:")
     shell.type("hunter2\r")
-    shell.type("read -s -p PIN: x\r", "PIN:")
+    shell.type("read -s -p P''IN: x\r", "PIN:")
     shell.type("4711\r")
     shell.type("echo after\r")
-    assert seen.commands == ["read -s -p Password: x; echo", "read -s -p PIN: x", "echo after"]
+    assert seen.commands == ["read -s -p Pass''word: x; echo", "read -s -p P''IN: x", "echo after"]
 
 
 def test_a_cancelled_line_is_no_command(seen):

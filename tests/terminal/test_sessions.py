@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sshexec.audit import FileSink
+from sshexec.audit import FileSink, LogSink
 from sshexec.connectors.terminal import Size
 from sshexec.errors import (
     ArgumentError,
@@ -22,13 +22,16 @@ from sshexec.errors import (
     NotAllowedError,
     PatternError,
     SessionOverError,
+    TerminalError,
     TokenError,
 )
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
 from sshexec.terminal.auditing import TerminalEvent
 from sshexec.terminal.events import Detached, Ended, Opened
+from sshexec.terminal.observer import SessionInfo
 from sshexec.terminal.policy import TerminalPolicy
+from sshexec.terminal.recordings import Recordings
 from sshexec.terminal.session import TerminalSession
 from sshexec.terminal.sessions import TerminalManager
 from sshexec.terminal.viewer import Viewer
@@ -456,3 +459,41 @@ def test_a_forked_child_leaves_the_sessions_to_its_parent(world):
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert session.state == "open"
+
+
+def test_sessions_are_recorded_and_filtered(make, tmp_path):
+    def careful(info: SessionInfo, text: str, user: str) -> str | None:
+        return f"{user} halts nothing on {info.host}" if text.startswith("halt") else None
+
+    recordings = Recordings(tmp_path / "recordings")
+    world = make(recordings=recordings, filters=[careful])
+    viewer = opened(world.manager.redeem(world.manager.issue("ann", HOST), size=SIZE))
+    viewer.write(b"echo re''corded\n")
+    shows(viewer, b"recorded\r\n")
+    with pytest.raises(NotAllowedError, match=f"ann halts nothing on {HOST}"):
+        viewer.write(b"halt\n")
+    name = viewer.session.info().recording
+    viewer.session.close()
+    (kept,) = recordings.list()
+    assert kept.name == name
+    assert {event.recording for event in world.told if event.session is not None} == {name}
+    assert "recorded" in "".join(event.data for event in recordings.events(name) if isinstance(event.data, str))
+
+
+def test_a_session_that_can_not_be_recorded_is_not_opened(make, tmp_path):
+    recordings = Recordings(tmp_path / "recordings")
+    world = make(recordings=recordings)
+    recordings.begin = lambda info: (_ for _ in ()).throw(TerminalError("the session can't be recorded: no space"))
+    with pytest.raises(TerminalError, match="recorded"):
+        world.manager.redeem(world.manager.issue("ann", HOST), size=SIZE)
+    assert world.manager.sessions("ann") == []
+
+
+def test_a_log_warns_of_what_was_refused(make, caplog):
+    caplog.set_level(logging.INFO, "sshexec.audit")
+    world = make(audit=LogSink())
+    world.manager.issue("ann", HOST)
+    with pytest.raises(NotAllowedError):
+        world.manager.issue("cec", HOST)
+    told = [(record.levelname, record.audit.event) for record in caplog.records if record.name == "sshexec.audit"]
+    assert told == [("INFO", "terminal_token"), ("WARNING", "terminal_refused")]

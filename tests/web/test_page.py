@@ -391,9 +391,21 @@ def test_the_tree_is_used_by_keys_alone(page: Any):
     assert tree.get_attribute("aria-activedescendant") == current.get_attribute("id")
 
 
-def test_a_session_is_terminated_from_the_list(page: Any, shell: Terminal):
+def test_a_session_is_paused_and_terminated_from_the_list(page: Any, shell: Terminal):
     page.get_by_role("link", name="Sessions").click()
     row = page.locator("tr", has_text="web1").first
+    row.get_by_role("button", name="Pause web1").click()
+    row.get_by_text("paused").wait_for()
+    page.get_by_role("link", name="Terminals").click()
+    page.wait_for_selector(".terminal-strip >> text=Paused by")
+    shell.type("echo never\n")
+    page.get_by_role("link", name="Sessions").click()
+    row.get_by_role("button", name="Let web1 go on").click()
+    row.get_by_role("button", name="Pause web1").wait_for()
+    page.get_by_role("link", name="Terminals").click()
+    page.wait_for_selector(".terminal-strip", state="hidden")
+    assert "never" not in shell.run("echo on again", "^on again$")
+    page.get_by_role("link", name="Sessions").click()
     row.get_by_role("button", name="Terminate web1").click()
     page.locator("dialog[open]").get_by_role("button", name="Terminate").click()
     page.get_by_role("link", name="Terminals").click()

@@ -120,6 +120,8 @@ class App extends EventTarget {
       await this.api.post("signout").catch(() => null);
       this.signedOut();
     };
+    // Where a platform says who somebody is, that is also where one signs out.
+    if (this.me.sign_out === false) return h("span", { class: "avatar", title: user, "aria-label": user, role: "img", text: user.slice(0, 2) });
     return h(
       "button",
       { type: "button", class: "avatar", title: `${user}: sign out`, "aria-label": `${user}: sign out`, on: { click: leave } },
