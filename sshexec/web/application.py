@@ -101,7 +101,8 @@ class WebTerminal:
         if self.sign_in is not None:
             self.routes.add(self.sign_in, anonymous=True)
         self.routes.add(self._description, anonymous=True)
-        for part in (self, Hosts(self.manager), Sessions(self.manager), Files(self.manager, largest_file), *parts):
+        own: list[Api] = [self, Hosts(self.manager), Sessions(self.manager), Files(self.manager, largest_file)]
+        for part in (*own, *parts):
             self.routes.add(part)
         if self.manager.recordings is not None:
             from sshexec.web.recordings import RecordingsApi

@@ -242,9 +242,9 @@ class _Conversation:
         viewer = self._viewer
         match message:
             case messages.Acknowledged(size):
+                # A page that has just come back may still draw, and acknowledge, what an earlier WebSocket brought.
+                size = min(size, self._sent - self._acknowledged)
                 self._acknowledged += size
-                if self._acknowledged > self._sent:
-                    raise MessageError(1008, "bytes: more than was sent")
                 viewer.ack(size)
             case messages.Resize(size):
                 self._resize(size)

@@ -172,7 +172,7 @@ class Routes:
             raise Refusal(405, "method", f"expected one of {allowed}", {"Allow": allowed}) from None
         except (NotFound, HTTPException):
             raise Refusal(404, "not_found", "there is nothing at this address") from None
-        return endpoint, arguments, endpoint in self._anonymous
+        return endpoint, dict(arguments), endpoint in self._anonymous
 
 
 def answer(data: Any, status: int = 200) -> Response:

@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gevent
 from gevent.pool import Pool
@@ -42,14 +42,18 @@ class _Handler(WSGIHandler):
 
     def read_requestline(self) -> str:
         self.socket.settimeout(BODY_TIME)
-        with gevent.Timeout(KEEP_TIME, False):
-            return str(super().read_requestline())
-        return ""
+        try:
+            with gevent.Timeout(KEEP_TIME):
+                return str(super().read_requestline())
+        except gevent.Timeout:
+            return ""
 
-    def read_request(self, raw_requestline: str) -> bool:
-        with gevent.Timeout(REQUEST_TIME, False):
-            return bool(super().read_request(raw_requestline))
-        return False
+    def read_request(self, raw_requestline: str) -> Any:
+        try:
+            with gevent.Timeout(REQUEST_TIME):
+                return super().read_request(raw_requestline)
+        except gevent.Timeout:
+            return False
 
     def run_application(self) -> None:
         try:
@@ -57,9 +61,9 @@ class _Handler(WSGIHandler):
         except (TimeoutError, ssl.SSLError) as error:
             raise OSError(errno.ETIMEDOUT, "it does not go on") from error
         finally:
-            left = (self.content_length or 0) - self.wsgi_input.position
-            if left > _DISCARDED:
-                self.wsgi_input.content_length = self.wsgi_input.position
+            body: Any = self.wsgi_input
+            if (self.content_length or 0) - body.position > _DISCARDED:
+                body.content_length = body.position
                 self.close_connection = True
 
     def handle_error(self, t: Any, v: Any, tb: Any) -> None:
@@ -73,7 +77,7 @@ class _Handler(WSGIHandler):
             self.response_use_chunked = False
             return
         log.error("a request failed", exc_info=(t, v, tb))
-        self._send_error_response_if_possible(500)
+        self._send_error_response_if_possible(500)  # type: ignore[attr-defined]
 
     def log_error(self, msg: str, *args: Any) -> None:
         log.info("a request was refused: it is no HTTP")
@@ -83,12 +87,12 @@ class _Handler(WSGIHandler):
         environ = getattr(self, "environ", None) or {}
         address = environ.get("sshexec.address") or (self.client_address or ("-",))[0]
         user = environ.get("sshexec.user") or "-"
-        status = (self.status or b"-").decode("latin-1").split()[0]
+        status = (self.status if isinstance(self.status, str) else (self.status or b"-").decode("latin-1")).split()[0]
         path = str(getattr(self, "path", "-")).partition("?")[0]
         command = getattr(self, "command", "-")
         took = (self.time_finish or time.time()) - self.time_start
         shown = "".join(each if each.isprintable() and each.isascii() else "?" for each in f"{user} {command} {path}")
-        self.server.told(f"{address} {shown[:500]} {status} {self.response_length or 0} {took:.3f}")
+        cast("_Server", self.server).told(f"{address} {shown[:500]} {status} {self.response_length or 0} {took:.3f}")
 
 
 class _Server(WSGIServer):
@@ -97,9 +101,10 @@ class _Server(WSGIServer):
     told: Callable[[str], None]
 
     def wrap_socket_and_handle(self, client_socket: Any, address: Any) -> Any:
+        wrap: Any = self.wrap_socket  # type: ignore[misc]
         try:
             with gevent.Timeout(REQUEST_TIME):
-                wrapped = self.wrap_socket(client_socket, **self.ssl_args)
+                wrapped = wrap(client_socket, **(self.ssl_args or {}))
         except (OSError, gevent.Timeout):
             client_socket.close()  # whoever it was did not speak TLS
             return None
@@ -137,7 +142,7 @@ class Server:
         expect.count("connections", connections, "connections")
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ArgumentError(f"port: expected a number from 0 to 65535, got {port!r:.40}")
-        secured = {} if certificate is None else {"ssl_context": _context(certificate, key)}
+        secured: dict[str, Any] = {} if certificate is None else {"ssl_context": _context(certificate, key)}
         self._listener = _listen(host, port)
         self.host = host
         self.port: int = self._listener.getsockname()[1]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import websocket
@@ -32,6 +34,30 @@ def frame(kind: int, data: bytes = b"", *, fin: bool = True, masked: bool = True
         return head + data
     key = os.urandom(4)
     return head + key + bytes(byte ^ key[place % 4] for place, byte in enumerate(data))
+
+
+def answers(theirs: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """Yield the server's frames up to the end."""
+    data = b""
+
+    def take(size: int) -> bytes:
+        nonlocal data
+        while len(data) < size:
+            piece = theirs.recv(65536)
+            if not piece:
+                raise EOFError
+            data += piece
+        taken, data = data[:size], data[size:]
+        return taken
+
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            kind, size = take(2)
+            if size == 126:
+                (size,) = struct.unpack("!H", take(2))
+            elif size == 127:
+                (size,) = struct.unpack("!Q", take(8))
+            yield kind & 15, take(size)
 
 
 REQUEST = {

@@ -7,6 +7,7 @@ import re
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
+expect.set_options(timeout=20_000)
 COMMAND = "Command"
 
 
@@ -79,6 +80,7 @@ def test_a_run_is_cancelled_and_run_again(page, tmp_path):
     expect(state(page)).to_have_text("Cancelled")
     page.get_by_role("button", name="Run again").click()
     expect(hosts(page)).to_have_value("db")
+    expect(page.get_by_label(COMMAND)).to_have_value(re.compile("never"))
     page.get_by_label(COMMAND).fill("true")
     page.get_by_role("button", name="Run on 6 hosts").click()
     expect(state(page)).to_have_text("Finished")

@@ -20,7 +20,7 @@ from sshexec.web import pace, websocket
 from sshexec.web.connection import LARGEST_MESSAGE, ConnectionClosed
 from sshexec.web.pace import Pace
 from sshexec.web.websocket import WebSocket
-from tests.web.talk import BINARY, CLOSE, MORE, PING, PONG, TEXT, frame
+from tests.web.talk import BINARY, CLOSE, MORE, PING, PONG, TEXT, answers, frame
 
 
 @pytest.fixture(autouse=True)
@@ -36,30 +36,6 @@ def pair(first: bytes = b"") -> Iterator[tuple[WebSocket, socket.socket]]:
     with ours, theirs:
         theirs.settimeout(10)
         yield WebSocket(ours, first), theirs
-
-
-def answers(theirs: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """Yield the server's frames up to the end."""
-    data = b""
-
-    def take(size: int) -> bytes:
-        nonlocal data
-        while len(data) < size:
-            piece = theirs.recv(65536)
-            if not piece:
-                raise EOFError
-            data += piece
-        taken, data = data[:size], data[size:]
-        return taken
-
-    with contextlib.suppress(EOFError, ConnectionError):
-        while True:
-            kind, size = take(2)
-            if size == 126:
-                (size,) = struct.unpack("!H", take(2))
-            elif size == 127:
-                (size,) = struct.unpack("!Q", take(8))
-            yield kind & 15, take(size)
 
 
 def closing(theirs: socket.socket) -> int:
@@ -83,7 +59,7 @@ def test_messages_come_whole_and_in_order():
 
 
 def test_a_large_message_to_a_slow_reader_is_whole():
-    data = os.urandom(8_000_000)
+    data = os.urandom(3_000_000)
     with pair() as (ours, theirs):
         sender = threading.Thread(target=ours.send, args=(data,), daemon=True)
         sender.start()
@@ -204,9 +180,10 @@ def test_one_who_answers_pings_stays(monkeypatch):
     with pair() as (ours, theirs):
 
         def answer() -> None:
-            for kind, _ in answers(theirs):
-                if kind == PING:
-                    theirs.sendall(frame(PONG))
+            with contextlib.suppress(OSError):  # at its end
+                for kind, _ in answers(theirs):
+                    if kind == PING:
+                        theirs.sendall(frame(PONG))
 
         threading.Thread(target=answer, daemon=True).start()
         assert ours.receive(0.8) is None
@@ -217,7 +194,7 @@ def test_one_who_takes_nothing_is_let_go(monkeypatch):
     monkeypatch.setattr(websocket, "SEND_TIME", 0.3)
     with pair() as (ours, _theirs):
         with pytest.raises(ConnectionClosed) as raised:
-            ours.send(b"x" * 8_000_000)
+            ours.send(b"x" * 3_000_000)
         assert raised.value.reason == "the other side takes nothing"
         with pytest.raises(ConnectionClosed):
             ours.receive(0)
@@ -245,7 +222,7 @@ def test_a_message_in_small_pieces_has_a_deadline():
 SMALL = st.binary(max_size=200)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.binary(min_size=1, max_size=600), max_size=5))
 def test_noise_is_messages_or_a_goodbye(noise):
     with pair() as (ours, theirs):
@@ -258,7 +235,7 @@ def test_noise_is_messages_or_a_goodbye(noise):
         ours.close()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.lists(SMALL, min_size=1, max_size=4), st.booleans()), max_size=6), st.integers(1, 400))
 def test_messages_are_the_same_however_they_are_cut(messages, size):
     sent = b""
@@ -295,8 +272,7 @@ ON_GEVENT = """
 from gevent import monkey
 monkey.patch_all()
 import socket, threading, time
-from tests.web.talk import frame
-from tests.web.test_websocket import answers
+from tests.web.talk import answers, frame
 from sshexec.web import websocket
 from sshexec.web.connection import ConnectionClosed
 ours, theirs = socket.socketpair()
@@ -306,7 +282,7 @@ assert ws.receive(5) == b"first"
 assert ws.receive(0.05) is None
 got = []
 reader = threading.Thread(target=lambda: got.extend(answers(theirs)), daemon=True)
-sender = threading.Thread(target=ws.send, args=(b"x" * 8_000_000,), daemon=True)
+sender = threading.Thread(target=ws.send, args=(b"x" * 3_000_000,), daemon=True)
 sender.start()
 time.sleep(0.05)
 assert sender.is_alive()
@@ -323,7 +299,7 @@ except ConnectionClosed as closed:
     assert closed.code == 4004, closed
 assert time.monotonic() - begun < 5
 reader.join(10)
-assert [(kind, len(data)) for kind, data in got] == [(2, 8_000_000), (8, 2)], [(k, len(d)) for k, d in got]
+assert [(kind, len(data)) for kind, data in got] == [(2, 3_000_000), (8, 2)], [(k, len(d)) for k, d in got]
 # One who floods does not keep others from having their turn.
 ours, theirs = socket.socketpair()
 ws = websocket.WebSocket(ours)
@@ -345,7 +321,7 @@ def drain():
 for work in (flood, hear, drain):
     threading.Thread(target=work, daemon=True).start()
 worst, last = 0.0, time.monotonic()
-for _ in range(50):
+for _ in range(30):
     time.sleep(0.01)
     worst, last = max(worst, time.monotonic() - last), time.monotonic()
 gone.set()

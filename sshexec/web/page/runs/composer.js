@@ -27,8 +27,16 @@ export class Composer {
     this.build();
   }
 
-  async load() {
-    if (this.modules.size) return;
+  /** Fetches the modules, once: a second time would empty the form. */
+  load() {
+    this.loading ??= this.fetchModules().catch((error) => {
+      this.loading = null;
+      throw error;
+    });
+    return this.loading;
+  }
+
+  async fetchModules() {
     const { modules } = await this.app.api.get("modules");
     this.modules = new Map(modules.map((module) => [module.name, module]));
     this.fillModules();
