@@ -314,3 +314,24 @@ def test_every_route_is_described(tmp_path):
 def test_the_description_is_for_everybody(site):
     status, answer = site.ask("GET", "/api/openapi.json", None)
     assert (status, answer) == (200, description())
+
+
+# ---------------------------------------------------------------------- the WebSocket's door
+
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==",
+    "Sec-WebSocket-Protocol": "sshexec.term.v1",
+}
+
+
+@pytest.mark.parametrize("origin", [*STRANGE, None])
+def test_pages_of_other_sites_open_no_terminal(site, origin):
+    answer = site.call("GET", "/terminal", headers={**UPGRADE, "Origin": origin})
+    assert answer.status_code == 403
+
+
+def test_who_is_not_signed_in_opens_no_terminal(site):
+    assert site.call("GET", "/terminal", None, headers=UPGRADE).status_code == 401
