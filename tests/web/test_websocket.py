@@ -89,6 +89,7 @@ def test_a_large_message_to_a_slow_reader_is_whole():
         (frame(TEXT, "ä".encode() * (LARGEST_MESSAGE // 2 + 1)), 1009),
         (frame(BINARY, fin=False) + frame(MORE, fin=False) * 1100, 1009),
     ],
+    ids=range(16),  # masks are drawn anew in each process, and tests are known by their names
 )
 def test_what_is_no_message_is_said_goodbye_to(sent, code):
     with pair() as (ours, theirs):
