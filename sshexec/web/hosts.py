@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response
 
 from sshexec.connectors.base import Capability
 from sshexec.connectors.registry import connector_class
-from sshexec.errors import InputError, PatternError
+from sshexec.errors import InputError
 from sshexec.inventory.model import Inventory
 from sshexec.secret import Secret, closed
+from sshexec.web.choice import choose
 from sshexec.web.routes import Call, Endpoint, answer
 
 if TYPE_CHECKING:
@@ -58,10 +59,8 @@ class Hosts:
 
     @staticmethod
     def _matching(inventory: Inventory, pattern: str, names: list[str]) -> list[str]:
-        if "@" in pattern:
-            raise PatternError("match: a pattern that is not this machine's files was expected")
-        selected = {host.name for host in inventory.select(pattern)}
-        return [name for name in names if name in selected]
+        visible = set(names)
+        return list(choose(inventory, pattern, visible.__contains__, visible.__contains__).hosts)
 
     def _host(self, inventory: Inventory, name: str) -> dict[str, Any]:
         with self._lock:
