@@ -405,6 +405,7 @@ def test_a_session_is_paused_and_terminated_from_the_list(page: Any, shell: Term
     row.get_by_role("button", name="Pause web1").wait_for()
     page.get_by_role("link", name="Terminals").click()
     page.wait_for_selector(".terminal-strip", state="hidden")
+    page.wait_for_selector(".pane:not([hidden]) .xterm-helper-textarea:focus", state="attached")
     assert "never" not in shell.run("echo on again", "^on again$")
     page.get_by_role("link", name="Sessions").click()
     row.get_by_role("button", name="Terminate web1").click()
