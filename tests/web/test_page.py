@@ -24,7 +24,8 @@ class Terminal:
         self.page = page
 
     def type(self, text: str) -> None:
-        """Type as on a keyboard; a newline is Enter."""
+        """Type as on a keyboard, once the terminal has it; a newline is Enter."""
+        self.page.wait_for_selector(".pane:not([hidden]) .xterm-helper-textarea:focus", state="attached")
         self.page.keyboard.type(text)
 
     def text(self) -> str:
