@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import subprocess
@@ -81,16 +82,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-@pytest.fixture(scope="session")
-def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """One real OpenSSH server for the session."""
+@contextlib.contextmanager
+def _served(folder: Path, *, profile: bool) -> Iterator[Sshd]:
     if SSHD is None:
         if os.environ.get("SSHEXEC_REQUIRE_SERVICES"):
             pytest.fail("openssh-server is not installed")
         pytest.skip("openssh-server is not installed")
-    server = Sshd(tmp_path_factory.mktemp("sshd")).start()
-    yield server
-    server.stop()
+    server = Sshd(folder, profile=profile).start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One real OpenSSH server for the session."""
+    with _served(tmp_path_factory.mktemp("sshd"), profile=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def shells_sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """One whose login shells read no profile: what shells show takes its place as `sshd`."""
+    with _served(tmp_path_factory.mktemp("shells"), profile=False) as server:
+        yield server
 
 
 @pytest.fixture

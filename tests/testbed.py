@@ -37,9 +37,19 @@ class Sshd:
         config: extra lines of sshd_config; they win over the defaults below, since sshd takes the first value.
         sftp: whether it offers the SFTP subsystem.
         program: another path of the program; its base name is the PAM service.
+        profile: whether login shells read the profile of the account that the tests run as, whatever is in it. One that
+            waits for a lock (pyenv's does, for a minute, where a shell was killed before) makes every prompt late.
     """
 
-    def __init__(self, folder: Path, config: str = "", *, sftp: bool = True, program: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str = "",
+        *,
+        sftp: bool = True,
+        program: str | None = None,
+        profile: bool = True,
+    ) -> None:
         if SSHD is None:
             raise RuntimeError("openssh-server is not installed")
         self._program = program or SSHD
@@ -57,6 +67,11 @@ class Sshd:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
+        environment = "SHLVL=2"
+        if not profile:
+            home = folder / "home"
+            home.mkdir(exist_ok=True)
+            environment += f" HOME={home}"
         self.config = folder / "sshd_config"
         self.config.write_text(
             f"{config}\nPort {self.port}\nListenAddress 0.0.0.0\nHostKey {self.host_key}\n"
@@ -66,7 +81,7 @@ class Sshd:
             + ("" if "MaxStartups" in config else "MaxStartups 1000\n")
             + "MaxSessions 100\nLogLevel ERROR\nUseDNS no\nPrintMotd no\n"
             # bash reads ~/.bashrc for commands of sshd, unless it believes to be a shell within a shell.
-            "SetEnv SHLVL=2\n" + ("Subsystem sftp internal-sftp\n" if sftp else "")
+            f"SetEnv {environment}\n" + ("Subsystem sftp internal-sftp\n" if sftp else "")
         )
         self.trust()
         self._process: subprocess.Popen[bytes] | None = None

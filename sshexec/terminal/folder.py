@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import stat
-import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 from sshexec.errors import InputError
@@ -15,7 +15,7 @@ from sshexec.errors import InputError
 CAST, INDEX = ".cast", ".jsonl"
 """What stands behind a recording's name in those of its files: what was shown, and what was typed as commands."""
 
-_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[A-Za-z0-9_.-]{1,40}-[0-9a-f]{16}")
+_NAME = re.compile(r"[0-9]{8}T[0-9]{6}\.[0-9]{6}Z-[A-Za-z0-9_.-]{1,40}-[0-9a-f]{16}")
 
 
 class Folder:
@@ -133,11 +133,12 @@ def is_name(name: object) -> bool:
 
 
 def new_name(host: str, started: float) -> str:
-    """Return a name that nobody has and nobody guesses.
+    """Return a name that nobody has and nobody guesses; names are in the order in which sessions began.
 
     Args:
         host: inventory name; what may not be in a file's name is left out.
         started: seconds since the epoch.
     """
     safe = re.sub(r"[^A-Za-z0-9_.-]", "_", host)[:40].strip(".") or "host"
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(started))}-{safe}-{secrets.token_hex(8)}"
+    began = datetime.fromtimestamp(started, timezone.utc)
+    return f"{began:%Y%m%dT%H%M%S.%fZ}-{safe}-{secrets.token_hex(8)}"

@@ -24,6 +24,12 @@ HERE = ("shell", "localhost", "--command")
 LOOP = "echo re''ady; while :; do sleep 0.05; done"
 
 
+@pytest.fixture(scope="session")
+def sshd(shells_sshd: Sshd) -> Sshd:
+    """The server whose login shells read no profile."""
+    return shells_sshd
+
+
 class Local(Terminal):
     """A terminal whose settings are looked at after the command has gone."""
 

@@ -20,6 +20,12 @@ from tests.connectors.screen import open_files, rest, settle, shell, until
 DEAF = "stty raw -echo; echo rea''dy; exec sleep 600"
 
 
+@pytest.fixture(autouse=True)
+def _no_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have login shells find no profile, which may take as long as it likes (`tests.testbed.Sshd`)."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+
 @pytest.fixture
 def connector() -> Iterator[LocalConnector]:
     local = LocalConnector("here", LocalOptions(), LocalContext(), Timeouts())

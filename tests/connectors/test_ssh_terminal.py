@@ -40,6 +40,12 @@ DEAF = "stty raw -echo; echo rea''dy; exec sleep 600"
 """A program that reads nothing: what is typed stays on its way."""
 
 
+@pytest.fixture(scope="session")
+def sshd(shells_sshd: Sshd) -> Sshd:
+    """The server whose login shells read no profile."""
+    return shells_sshd
+
+
 @pytest.fixture
 def connector(sshd: Sshd) -> Iterator[SshConnector]:
     with connected(sshd.variables(ansible_host="127.0.21.1")) as opened:
@@ -50,7 +56,7 @@ def connector(sshd: Sshd) -> Iterator[SshConnector]:
 def strange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
     """A server with one session a connection, fresh keys each megabyte, and a key that gets no terminal."""
     folder = tmp_path_factory.mktemp("strange")
-    server = Sshd(folder, "MaxSessions 1\nRekeyLimit 1M none")
+    server = Sshd(folder, "MaxSessions 1\nRekeyLimit 1M none", profile=False)
     keygen(folder / "plain", "-t", "ed25519", "-N", "")
     with server.authorized_keys.open("a") as file:
         file.write(f"no-pty {(folder / 'plain.pub').read_text()}")

@@ -40,7 +40,7 @@ class Shell:
         self._from = 0
         self.pid, self.descriptor = pty.fork()
         if self.pid == 0:
-            kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+            kept = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
             environment = {
                 **kept,
                 "PS1": PROMPT,
@@ -76,6 +76,11 @@ class Shell:
             if select.select([self.descriptor], [], [], 1)[0]:
                 self._take(os.read(self.descriptor, 65536))
         self._from = len(self.seen)
+
+    def settle(self, seconds: float = 0.2) -> None:
+        """Read until nothing comes for so long: bash draws no prompt after a Ctrl-C that came while it was drawing."""
+        while select.select([self.descriptor], [], [], seconds)[0]:
+            self._take(os.read(self.descriptor, 65536))
 
     def _take(self, data: bytes) -> None:
         self.seen += data

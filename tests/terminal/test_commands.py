@@ -59,7 +59,8 @@ def test_what_is_not_shown_is_no_command(seen):
 
 
 def test_a_cancelled_line_is_no_command(seen):
-    seen.shell.type("rm -rf /", "/")
+    seen.shell.type("rm -rf /", "rm -rf /")
+    seen.shell.settle()
     seen.shell.type("\x03")
     seen.shell.type("echo x\r")
     assert seen.commands == ["echo x"]

@@ -55,10 +55,19 @@ def test_they_are_found_by_what_was_typed(recordings):
         recordings.search("")
 
 
+def test_those_of_one_second_are_in_the_order_in_which_they_began(recordings):
+    began = [recordings.begin(session(started=1_800_000_000 + moment / 100)) for moment in range(8)]
+    for recording in began:
+        recording.opened(session())
+        recording.ended(session(ended=Ended("exited")))
+    assert [each.name for each in recordings.list()] == [recording.name for recording in reversed(began)]
+
+
 NAMES = [
     *("../../etc/passwd", "/etc/passwd", "..", ".", "", "x" * 5000, "a\0b", "link", "link.cast", "x.cast"),
-    *("20261128T033000Z-web1-0123456789abcdef", "20261128T033000Z-../x-0123456789abcdef"),
-    *("20261128T033000Z-web1-0123456789abcdef\n", "20261128T033000Z-web1-0123456789abcdef/../x", None, 7, b"x"),
+    *("20261128T033000.000000Z-web1-0123456789abcdef", "20261128T033000.000000Z-../x-0123456789abcdef"),
+    *("20261128T033000.000000Z-web1-0123456789abcdef\n", "20261128T033000.000000Z-web1-0123456789abcdef/../x"),
+    *(None, 7, b"x"),
 ]
 
 
@@ -74,7 +83,7 @@ def test_a_name_that_is_none_of_ours_opens_nothing(recordings, name):
 def test_links_devices_and_strangers_files_are_no_recordings(recordings, tmp_path):
     good = record(recordings)
     folder = Path(recordings.folder)
-    base = "20261128T033000Z-web1-0123456789abcde"
+    base = "20261128T033000.000000Z-web1-0123456789abcde"
     (folder / f"{base}0.cast").symlink_to(folder / f"{good}.cast")
     os.mkfifo(folder / f"{base}1.cast")
     (folder / f"{base}2.cast").mkdir()

@@ -24,6 +24,12 @@ LINK = re.compile(r"(https?://\S+/)#token=(\S+)")
 START_TIME = 60.0
 
 
+@pytest.fixture(scope="session")
+def sshd(shells_sshd: Sshd) -> Sshd:
+    """The server whose login shells read no profile."""
+    return shells_sshd
+
+
 class Web:
     """One `sshexec web`.
 
