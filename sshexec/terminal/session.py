@@ -211,12 +211,22 @@ class TerminalSession:
         self._observers.add(observer)
 
     def start(self) -> None:
-        """Begin to open it, on a thread of its own. Who is attached before that misses nothing."""
+        """Begin to open it, on a thread of its own. Who is attached before that misses nothing.
+
+        Raises:
+            TerminalError: the system starts no thread; the session has ended.
+        """
         with self._stage.lock:
             if self._thread is not None or self._stage.ended is not None:
                 return
             thread = self._thread = threading.Thread(target=self._run, name=f"terminal-{self.host}", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            with self._stage.lock:
+                self._thread = None
+            self._finish(Ended("failed", "the system starts no further thread"))
+            raise TerminalError("the system starts no further thread for a terminal") from error
 
     def wait_open(self, timeout: float | None = None) -> None:
         """Wait until the program has its terminal.

@@ -30,6 +30,9 @@ _AHEAD = 16
 _PATIENCE = 60.0
 """Seconds that a browser may take nothing of a download."""
 
+_LOOK = 0.5
+"""Seconds between looks at whether the other side of a download is still there."""
+
 
 class Files:
     """Uploads and downloads, streamed: neither is ever in memory as a whole.
@@ -107,6 +110,8 @@ class _Pipe(io.RawIOBase):
         super().__init__()
         self._queue: queue.Queue[bytes | Exception | None] = queue.Queue(_AHEAD)
         self._left = threading.Event()
+        self._over = threading.Event()
+        """Whether nothing is put any more; what is in the queue may still be taken."""
 
     def writable(self) -> bool:
         return True
@@ -123,10 +128,12 @@ class _Pipe(io.RawIOBase):
             self._put(error)
         except OSError:
             return
+        finally:
+            self._over.set()
 
     def first(self) -> bytes | None:
         """Return the first piece, so that what goes wrong before it can still be said; None for an empty file."""
-        return self._get(None)
+        return self._get()
 
     def pieces(self, first: bytes | None) -> Iterator[bytes]:
         """Yield them all."""
@@ -135,23 +142,30 @@ class _Pipe(io.RawIOBase):
             while piece is not None:
                 yield piece
                 # It breaks off with an error here: the browser must not take what it has for the whole file.
-                piece = self._get(None)
+                piece = self._get()
         finally:
             self._left.set()
 
-    def _get(self, timeout: float | None) -> bytes | None:
-        item = self._queue.get(timeout=timeout)
-        if isinstance(item, Exception):
-            raise item
-        return item
+    def _get(self) -> bytes | None:
+        while True:
+            over = self._over.is_set()
+            try:
+                item = self._queue.get(timeout=_LOOK)
+            except queue.Empty:
+                if over:  # whoever fetches gave up on a browser that has come back
+                    raise OSError("the browser took too long over the file") from None
+                continue
+            if isinstance(item, Exception):
+                raise item
+            return item
 
     def _put(self, item: bytes | Exception | None) -> None:
         waited = 0.0
         while not self._left.is_set() and waited < _PATIENCE:
             try:
-                self._queue.put(item, timeout=0.5)
+                self._queue.put(item, timeout=_LOOK)
             except queue.Full:
-                waited += 0.5
+                waited += _LOOK
             else:
                 return
         raise OSError("the browser takes the file no more")

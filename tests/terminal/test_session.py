@@ -165,6 +165,21 @@ def test_a_session_that_never_started_ends_too() -> None:
     assert witness.seen == [("ended", "terminated")]
 
 
+def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    told: list[TerminalSession] = []
+    made = TerminalSession("web1", Puppet().connect, on_end=told.append)
+    owner = made.attach()
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(TerminalError, match="no further thread"):
+        made.start()
+    assert isinstance(rest(owner)[1][-1], Ended)
+    assert told == [made]
+    assert made.wait(0)
+
+
 def test_a_size_that_changes_while_it_opens_arrives() -> None:
     going = threading.Event()
     made, puppet = session(opening=lambda puppet: going.wait(PATIENCE) and None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from sshexec.connectors.terminal import Size
 from sshexec.errors import LimitError, SessionOverError, TransferError
 from sshexec.web.description import description
-from sshexec.web.files import disposition
+from sshexec.web.files import Files, disposition
 from tests.web.site import Site, code
 
 TYPES = {
@@ -287,3 +288,23 @@ def test_runs_and_recordings_answer_as_described(tmp_path):
         fits("GET", "/api/recordings/{name}/commands", site.ask("GET", f"{path}/commands"))
         assert site.call("GET", path, buffered=True).mimetype == "application/x-asciicast"
         assert site.ask("GET", "/api/recordings/..%2F..%2Fetc%2Fpasswd")[0] == 404
+
+
+def test_a_browser_that_comes_back_to_a_download_too_late_is_told(site: Site, monkeypatch: pytest.MonkeyPatch):
+    fetching: list[threading.Thread] = []
+
+    def endless(user: str, session_id: str, path: str, target: Any) -> None:
+        fetching.append(threading.current_thread())
+        while True:
+            target.write(b"x" * 65536)
+
+    monkeypatch.setattr("sshexec.web.files._PATIENCE", 0.2)
+    monkeypatch.setattr("sshexec.web.files._LOOK", 0.1)
+    monkeypatch.setattr(site.manager, "download", endless)
+    call = SimpleNamespace(user="ann", arguments={"id": "x"}, text=lambda name: "/tmp/x")
+    pieces = Files(site.manager)._download(call).response
+    assert next(pieces) == b"x" * 65536
+    fetching[0].join(20)
+    assert not fetching[0].is_alive()
+    with pytest.raises(OSError, match=r"takes the file no more|took too long"):
+        list(pieces)
