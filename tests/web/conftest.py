@@ -118,9 +118,12 @@ def web(sshd: Sshd, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, driven by Playwright."""
+    """Chromium, driven by Playwright, whose event loop runs on this thread until it ends: other files' tests want none.
+
+    That is so since its synchronous interface switches between greenlets.
+    """
     if CHROMIUM is None:
         lacking("chromium")
     playwright = pytest.importorskip("playwright.sync_api")
