@@ -55,6 +55,8 @@ class SignIn:
             raise ArgumentError(f"name: expected letters and digits, got {name!r:.60}")
         self.secure = False
         """Whether the cookie is for connections under TLS only."""
+        self.left: Callable[[], None] | None = None
+        """Called whenever somebody has signed out."""
         self._name = name
         self._ttl = token_ttl
         self._lifetime = lifetime
@@ -144,7 +146,9 @@ class SignIn:
         value = self._value(header)
         if value is not None:
             with self._lock:
-                self._signed_in.pop(_digest(value), None)
+                found = self._signed_in.pop(_digest(value), None)
+            if found is not None and self.left is not None:
+                self.left()
 
     def endpoints(self) -> Mapping[tuple[str, str], Endpoint]:
         """Return what anybody may call."""
