@@ -399,7 +399,7 @@ class TerminalSession:
         """Write a file on the host, on the session's own connection; one transfer at a time (see `Connector.put`).
 
         Raises:
-            NotAllowedError: the session is read-only.
+            NotAllowedError: the session is read-only or paused.
             SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError: as `Connector.put`.
         """
@@ -409,7 +409,8 @@ class TerminalSession:
         """Read a file of the host, likewise (see `Connector.get`).
 
         Raises:
-            SessionOverError: the session has ended, or is not open yet.
+            NotAllowedError: the session is paused.
+            SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError, OSError: as `Connector.get`.
         """
         self._transfers.get(path, target, progress)
@@ -418,7 +419,7 @@ class TerminalSession:
 
     def pause(self, by: str) -> None:
         """Let nothing through until `resume`; what was typed and not sent waits."""
-        self._stage.pause(by or "somebody")
+        self._stage.pause(by or "somebody", self.owner)
 
     def resume(self, by: str = "") -> None:
         """Go on after `pause`."""

@@ -11,6 +11,7 @@ from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.terminal import PIECE, Size
 from sshexec.errors import NotAllowedError, SessionOverError
 from sshexec.terminal.events import (
+    Answered,
     Asked,
     Detached,
     Ended,
@@ -118,7 +119,7 @@ class Viewer:
 
         Raises:
             NotAllowedError: for watchers.
-            SessionOverError: the session has ended.
+            SessionOverError: the session has ended, or this viewer was sent away.
         """
         self._owner_only("resize")
         self.session.resize(size)
@@ -128,7 +129,7 @@ class Viewer:
 
         Raises:
             NotAllowedError: for watchers, in a read-only or paused session.
-            SessionOverError: the session has ended.
+            SessionOverError: the session has ended, or this viewer was sent away.
         """
         self._owner_only("send signals")
         self.session.signal(name)
@@ -138,6 +139,7 @@ class Viewer:
 
         Raises:
             NotAllowedError: for watchers.
+            SessionOverError: this viewer was sent away.
             ArgumentError: the answers don't fit the question.
         """
         self._owner_only("answer")
@@ -148,6 +150,9 @@ class Viewer:
         self._stage.detach(self, "closed")
 
     def _owner_only(self, what: str) -> None:
+        if self.detached:
+            # Its role stays what it was; its WebSocket may still say things while it is being closed.
+            raise SessionOverError("the viewer is out of the session")
         if self.role != "owner":
             raise NotAllowedError(f"only the owner of the session may {what}")
 
@@ -174,6 +179,8 @@ class Viewer:
         else:
             if isinstance(event, Asked):
                 self._asked = event.id
+            elif isinstance(event, Answered):
+                self._asked = ""  # it may come back to whoever has handed it over
             elif isinstance(event, _LATEST):
                 self._forget(type(event))
             elif isinstance(event, Noticed):
