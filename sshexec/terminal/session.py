@@ -321,17 +321,19 @@ class TerminalSession:
         """
         self._stage.kick(viewer_id)
 
-    def answer(self, question_id: str, values: Sequence[str]) -> bool:
+    def answer(self, question_id: str, values: Sequence[str], *, user: str | None = None) -> bool:
         """Answer a question of the login; return whether it stood.
 
         Args:
             question_id: as `Asked` had it.
             values: an answer for each field; none at all refuses to answer.
+            user: who answers; None is the session's own caller.
 
         Raises:
+            NotAllowedError: it is about the host's key, and another user's session.
             ArgumentError: they don't fit the question.
         """
-        return self._questions.answer(question_id, values)
+        return self._questions.answer(question_id, values, trusts=user in (None, self.owner))
 
     # ------------------------------------------------------------------ from the viewers to the host
 

@@ -138,12 +138,12 @@ class Viewer:
         """Answer a question of the login (see `TerminalSession.answer`).
 
         Raises:
-            NotAllowedError: for watchers.
+            NotAllowedError: for watchers; about a host's key for everybody but the user whose session it is.
             SessionOverError: this viewer was sent away.
             ArgumentError: the answers don't fit the question.
         """
         self._owner_only("answer")
-        return self.session.answer(identifier, values)
+        return self.session.answer(identifier, values, user=self.user)
 
     def close(self) -> None:
         """Leave; the session goes on, without an owner for as long as its policy says."""
