@@ -43,7 +43,8 @@ class TerminalEvent:
             ``terminal_ended``, or what was done to a session.
         time: seconds since the epoch.
         user: who did it; of ``terminal_ended`` the session's owner; None where nobody knows.
-        action: of ``terminal_refused``: what was refused (`sshexec.terminal.permission.Action`, or ``redeem``).
+        action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``, or what
+            only the owner of a session may: ``type``, ``resize``, ``signal``, ``answer``, ``close``.
         session: its identifier; None where there is none yet.
         host: inventory name, or what was asked for as one.
         owner: whose session it is.
@@ -88,6 +89,20 @@ def about(session: TerminalSession) -> dict[str, Any]:
     """Return what an event says of a session."""
     info = session.info()
     return {"session": info.id, "host": info.host, "owner": info.owner, "recording": info.recording}
+
+
+def ending(session: TerminalSession) -> dict[str, Any]:
+    """Return what an event says of a session that has ended."""
+    info = session.info()
+    ended = info.ended
+    return {
+        **about(session),
+        "user": session.owner,
+        "seconds": round(time.time() - info.started, 3),
+        "reason": None if ended is None else ended.reason,
+        "cause": None if ended is None else ended.cause,
+        "message": (None if ended is None else ended.text) or None,
+    }
 
 
 def shown(text: object) -> str:

@@ -259,7 +259,9 @@ class TerminalSession:
         except SshexecError as error:
             lost = self._line.terminal is not None and isinstance(error, ConnectionLostError)
             cause = error.cause if isinstance(error, HostError) else None
-            if self._finish(Ended("lost" if lost else "failed", one_line(str(error)), cause=cause)):
+            # Where a file of this machine is wrong is not for whoever has the terminal.
+            text = one_line(error.message if isinstance(error, InputError) else str(error))
+            if self._finish(Ended("lost" if lost else "failed", text, cause=cause)):
                 self._failure = error
         except Exception:
             log.exception("a terminal session on %s broke", self.host)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -23,8 +22,8 @@ from sshexec.errors import (
 )
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
-from sshexec.terminal.access import Access, missing
-from sshexec.terminal.auditing import TerminalSink, Watch, about, shown
+from sshexec.terminal.access import Access, missing, needed_for
+from sshexec.terminal.auditing import TerminalSink, Watch, about, ending, shown
 from sshexec.terminal.events import Role
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.opening import connecting, host_named
@@ -134,10 +133,20 @@ class TerminalManager:
         """Return the names of the hosts that a user may see, in the inventory's order."""
         return [name for name in self.inventory.hosts if self.allowed(user, "hosts", name)]
 
+    def refused(self, user: str | None, action: str, **more: Any) -> None:
+        """Tell whoever keeps watch that somebody was not allowed something.
+
+        Args:
+            user: who.
+            action: what, as a word.
+            **more: other fields of `TerminalEvent`.
+        """
+        self._watch.tell("terminal_refused", user=user, action=action, **more)
+
     def _permitted(self, user: str, action: Action, host: str, *, session: str | None = None) -> None:
         if not self.allowed(user, action, host):
             # Before anybody looks whether there is such a host: who may not open it learns nothing.
-            self._watch.tell("terminal_refused", user=user, action=action, host=shown(host), session=session)
+            self.refused(user, action, host=shown(host), session=session)
             raise NotAllowedError(f"you may not do this on {shown(host)} ({action})")
 
     # ------------------------------------------------------------------ tokens
@@ -180,7 +189,7 @@ class TerminalManager:
             NotAllowedError: the user may not have this role there.
             LimitError: too many tokens are out.
         """
-        session = self._with(user, session_id, _for_role(role))
+        session = self._with(user, session_id, needed_for(role))
         token = self._tokens.issue(Grant(user, session=session.id, role=role, address=address), ttl)
         self._watch.tell("terminal_token", user=user, **about(session), role=role, address=address)
         return token
@@ -213,7 +222,7 @@ class TerminalManager:
         try:
             grant = self._tokens.redeem(token, user=user, address=address)
         except TokenError:
-            self._watch.tell("terminal_refused", user=user, action="redeem", address=address)
+            self.refused(user, "redeem", address=address)
             raise
         if grant.session is not None:
             return self.attach(grant.user, grant.session, role=grant.role, since=since, size=size, address=address)
@@ -272,7 +281,7 @@ class TerminalManager:
             NotAllowedError: the user may not have this role there.
             LimitError: it has as many watchers as it may have.
         """
-        session = self._with(user, session_id, _for_role(role))
+        session = self._with(user, session_id, needed_for(role))
         viewer = session.attach(role=role, user=user, since=since)
         self._watch.tell("terminal_joined", user=user, **about(session), role=role, address=address)
         if size is not None and role == "owner":
@@ -303,10 +312,10 @@ class TerminalManager:
         try:
             session = self.session(user, session_id)
         except NoSuchSessionError:
-            self._watch.tell("terminal_refused", user=user, action=action, session=shown(session_id))
+            self.refused(user, action, session=shown(session_id))
             raise
         if not self._access.masters(user, session.info(), action):
-            self._watch.tell("terminal_refused", user=user, action=action, **about(session))
+            self.refused(user, action, **about(session))
             raise NotAllowedError(f"you may not do this to somebody else's session ({action})")
         return session
 
@@ -334,7 +343,7 @@ class TerminalManager:
         session = self._with(user, session_id, "control")
         info = session.info()
         if info.paused not in (None, user) and not self.allowed(user, "control", info.host):
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session))
+            self.refused(user, "control", **about(session))
             raise NotAllowedError("somebody else has paused this session")
         self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **about(session))
         if paused:
@@ -355,7 +364,7 @@ class TerminalManager:
             raise NotAllowedError("there is no such viewer (any more)")
         if not self._access.masters(other, info, "control"):
             # A watcher would get a login that it may not have, by its owner's leave alone.
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session), viewer=other)
+            self.refused(user, "control", **about(session), viewer=other)
             raise NotAllowedError(f"{other} may watch this session, and not control it")
         self._watch.tell("terminal_handed_over", user=user, **about(session), viewer=other)
         session.hand_over(viewer_id, user)
@@ -472,27 +481,9 @@ class TerminalManager:
 
     def _ended(self, session: TerminalSession) -> None:
         self._tokens.revoke(session.id)
-        info = session.info()
-        self._watch.tell(
-            "terminal_ended",
-            user=session.owner,
-            **about(session),
-            seconds=round(time.time() - info.started, 3),
-            reason=None if info.ended is None else info.ended.reason,
-            cause=None if info.ended is None else info.ended.cause,
-            message=(None if info.ended is None else info.ended.text) or None,
-        )
+        self._watch.tell("terminal_ended", **ending(session))
 
     def close(self) -> None:
         """End all sessions and let go of their hosts; safe to call twice."""
         self._tokens.clear()
         self._register.close()
-
-
-def _for_role(role: object) -> Action:
-    """Return what a role in somebody else's session needs."""
-    if role == "owner":
-        return "control"
-    if role == "watcher":
-        return "watch"
-    raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")

@@ -111,7 +111,7 @@ class Viewer:
             NotAllowedError: for watchers, in a read-only or paused session, or where an observer refuses it.
             SessionOverError: the session has ended, or this viewer was sent away before its turn came.
         """
-        self._owner_only("type")
+        self.check_owner("type")
         self.session._type(data, self.user, self)
 
     def resize(self, size: Size) -> None:
@@ -121,7 +121,7 @@ class Viewer:
             NotAllowedError: for watchers.
             SessionOverError: the session has ended, or this viewer was sent away.
         """
-        self._owner_only("resize")
+        self.check_owner("resize")
         self.session.resize(size)
 
     def signal(self, name: str) -> None:
@@ -131,7 +131,7 @@ class Viewer:
             NotAllowedError: for watchers, in a read-only or paused session.
             SessionOverError: the session has ended, or this viewer was sent away.
         """
-        self._owner_only("send signals")
+        self.check_owner("send signals")
         self.session.signal(name)
 
     def answer(self, identifier: str, values: Sequence[str]) -> bool:
@@ -142,19 +142,28 @@ class Viewer:
             SessionOverError: this viewer was sent away.
             ArgumentError: the answers don't fit the question.
         """
-        self._owner_only("answer")
+        self.check_owner("answer")
         return self.session.answer(identifier, values, user=self.user)
 
-    def close(self) -> None:
-        """Leave; the session goes on, without an owner for as long as its policy says."""
-        self._stage.detach(self, "closed")
+    def check_owner(self, what: str) -> None:
+        """Check that this viewer is the one who owns the session.
 
-    def _owner_only(self, what: str) -> None:
+        Args:
+            what: which it wants to do, for the message.
+
+        Raises:
+            NotAllowedError: it watches.
+            SessionOverError: it was sent away.
+        """
         if self.detached:
             # Its role stays what it was; its WebSocket may still say things while it is being closed.
             raise SessionOverError("the viewer is out of the session")
         if self.role != "owner":
             raise NotAllowedError(f"only the owner of the session may {what}")
+
+    def close(self) -> None:
+        """Leave; the session goes on, without an owner for as long as its policy says."""
+        self._stage.detach(self, "closed")
 
     # ------------------------------------------------------------------ for the session, which holds the lock
 

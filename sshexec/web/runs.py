@@ -219,7 +219,9 @@ class Runs:
         host, stream = call.text("host"), call.text("stream", longest=10, optional=True) or "stdout"
         found = self._past.output(run, host, stream, sees)
         end = time.monotonic() + _ON_ITS_WAY
-        while found is None and board is not None and host in board.hosts and time.monotonic() < end:
+        while (
+            found is None and self._past.there and board is not None and host in board.hosts and time.monotonic() < end
+        ):
             time.sleep(0.1)  # what was recorded just now is in the database a moment later
             found = self._past.output(run, host, stream, sees)
         if found is None:
