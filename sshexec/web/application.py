@@ -162,7 +162,7 @@ class WebTerminal:
                 headers = more.to_wsgi_list()
             return start_response(status, headers, *error)
 
-        return begin  # type: ignore[return-value]  # of optional arguments a protocol wants their names
+        return begin
 
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""
