@@ -30,6 +30,8 @@ TerminalKind = Literal[
     "terminal_handed_over",
     "terminal_uploaded",
     "terminal_downloaded",
+    "signed_in",
+    "signed_out",
 ]
 
 
@@ -40,11 +42,12 @@ class TerminalEvent:
     Args:
         event: ``terminal_token`` (one was issued), ``terminal_refused`` (something was not allowed, or a token opened
             nothing), ``terminal_started`` (a session begins; told before its host is contacted), ``terminal_joined``,
-            ``terminal_ended``, or what was done to a session.
+            ``terminal_ended``, what was done to a session, or ``signed_in`` and ``signed_out`` (by the page's own
+            sign-in).
         time: seconds since the epoch.
         user: who did it; of ``terminal_ended`` the session's owner; None where nobody knows.
-        action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``, or what
-            only the owner of a session may: ``type``, ``resize``, ``signal``, ``answer``, ``close``.
+        action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``,
+            ``signin``, or what only a session's owner may: ``type``, ``resize``, ``signal``, ``answer``, ``close``.
         session: its identifier; None where there is none yet.
         host: inventory name, or what was asked for as one.
         owner: whose session it is.

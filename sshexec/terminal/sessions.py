@@ -23,7 +23,7 @@ from sshexec.errors import (
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
 from sshexec.terminal.access import Access, missing, needed_for
-from sshexec.terminal.auditing import TerminalSink, Watch, about, ending, shown
+from sshexec.terminal.auditing import TerminalKind, TerminalSink, Watch, about, ending, shown
 from sshexec.terminal.events import Role
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.opening import connecting, host_named
@@ -133,20 +133,22 @@ class TerminalManager:
         """Return the names of the hosts that a user may see, in the inventory's order."""
         return [name for name in self.inventory.hosts if self.allowed(user, "hosts", name)]
 
-    def refused(self, user: str | None, action: str, **more: Any) -> None:
-        """Tell whoever keeps watch that somebody was not allowed something.
+    def tell(self, event: TerminalKind, **more: Any) -> None:
+        """Tell whoever keeps watch of something that was done or refused around terminals.
 
         Args:
-            user: who.
-            action: what, as a word.
-            **more: other fields of `TerminalEvent`.
+            event: its kind.
+            **more: the other fields of `TerminalEvent`.
         """
+        self._watch.tell(event, **more)
+
+    def _refused(self, user: str | None, action: str, **more: Any) -> None:
         self._watch.tell("terminal_refused", user=user, action=action, **more)
 
     def _permitted(self, user: str, action: Action, host: str, *, session: str | None = None) -> None:
         if not self.allowed(user, action, host):
             # Before anybody looks whether there is such a host: who may not open it learns nothing.
-            self.refused(user, action, host=shown(host), session=session)
+            self._refused(user, action, host=shown(host), session=session)
             raise NotAllowedError(f"you may not do this on {shown(host)} ({action})")
 
     # ------------------------------------------------------------------ tokens
@@ -222,7 +224,7 @@ class TerminalManager:
         try:
             grant = self._tokens.redeem(token, user=user, address=address)
         except TokenError:
-            self.refused(user, "redeem", address=address)
+            self._refused(user, "redeem", address=address)
             raise
         if grant.session is not None:
             return self.attach(grant.user, grant.session, role=grant.role, since=since, size=size, address=address)
@@ -312,10 +314,10 @@ class TerminalManager:
         try:
             session = self.session(user, session_id)
         except NoSuchSessionError:
-            self.refused(user, action, session=shown(session_id))
+            self._refused(user, action, session=shown(session_id))
             raise
         if not self._access.masters(user, session.info(), action):
-            self.refused(user, action, **about(session))
+            self._refused(user, action, **about(session))
             raise NotAllowedError(f"you may not do this to somebody else's session ({action})")
         return session
 
@@ -343,7 +345,7 @@ class TerminalManager:
         session = self._with(user, session_id, "control")
         info = session.info()
         if info.paused not in (None, user) and not self.allowed(user, "control", info.host):
-            self.refused(user, "control", **about(session))
+            self._refused(user, "control", **about(session))
             raise NotAllowedError("somebody else has paused this session")
         self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **about(session))
         if paused:
@@ -364,7 +366,7 @@ class TerminalManager:
             raise NotAllowedError("there is no such viewer (any more)")
         if not self._access.masters(other, info, "control"):
             # A watcher would get a login that it may not have, by its owner's leave alone.
-            self.refused(user, "control", **about(session), viewer=other)
+            self._refused(user, "control", **about(session), viewer=other)
             raise NotAllowedError(f"{other} may watch this session, and not control it")
         self._watch.tell("terminal_handed_over", user=user, **about(session), viewer=other)
         session.hand_over(viewer_id, user)

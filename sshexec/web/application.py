@@ -86,6 +86,7 @@ class WebTerminal:
         if authenticate is None or isinstance(authenticate, SignIn):
             self.sign_in = authenticate or SignIn()
             self.sign_in.secure = self._secure
+            self.sign_in.tell = manager.tell
         self._authenticate: Authenticate = self.sign_in.authenticate if self.sign_in else authenticate  # type: ignore[assignment]
         self._proxies = Proxies(trusted_proxies)
         self._policy = page_policy(said, sorted(str(each) for each in Origins(embedded_in)))
@@ -112,7 +113,7 @@ class WebTerminal:
         if engine is not None:
             from sshexec.web.runs import Runs
 
-            self._runs = Runs(engine, self.manager.allowed, history)
+            self._runs = Runs(engine, self.manager.allowed, history, tell=self.manager.tell)
             self.routes.add(self._runs)
 
     def close(self) -> None:

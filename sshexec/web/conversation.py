@@ -231,7 +231,8 @@ class _Conversation:
             return
         self._last_errors[code] = now
         if action is not None and isinstance(error, NotAllowedError):
-            self._manager.refused(self._viewer.user, action, **about(self._viewer.session))
+            viewer = self._viewer
+            self._manager.tell("terminal_refused", user=viewer.user, action=action, **about(viewer.session))
         with contextlib.suppress(ConnectionClosed):  # whoever hears knows it already
             self._connection.send(tell("error", code=code, text=_text(error)))
 

@@ -150,7 +150,7 @@ class Routes:
         """
         for (method, rule), endpoint in api.endpoints().items():
             entry = Rule(rule, methods=[method], endpoint=endpoint, strict_slashes=True)
-            # Werkzeug adds it to GET. Nobody takes the body of its answer, and so what that holds would never be let go.
+            # Werkzeug adds it to GET. Nobody takes the body of its answer, and what that holds would never be let go.
             (entry.methods or set()).discard("HEAD")
             self._map.add(entry)
             self._known.add((method, rule))

@@ -12,6 +12,7 @@ from werkzeug.test import Client
 from sshexec.errors import ArgumentError
 from sshexec.web.application import WebTerminal
 from sshexec.web.description import description
+from sshexec.web.pages import FOLDER
 from tests.web.site import ORIGIN, Site, code
 
 FILLED = {"id": "abc", "name": "abc", "run": "abc"}
@@ -199,6 +200,20 @@ def test_the_page_runs_no_script_but_its_own(site):
     assert rules["connect-src"] == "'self' wss://ops.example.org"
     page = site.call("GET", "/").get_data(as_text=True)
     assert not re.search(r"\son\w+=|<script(?![^>]*\ssrc=)[^>]*>\s*\S|https?://", page)
+
+
+SINKS = (
+    r"\b(?:inner|outer)HTML\b|insertAdjacentHTML|createContextualFragment|DOMParser|\bsrcdoc\b|document\.write"
+    r"|\beval\(|\bnew Function\b|setTimeout\(\s*[\"'`]|setInterval\(\s*[\"'`]|javascript:|\son\w+="
+)
+
+
+def test_no_text_on_the_page_is_taken_for_html_or_script():
+    """Attack 10: hosts, files, titles and outputs are text; what others wrote is looked at by its own tests."""
+    scripts = [path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts]
+    assert len(scripts) > 20
+    found = {path.name: re.findall(SINKS, path.read_text()) for path in scripts}
+    assert {name: sinks for name, sinks in found.items() if sinks} == {}
 
 
 def test_what_is_no_page_is_sandboxed(site):

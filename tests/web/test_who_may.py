@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from sshexec.errors import InventoryError
+from sshexec.connectors.terminal import Size
+from sshexec.errors import InventoryError, TokenError
 from sshexec.terminal.auditing import TerminalEvent
 from sshexec.web.connection import ConnectionClosed
 from sshexec.web.conversation import converse
@@ -272,3 +273,30 @@ def test_where_an_inventory_is_wrong_is_not_told(busy: Busy, monkeypatch: pytest
         wire.until(lambda: wire.closed)
         assert wire.says("error", text="a variable is wrong")
         assert wire.closed == (1008, "a variable is wrong")
+
+
+# ---------------------------------------------------------------------- beside the sessions
+
+
+def refusals(busy: Busy) -> list[tuple[str | None, str | None, str | None]]:
+    return [(each.user, each.action, each.host) for each in busy.told if each.event == "terminal_refused"]
+
+
+def test_runs_that_are_not_allowed_are_audited(busy: Busy, monkeypatch: pytest.MonkeyPatch) -> None:
+    del busy.told[:]
+    assert busy.ask("POST", "/api/runs", "bob", json={"pattern": "web", "module": "ping"}) == 403
+    assert refusals(busy) == [("bob", "run", "web1"), ("bob", "run", "web2")]
+    del busy.told[:]
+    monkeypatch.setitem(busy.may, "bob", {"history"})
+    assert busy.ask("DELETE", "/api/runs/<run>", "bob") == 403
+    assert refusals(busy) == [("bob", "terminate", None)]
+    assert busy.told[0].message == f"run {busy.run}"
+
+
+def test_a_token_is_for_the_address_that_asked_for_it(busy: Busy) -> None:
+    for path, body in (("", {"host": "web1"}), (f"/{busy.viewer.session.id}/token", {"role": "owner"})):
+        here = {"json": body, "environ_base": {"REMOTE_ADDR": "192.0.2.7"}}
+        token = busy.site.ask("POST", f"/api/sessions{path}", **here)[1]["token"]
+        with pytest.raises(TokenError):
+            busy.manager.redeem(token, size=Size(), user="ann", address="192.0.2.8")
+        assert busy.told[-1].address == "192.0.2.8"
