@@ -83,5 +83,18 @@ def missing() -> NoSuchSessionError:
     return NoSuchSessionError("there is no such session")
 
 
+def needed_for(role: object) -> Action:
+    """Return what a role in somebody else's session needs.
+
+    Raises:
+        ArgumentError: it is no role.
+    """
+    if role == "owner":
+        return "control"
+    if role == "watcher":
+        return "watch"
+    raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")
+
+
 def _owns(user: object, info: SessionInfo) -> bool:
     return isinstance(user, str) and bool(user) and user == info.owner

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from sshexec.errors import ArgumentError, NoSuchSessionError, NotAllowedError, TerminalError
-from sshexec.terminal.access import Access, missing
+from sshexec.errors import NoSuchSessionError, NotAllowedError, TerminalError
+from sshexec.terminal.access import Access, missing, needed_for
 from sshexec.terminal.auditing import Watch, about, shown
 from sshexec.terminal.observer import SessionInfo
 from sshexec.terminal.permission import Action
@@ -97,7 +97,7 @@ class Gate:
             ArgumentError: there is no such role.
             NoSuchSessionError, NotAllowedError: as `reach`.
         """
-        session = self.reach(user, session_id, _for_role(role))
+        session = self.reach(user, session_id, needed_for(role))
         if session.owner == user:
             self.check(user, "open", session.host, session=session.id)
         return session
@@ -145,17 +145,8 @@ class Gate:
             session.terminate("", _WITHDRAWN)
             return
         for viewer, user, role in session.info().viewers:
-            action = _for_role(role)
+            action = needed_for(role)
             if user != session.owner and self._access.withdrawn(user, action, session.host):
                 self._watch.tell("terminal_refused", user=user, action=action, **about(session))
                 with contextlib.suppress(TerminalError):  # it has left meanwhile
                     session.kick(viewer)
-
-
-def _for_role(role: object) -> Action:
-    """Return what a role in somebody else's session needs."""
-    if role == "owner":
-        return "control"
-    if role == "watcher":
-        return "watch"
-    raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")

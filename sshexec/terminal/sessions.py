@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -23,7 +22,7 @@ from sshexec.errors import (
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
 from sshexec.terminal.access import Access
-from sshexec.terminal.auditing import TerminalSink, Watch, about
+from sshexec.terminal.auditing import TerminalKind, TerminalSink, Watch, about, ending
 from sshexec.terminal.events import Role
 from sshexec.terminal.gate import Gate
 from sshexec.terminal.observer import Observer, SessionInfo
@@ -135,6 +134,18 @@ class TerminalManager:
         """Return the names of the hosts that a user may see, in the inventory's order."""
         return [name for name in self.inventory.hosts if self.allowed(user, "hosts", name)]
 
+    def tell(self, event: TerminalKind, **more: Any) -> None:
+        """Tell whoever keeps watch of something that was done or refused around terminals.
+
+        Args:
+            event: its kind.
+            **more: the other fields of `TerminalEvent`.
+        """
+        self._watch.tell(event, **more)
+
+    def _refused(self, user: str | None, action: str, **more: Any) -> None:
+        self._watch.tell("terminal_refused", user=user, action=action, **more)
+
     # ------------------------------------------------------------------ tokens
 
     def issue(self, user: str, host: str, *, ttl: float = 30.0, address: str | None = None) -> str:
@@ -208,7 +219,7 @@ class TerminalManager:
         try:
             grant = self._tokens.redeem(token, user=user, address=address)
         except TokenError:
-            self._watch.tell("terminal_refused", user=user, action="redeem", address=address)
+            self._refused(user, "redeem", address=address)
             raise
         if grant.session is not None:
             return self.attach(grant.user, grant.session, role=grant.role, since=since, size=size, address=address)
@@ -322,7 +333,7 @@ class TerminalManager:
         session = self._gate.reach(user, session_id, "control")
         info = session.info()
         if info.paused not in (None, user) and not self.allowed(user, "control", info.host):
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session))
+            self._refused(user, "control", **about(session))
             raise NotAllowedError("somebody else has paused this session")
         self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **about(session))
         if paused:
@@ -343,7 +354,7 @@ class TerminalManager:
             raise NotAllowedError("there is no such viewer (any more)")
         if not self._access.masters(other, info, "control"):
             # A watcher would get a login that it may not have, by its owner's leave alone.
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session), viewer=other)
+            self._refused(user, "control", **about(session), viewer=other)
             raise NotAllowedError(f"{other} may watch this session, and not control it")
         self._watch.tell("terminal_handed_over", user=user, **about(session), viewer=other)
         session.hand_over(viewer_id, user)
@@ -475,16 +486,7 @@ class TerminalManager:
 
     def _ended(self, session: TerminalSession) -> None:
         self._tokens.revoke(session.id)
-        info = session.info()
-        self._watch.tell(
-            "terminal_ended",
-            user=session.owner,
-            **about(session),
-            seconds=round(time.time() - info.started, 3),
-            reason=None if info.ended is None else info.ended.reason,
-            cause=None if info.ended is None else info.ended.cause,
-            message=(None if info.ended is None else info.ended.text) or None,
-        )
+        self._watch.tell("terminal_ended", **ending(session))
 
     def close(self) -> None:
         """End all sessions and let go of their hosts; safe to call twice."""

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from sshexec.errors import ArgumentError
 from sshexec.web.description import Description
 from sshexec.web.endpoint import TerminalSocket
 from sshexec.web.files import LARGEST_FILE, Files
-from sshexec.web.headers import page_policy, secured
+from sshexec.web.headers import page_policy, secure_headers, secured
 from sshexec.web.hosts import Hosts
 from sshexec.web.origin import Origins
 from sshexec.web.pages import Pages
@@ -85,6 +86,7 @@ class WebTerminal:
         if authenticate is None or isinstance(authenticate, SignIn):
             self.sign_in = authenticate or SignIn()
             self.sign_in.secure = self._secure
+            self.sign_in.tell = manager.tell
         self._authenticate: Authenticate = self.sign_in.authenticate if self.sign_in else authenticate  # type: ignore[assignment]
         self._proxies = Proxies(trusted_proxies)
         self._policy = page_policy(said, sorted(str(each) for each in Origins(embedded_in)))
@@ -113,7 +115,7 @@ class WebTerminal:
         if engine is not None:
             from sshexec.web.runs import Runs
 
-            self._runs = Runs(engine, self.manager.allowed, history)
+            self._runs = Runs(engine, self.manager.allowed, history, tell=self.manager.tell)
             self.routes.add(self._runs)
 
     def recheck(self) -> None:
@@ -155,12 +157,24 @@ class WebTerminal:
         try:
             self._check_host(request)
             if request.path == SOCKET:
-                return self._socket(environ, start_response)
+                return self._socket(environ, self._securing(start_response))
             response = self._respond(request, address)
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             response = refused(refusal_of(error))
         secured(response, self._policy, secure=self._secure)
         return response(environ, start_response)
+
+    def _securing(self, start_response: StartResponse) -> StartResponse:
+        """Return what begins an answer of the WebSocket's; all but the one that opens it are like all others."""
+
+        def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            if not status.startswith("101"):
+                more = Headers(headers)
+                secure_headers(more, secure=self._secure)
+                headers = more.to_wsgi_list()
+            return start_response(status, headers, *error)
+
+        return begin
 
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""

@@ -138,6 +138,25 @@ def test_typed_text_is_there_where_it_was_shown_and_a_password_never(tmp_path, f
     assert "canary" not in caplog.text + repr(recording) + repr(recordings)
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x04", "\x15", "\x1a", "\x1c"])
+@pytest.mark.parametrize("piece", [1, 100])
+def test_a_password_that_is_given_up_is_not_recorded(tmp_path, key, piece):
+    recordings = Recordings(tmp_path / "r", input=True)
+    recording = recordings.begin(session())
+    recording.opened(session())
+    recording.shown(b"$ su\r\nPassword: ")
+    for start in range(0, 10, piece):
+        recording.typed(b"canary-one"[start : start + piece], "ann")
+    recording.typed(key.encode(), "ann")
+    recording.shown(b"\r\n$ ")
+    recording.typed(b"ls", "ann")
+    recording.shown(b"ls")
+    recording.typed(b"\r", "ann")
+    recording.shown(b"\r\n$ ")
+    recording.ended(session(ended=Ended("exited", exit_status=0)))
+    assert "".join(event.data for event in recordings.events(recording.name) if event.kind == "i") == "ls\r"
+
+
 def test_without_being_asked_nothing_typed_is_recorded(tmp_path):
     recordings = Recordings(tmp_path / "r")
     recording = recordings.begin(session())

@@ -360,6 +360,20 @@ def test_pausing_stops_both_ways_and_resuming_goes_on() -> None:
         received(owner, b"later")
 
 
+def test_an_owner_s_own_pause_does_not_stand_in_the_way_of_another_s() -> None:
+    made, _ = opened()
+    with made:
+        owner = made.attach()
+        made.pause("ann")
+        made.pause("root")
+        assert made.info().paused == "root"
+        assert event(owner, Paused).by in ("ann", "root")
+        made.pause("ann")
+        assert made.info().paused == "root"
+        made.resume("root")
+        assert made.info().paused is None
+
+
 def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump, "_SIGN", 0.01)
     made, screen = opened()
@@ -489,6 +503,21 @@ def test_files_go_over_the_same_connection() -> None:
         target = io.BytesIO()
         made.get("/tmp/x", target)
         assert target.getvalue() == b"content"
+
+
+def test_no_file_goes_while_the_session_is_paused() -> None:
+    made, _ = opened()
+    with made:
+        made.put(b"before", "/tmp/x")
+        made.pause("root")
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.put(b"content", "/tmp/x")
+        target = io.BytesIO()
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.get("/tmp/x", target)
+        made.resume("root")
+        made.get("/tmp/x", target)
+        assert target.getvalue() == b"before"
 
 
 def test_a_transfer_ends_with_its_session() -> None:

@@ -252,6 +252,10 @@ def test_an_owner_does_not_undo_what_an_administrator_paused(world):
     world.manager.pause("ann", session.id, True)
     world.manager.pause("ann", session.id, False)
     assert session.info().paused is None
+    world.manager.pause("ann", session.id, True)
+    world.manager.pause("root", session.id, True)
+    with pytest.raises(NotAllowedError, match="somebody else"):
+        world.manager.pause("ann", session.id, False)
 
 
 def test_files_need_a_permission_of_their_own(world, tmp_path):
