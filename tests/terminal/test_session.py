@@ -479,6 +479,53 @@ def test_an_observer_may_end_its_session() -> None:
     assert made.wait(PATIENCE) == Ended("terminated", "ended by the observer")
 
 
+class Slow(Witness):
+    """Asks somebody who takes his time."""
+
+    def __init__(self) -> None:
+        super().__init__(required=True)
+        self.asked, self.answered = threading.Event(), threading.Event()
+
+    def permits(self, data: bytes, user: str) -> str | None:
+        self.asked.set()
+        assert self.answered.wait(PATIENCE)
+        return None
+
+
+def test_only_what_is_typed_waits_for_an_observer_s_permission() -> None:
+    slow = Slow()
+    made, screen = opened(slow)
+    owner = made.attach()
+    errors: list[BaseException] = []
+
+    def type_something() -> None:
+        try:
+            made.write(b"rm\r")
+        except SessionOverError as error:
+            errors.append(error)
+
+    typing = threading.Thread(target=type_something)
+    typing.start()
+    assert slow.asked.wait(PATIENCE)
+    screen.show(b"shown meanwhile")
+    received(owner, b"shown meanwhile")
+    made.terminate("root")
+    assert made.wait(PATIENCE)
+    slow.answered.set()
+    typing.join(PATIENCE)
+    assert len(errors) == 1
+    assert screen.typed == b""
+    assert slow.seen[-1] == ("ended", "terminated"), "nothing is told after the end"
+
+
+def test_nothing_is_told_after_the_end() -> None:
+    witness = Witness()
+    made, _ = opened(witness)
+    made.close()
+    made._observers.typed(b"late", "ann")
+    assert [what for what, _ in witness.seen] == ["opened", "ended"]
+
+
 # ---------------------------------------------------------------------- files
 
 
