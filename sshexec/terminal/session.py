@@ -223,9 +223,8 @@ class TerminalSession:
         try:
             thread.start()
         except RuntimeError as error:
-            with self._stage.lock:
-                self._thread = None
             self._finish(Ended("failed", "the system starts no further thread"))
+            self._clean_up()  # in place of the thread, on which whoever has ended it relies
             raise TerminalError("the system starts no further thread for a terminal") from error
 
     def wait_open(self, timeout: float | None = None) -> None:
@@ -240,7 +239,7 @@ class TerminalSession:
             TerminalError: the time-out has passed.
         """
         if not self._ready.wait(timeout):
-            raise TerminalError("the session is not open yet")
+            raise TerminalError(f"the session on {self.host} is not open yet; wait longer, or close it")
         if isinstance(self._failure, (InputError, HostError)):
             raise self._failure
         if self._failure is not None:

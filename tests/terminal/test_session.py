@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from sshexec.errors import (
     SessionOverError,
     TerminalError,
 )
-from sshexec.terminal import pump
+from sshexec.terminal import pump, transfers
 from sshexec.terminal.events import Ended, Noticed, Opened, Paused, Phased
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.policy import TerminalPolicy
@@ -165,8 +166,11 @@ def test_a_session_that_never_started_ends_too() -> None:
     assert witness.seen == [("ended", "terminated")]
 
 
-def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
     def none(thread: threading.Thread) -> None:
+        if ended:  # by somebody else, at the same moment
+            made.terminate("root")
         raise RuntimeError("can't start new thread")
 
     told: list[TerminalSession] = []
@@ -558,6 +562,27 @@ def test_a_transfer_ends_with_its_session() -> None:
     transfer.join(PATIENCE)
     assert len(errors) == 1
     assert puppet.closed.is_set()
+
+
+def test_a_transfer_whose_turn_comes_with_the_end_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "_TURN", 0.2)
+    made, _ = opened()
+    turn = made._transfers._turn
+
+    class Late:
+        """The turn of one that was let through just before the session ended."""
+
+        def acquire(self, **how: Any) -> bool:
+            if how.get("timeout") == 0.2:
+                made.close()
+            return turn.acquire(**how)
+
+        def release(self) -> None:
+            turn.release()
+
+    monkeypatch.setattr(made._transfers, "_turn", Late())
+    with pytest.raises(SessionOverError):
+        made.put(b"x", "/tmp/x")
 
 
 # ---------------------------------------------------------------------- what may be known
