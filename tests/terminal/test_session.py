@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +20,12 @@ from sshexec.errors import (
     SessionOverError,
     TerminalError,
 )
-from sshexec.terminal import pump, transfers
+from sshexec.terminal import pump, stage, transfers
 from sshexec.terminal.events import Ended, Noticed, Opened, Paused, Phased
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.session import TerminalSession
-from tests.terminal.puppet import PATIENCE, Puppet, PuppetTerminal, event, received, rest
+from tests.terminal.puppet import PATIENCE, Puppet, PuppetTerminal, event, received, rest, settle
 
 CANARY = b"c4nary-typed"
 
@@ -235,17 +234,38 @@ def test_terminating_says_who_and_why_and_happens_once() -> None:
             attempt()
 
 
+class Clock:
+    """Stands for `time` where it is asked how late it is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 @pytest.mark.parametrize("limit", ["idle", "max_time", "detached"])
-def test_a_session_ends_when_its_time_is_over(limit: str) -> None:
-    made, _ = session(**{limit: 0.1})
+def test_a_session_ends_when_its_time_is_over(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "time", clock := Clock())
+    made, screen = opened(**{limit: 900.0})
     viewer = made.attach(role="watcher" if limit == "detached" else "owner")
-    made.start()
+    if limit != "detached":
+        clock.now += 850
+        screen.wake()
+        assert event(viewer, Noticed).code == f"{limit}_soon"
+    clock.now += 900
+    screen.wake()
     events = rest(viewer)[1]
     assert isinstance(events[-1], Ended)
     assert events[-1].reason == limit
-    warned = [found.code for found in events if isinstance(found, Noticed)]
-    assert warned == ([] if limit == "detached" else [f"{limit}_soon"])
     assert made.wait(PATIENCE)
+
+
+def test_a_session_that_only_waits_ends_when_its_time_is_over() -> None:
+    made, _ = opened(max_time=0.05)
+    ended = made.wait(PATIENCE)
+    assert ended is not None
+    assert ended.reason == "max_time"
 
 
 def test_what_is_called_at_the_end_may_fail(caplog: pytest.LogCaptureFixture) -> None:
@@ -271,10 +291,7 @@ def test_a_hundred_sessions_leave_no_thread() -> None:
             each.wait_open(PATIENCE)
         each.close()
         assert each.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert threading.active_count() <= before
+    settle(lambda: threading.active_count() <= before)
 
 
 # ---------------------------------------------------------------------- typing
@@ -325,7 +342,7 @@ def test_the_turn_of_a_viewer_that_has_left_does_not_come() -> None:
         screen.take(0)
         first = threading.Thread(target=owner.write, args=(b"begun",))
         first.start()
-        time.sleep(0.02)
+        screen.until(lambda: screen.writing)
         errors: list[type[BaseException]] = []
 
         def later() -> None:
@@ -336,7 +353,7 @@ def test_the_turn_of_a_viewer_that_has_left_does_not_come() -> None:
 
         second = threading.Thread(target=later)
         second.start()
-        time.sleep(0.02)
+        settle(lambda: len(made._stage.turn._waiters) == 1)  # type: ignore[attr-defined]  # of `Condition`
         owner.close()
         second.join(PATIENCE)
         assert errors == [SessionOverError]
@@ -369,7 +386,8 @@ def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -
     made, screen = opened()
     with made:
         made.pause("root")
-        screen.until(lambda: screen.sizes[1:] == [Size()] * 3)
+        screen.until(lambda: len(screen.sizes) > 3)
+        assert set(screen.sizes) == {Size()}
         screen.show(b"x")
         made.resume()
         received(made.attach(), b"x")
