@@ -259,9 +259,9 @@ def _hearing() -> Callable[[], None] | None:
     """Return what has a program hear the signals that this process ignores; None where there are none.
 
     A shell without job control has a command behind ``&`` ignore INT and QUIT, `nohup` has it ignore HUP. A program on
-    a terminal would inherit that, and no shell undoes it (POSIX, `trap`): neither Ctrl-C nor a hangup would end it. What
-    is returned runs between fork and exec, where little is safe beside threads; so it does nothing else, and most often
-    there is none.
+    a terminal would inherit that, and no shell undoes it (POSIX, `trap`): neither Ctrl-C nor a hangup would end it.
+    What is returned runs between fork and exec, where little is safe beside threads; so it does nothing else, and most
+    often there is none.
     """
     # Those that Python itself ignores `Popen` restores.
     known = (signal.SIGPIPE, signal.SIGXFSZ)

@@ -312,8 +312,11 @@ class TerminalSession:
         """
         self._stage.hand_over(viewer_id, by)
 
-    def kick(self, viewer_id: str, by: str = "") -> None:
-        """Send a viewer away.
+    def kick(self, viewer_id: str) -> None:
+        """Send a viewer away; the session goes on.
+
+        Args:
+            viewer_id: whose place ends.
 
         Raises:
             TerminalError: there is no such viewer.
@@ -419,8 +422,8 @@ class TerminalSession:
         """Let nothing through until `resume`; what was typed and not sent waits."""
         self._stage.pause(by or "somebody")
 
-    def resume(self, by: str = "") -> None:
-        """Go on after `pause`."""
+    def resume(self) -> None:
+        """Go on after `pause`, whoever did that."""
         self._stage.pause(None)
 
     def terminate(self, by: str = "", reason: str = "") -> None:

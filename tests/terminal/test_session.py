@@ -376,7 +376,7 @@ def test_pausing_stops_both_ways_and_resuming_goes_on() -> None:
         assert owner.read(0.05) is None
         late = made.attach(role="watcher")
         assert event(late, Paused) == Paused("root")
-        made.resume("root")
+        made.resume()
         assert event(owner, Paused) == Paused(None)
         received(owner, b"later")
 
