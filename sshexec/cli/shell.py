@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import connection_options, connection_variables, extra_variables, password_asked
-from sshexec.errors import HostError, InputError, NotAllowedError, PatternError, SessionOverError
+from sshexec.errors import ArgumentError, HostError, InputError, NotAllowedError, PatternError, SessionOverError
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
@@ -46,8 +45,6 @@ _FAILED, _UNREACHABLE, _LEFT = 1, 4, 130
 
 _FOREVER = 10.0**9
 """Seconds: an operator may stop his terminal for as long as he likes."""
-
-_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 @click.command(epilog=_EPILOG, short_help="open a terminal on one host")
@@ -158,8 +155,14 @@ def _policy() -> TerminalPolicy:
 
 
 def _term() -> str:
+    from sshexec.connectors.terminal import check_term
+
     term = os.environ.get("TERM", "")
-    return term if _TERMS.fullmatch(term) else "xterm"
+    try:
+        check_term(term)
+    except ArgumentError:
+        return "xterm"
+    return term
 
 
 def _environment() -> dict[str, str]:

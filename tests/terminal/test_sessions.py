@@ -492,6 +492,41 @@ def test_a_sink_that_fails_disturbs_nobody(make, caplog):
     assert len([record for record in caplog.records if "audit" in record.message]) == 1
 
 
+def test_a_sink_may_act_on_what_it_is_told_of(make):
+    def sink(event: TerminalEvent) -> None:
+        told.append(event.event)
+        if event.event == "terminal_refused":
+            for info in world.manager.sessions("ann"):
+                world.manager.terminate("ann", info.id)
+
+    def refused() -> None:
+        with pytest.raises(NotAllowedError):
+            world.manager.issue("cec", HOST)
+
+    told: list[str] = []
+    world = make(audit=sink)
+    session = world.manager.open("ann", HOST)
+    acting = threading.Thread(target=refused)
+    acting.daemon = True  # where it waits for itself, it does so for ever
+    acting.start()
+    assert session.wait(30).reason == "terminated"
+    acting.join(30)
+    assert told == ["terminal_started", "terminal_refused", "terminal_terminated", "terminal_ended"]
+
+
+def test_a_session_that_comes_as_the_manager_closes_leaves_nothing(make, tmp_path):
+    def observers(info: SessionInfo) -> list[Any]:
+        world.manager._register._closed = True
+        return []
+
+    recordings = Recordings(tmp_path / "recordings")
+    world = make(recordings=recordings, observers=observers)
+    with pytest.raises(SessionOverError, match="no more terminals"):
+        world.manager.open("ann", HOST)
+    assert os.listdir(recordings.folder) == []
+    assert len(world.manager._register) == 0
+
+
 def test_a_forked_child_leaves_the_sessions_to_its_parent(world):
     session: TerminalSession = opened(world.manager.attach("ann", world.manager.open("ann", HOST).id)).session
     child = os.fork()
