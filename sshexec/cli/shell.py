@@ -278,5 +278,5 @@ class _Shell:
 def _signalled(name: str) -> int:
     import signal
 
-    number = getattr(signal, f"SIG{name}", None)
+    number = int(name) if name.isascii() and name.isdecimal() and len(name) < 3 else getattr(signal, f"SIG{name}", None)
     return 128 + int(number) if number is not None else 255

@@ -98,7 +98,8 @@ def test_an_escape_is_heard_though_nothing_else_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "text"), [("exit 255", 255, ""), ("kill -TERM $$", 143, "ended by signal TERM")]
+    ("command", "code", "text"),
+    [("exit 255", 255, ""), ("kill -TERM $$", 143, "ended by signal TERM"), ("kill -40 $$", 168, "signal 40")],
 )
 def test_the_exit_code_is_the_programs(command: str, code: int, text: str) -> None:
     terminal = Local(*HERE, command)
