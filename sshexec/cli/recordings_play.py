@@ -16,11 +16,16 @@ from sshexec.cli.recordings_folder import folder_option, meant, none_yet, opened
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
+from sshexec.cli.values import number_from
 from sshexec.errors import InputError
 from sshexec.terminal.asciicast import CastEvent, data_of
 
-_AFTER = b"\x1b[0m\x1b(B\x1b[?25h\x1b[?7h\x1b[?2004l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1049l\x1b>\r\n"
-"""What puts a terminal back that was left in any state: colours, cursor, mouse, keypad, the alternate screen."""
+_AFTER = (
+    b"\x1b[0m\x1b(B\x1b[?25h\x1b[?7h\x1b[?1l\x1b[?2004l"
+    b"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1005l\x1b[?1006l\x1b[?1015l\x1b[?1049l\x1b[!p\x1b>\r\n"
+)
+"""What puts a terminal back that was left in any state: colours, cursor, keys, mouse, focus, the alternate screen; then
+margins and whatever else a soft reset (DECSTR) has, which must not come before: it forgets where the cursor was."""
 
 _FASTEST, _SLOWEST = 1000.0, 0.01
 
@@ -30,15 +35,13 @@ _FASTEST, _SLOWEST = 1000.0, 0.01
 @folder_option
 @click.option(
     "--speed",
-    type=click.FloatRange(_SLOWEST, _FASTEST),
-    default=1.0,
+    type=number_from(_SLOWEST, _FASTEST),
+    default="1",
     show_default=True,
     metavar="N",
     help="So many times as fast.",
 )
-@click.option(
-    "--idle-limit", type=click.FloatRange(min=0), metavar="SECONDS", help="Longest pause; by default as it was."
-)
+@click.option("--idle-limit", type=number_from(0), metavar="SECONDS", help="Longest pause; by default as it was.")
 def command(name: str, folder: str | None, speed: float, idle_limit: float | None) -> int:
     """Play a recording; the space bar holds it, q or Ctrl-C ends it.
 
@@ -128,11 +131,15 @@ class Controls:
 
 
 class Quiet:
-    """Leaves out what has an effect beyond the screen: titles, the clipboard, links, questions to the terminal."""
+    """Leaves out what has an effect beyond the screen: titles, the clipboard, links, questions to the terminal, what
+    changes how its keys are told (xterm's modifyOtherKeys, kitty's keyboard protocol)."""
 
     _STRING = re.compile(rb"\x1b[\]PX^_][^\x07\x1b\x18\x1a]*(?:\x07|\x1b\\|[\x18\x1a])?")
-    _ASKING = re.compile(rb"\x1b\[[?>=]?[0-9;]*[cnt]|\x1b\[[?>!]?[0-9;]*(?:\$p|x|q|i)|\x1bZ|\x05")
-    _BEGUN = re.compile(rb"\x1b(?:[\]PX^_][^\x07\x1b\x18\x1a]*\x1b?|\[[0-?]*[ -/]*)?\Z")
+    _ASKING = re.compile(
+        rb"\x1b\[[?>=]?[0-9;]*[cnt]|\x1b\[[?>!]?[0-9;]*(?:\$p|x|q|i)|\x1b\[[<-?][0-9;:]*[um]|\x1bZ|\x05"
+    )
+    _C1 = re.compile(rb"\xc2([\x80-\x9f])")
+    _BEGUN = re.compile(rb"\xc2\Z|\x1b(?:[\]PX^_][^\x07\x1b\x18\x1a]*\x1b?|\[[0-?]*[ -/]*)?\Z")
     _MOST = 1024 * 1024
 
     def __init__(self) -> None:
@@ -140,7 +147,8 @@ class Quiet:
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of output, however it is cut; return what is harmless of it."""
-        data = self._rest + data
+        # The controls that stand for an escape and a letter, as xterm takes them in UTF-8, too.
+        data = self._C1.sub(lambda found: bytes((0x1B, found[1][0] - 0x40)), self._rest + data)
         self._rest = b""
         begun = self._BEGUN.search(data)
         if begun is not None and len(begun[0]) < self._MOST:

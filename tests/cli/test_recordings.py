@@ -43,6 +43,8 @@ def test_they_are_listed_found_and_let_go_of(folder):
         (["prune"], "say what to keep"),
         (["play"], "Missing argument"),
         (["play", "x", "--speed", "0"], "--speed"),
+        (["play", "x", "--speed", "nan"], "expected a number from 0.01 to 1000, got 'nan'"),
+        (["prune", "--keep-days", "nan"], "expected a number, 0 or more, got 'nan'"),
     ],
 )
 def test_bad_input_is_one_line(words, said, tmp_path):
@@ -97,6 +99,8 @@ def test_on_a_terminal_it_can_be_ended_and_leaves_it_as_it_was(folder):
         ([b"a\x1b[2", b"1tb\x1b[c\x1b[>c\x1b[5n\x1b[5i\x1b[?25h"], b"ab\x1b[?25h"),
         ([b"\x1bP$qm\x1b\\x\x1b[31mred"], b"x\x1b[31mred"),
         ([b"\x1b", b"[31mred"], b"\x1b[31mred"),
+        ([b"a\xc2\x9d52;c;aGk=\xc2\x9cb\xc2", b"\x9b21tc\xc2\xa0"], b"abc\xc2\xa0"),
+        ([b"a\x1b[>4;2mb\x1b[>1uc\x1b[?ud\x1b[u\x1b[38:5:1m"], b"abcd\x1b[u\x1b[38:5:1m"),
         ([b"\x1b]8;;file:///etc/passwd\x1b\\click\x1b]8;;\x1b\\"], b"click"),
     ],
 )
