@@ -223,9 +223,9 @@ class TerminalSession:
         try:
             thread.start()
         except RuntimeError as error:
-            with self._stage.lock:
-                self._thread = None
+            # Whoever ends it meanwhile leaves it to the thread to clean up.
             self._finish(Ended("failed", "the system starts no further thread"))
+            self._clean_up()
             raise TerminalError("the system starts no further thread for a terminal") from error
 
     def wait_open(self, timeout: float | None = None) -> None:
