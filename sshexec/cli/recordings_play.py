@@ -27,6 +27,9 @@ _AFTER = (
 """What puts a terminal back that was left in any state: colours, cursor, keys, mouse, focus, the alternate screen; then
 margins and whatever else a soft reset (DECSTR) has, which must not come before: it forgets where the cursor was."""
 
+_LAST = 2.0
+"""Seconds that the terminal has to take that."""
+
 _FASTEST, _SLOWEST = 1000.0, 0.01
 
 
@@ -87,12 +90,14 @@ def _play(stdout: Stdout, events: Iterable[CastEvent], speed: float, longest: fl
                 stdout.write_bytes(quiet.feed(data_of(event.data)))
                 stdout.flush()
     finally:
-        stdout.write_bytes(_AFTER)
-        stdout.flush()
-        if watched:
-            # What the terminal answered to questions in the recording is not for the shell.
-            termios.tcflush(0, termios.TCIFLUSH)
-            terminal.restore()
+        try:
+            stdout.write_bytes(_AFTER)
+            stdout.flush(_LAST)
+        finally:
+            if watched:
+                # What the terminal answered to questions in the recording is not for the shell.
+                termios.tcflush(0, termios.TCIFLUSH)
+                terminal.restore()
 
 
 class Controls:

@@ -45,6 +45,9 @@ _FAILED, _UNREACHABLE, _LEFT = 1, 4, 130
 _FOREVER = 10.0**9
 """Seconds: an operator may stop his terminal for as long as he likes."""
 
+_LOOK = 0.5
+"""Seconds between looks at whether who waits for the terminal is to wait on."""
+
 _TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
@@ -189,7 +192,7 @@ class _Shell:
         self._quiet, self._verbose = options["quiet"], options["verbose"]
         self._stdout = Stdout()
         self._stdout.on_loss = session.terminate
-        self._left = False
+        self._left = self._stuck = False
         self._midway = False
         """Whether the last line on the screen has no end."""
 
@@ -211,8 +214,8 @@ class _Shell:
         while True:
             found = self._viewer.read()
             if isinstance(found, bytes):
-                self._stdout.write_bytes(found)
-                self._stdout.flush()
+                if not self._show(found):
+                    return Ended("terminated")
                 self._viewer.ack(len(found))
                 self._midway = not found.endswith(b"\n")
             elif isinstance(found, Opened):
@@ -224,6 +227,16 @@ class _Shell:
                 tell(f"{time.strftime('%H:%M:%S')} {harmless(self._session.host)}: {found.phase}")
             elif isinstance(found, (Ended, Detached)):
                 return found
+
+    def _show(self, data: bytes) -> bool:
+        """Write what the host says; return False where the session is left while the terminal takes nothing of it."""
+        self._stdout.write_bytes(data)
+        while not self._stdout.flush(_LOOK):
+            ended = self._session.info().ended
+            if ended is not None and ended.reason == "terminated":
+                self._stuck = True
+                return False
+        return True
 
     def _keys(self) -> Keys:
         viewer = self._viewer
@@ -268,6 +281,8 @@ class _Shell:
 
     def _say(self, text: str, code: int) -> int:
         wrong = code in (_FAILED, _UNREACHABLE)
+        if self._stuck:
+            return code  # who takes no output takes no message
         if not self._quiet or wrong:
             if self._midway:
                 tell("")
