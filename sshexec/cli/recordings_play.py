@@ -119,15 +119,18 @@ class Controls:
             return True
         due = time.monotonic() + seconds
         while True:
-            left = due - time.monotonic()
-            if left <= 0 and not self._held:
-                return True
+            left = max(0.0, due - time.monotonic())
+            # The keys are looked at even where there is no time to wait: a recording may have no pauses.
             if not select.select([0], [], [], None if self._held else left)[0]:
-                continue
+                return True
             keys = os.read(0, 1024)
-            if not keys or b"\x03" in keys or keys in (b"q", b"Q"):
+            if not keys or b"\x03" in keys:
                 return False
-            if keys == b" ":
+            if keys.startswith(b"\x1b"):
+                continue  # an arrow, or an answer of the terminal's
+            if b"q" in keys.lower():
+                return False
+            if keys.count(b" ") % 2:
                 self._held = not self._held
                 if self._held:
                     self._since = time.monotonic()

@@ -91,6 +91,22 @@ def test_on_a_terminal_it_can_be_ended_and_leaves_it_as_it_was(folder):
     assert "late" in quick.seen
 
 
+def test_what_has_no_pauses_can_be_ended_too(folder):
+    recordings = Recordings(folder)
+    recording = recordings.begin(session())
+    recording.opened(session())
+    recording.shown(b"first")
+    recording.ended(session(ended=Ended("exited")))
+    with Path(folder, f"{recording.name}.cast").open("a") as file:
+        file.write('[1.0,"o","more"]\n' * 500_000)
+        file.write('[1.0,"o","last"]\n')
+    terminal = Terminal("recordings", "play", "last", "--dir", folder, "--idle-limit", "0")
+    terminal.until("more")
+    terminal.type("qq")
+    assert terminal.end() == 0
+    assert "last" not in terminal.seen
+
+
 @pytest.mark.parametrize(
     ("pieces", "left"),
     [
