@@ -41,7 +41,7 @@ class Witness(Observer):
 
     def _see(self, what: str, detail: object) -> None:
         if self.failing == what:
-            raise OSError(f"no space for {CANARY!r}")
+            raise OSError(28, f"no space for {CANARY!r}")
         self.seen.append((what, detail))
 
     def opened(self, info: SessionInfo) -> None:
@@ -473,6 +473,7 @@ def test_without_a_required_observer_the_session_ends_and_shows_nothing_unseen(f
     assert (shown, puppet.screen.typed) == (b"", b"")
     assert isinstance(events[-1], Ended)
     assert events[-1].reason == "recording"
+    assert events[-1].text == "the session can't be recorded any more (Witness: No space left on device)"
     assert made.wait(PATIENCE)
 
 
