@@ -8,6 +8,7 @@ import select
 import termios
 import time
 from collections.abc import Iterable
+from typing import ClassVar
 
 import click
 
@@ -148,18 +149,33 @@ class Quiet:
     )
     _C1 = re.compile(rb"\xc2([\x80-\x9f])")
     _BEGUN = re.compile(rb"\xc2\Z|\x1b(?:[\]PX^_][^\x07\x1b\x18\x1a]*\x1b?|\[[0-?]*[ -/]*)?\Z")
-    _MOST = 1024 * 1024
+    _KEPT = 256
+    """Bytes of one sequence that are held back until it ends; of a longer one everything goes, however long it is."""
+    _ENDS: ClassVar = {
+        True: re.compile(rb"[\x07\x18\x1a]|\x1b\\|(?=\x1b[^\\])"),
+        False: re.compile(rb"[@-~\x18\x1a]|(?=\x1b)"),
+    }
+    """Of a string, and of a control sequence."""
 
     def __init__(self) -> None:
         self._rest = b""
+        self._until: re.Pattern[bytes] | None = None
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece of output, however it is cut; return what is harmless of it."""
         # The controls that stand for an escape and a letter, as xterm takes them in UTF-8, too.
         data = self._C1.sub(lambda found: bytes((0x1B, found[1][0] - 0x40)), self._rest + data)
         self._rest = b""
+        if self._until is not None:
+            end = self._until.search(data)
+            if end is None:
+                self._rest = data[-1:] if data[-1:] in (b"\x1b", b"\xc2") else b""
+                return b""
+            data, self._until = data[end.end() :], None
         begun = self._BEGUN.search(data)
-        if begun is not None and len(begun[0]) < self._MOST:
-            self._rest = begun[0]
-            data = data[: begun.start()]
+        if begun is not None:
+            data, self._rest = data[: begun.start()], begun[0]
+            if len(self._rest) > self._KEPT:
+                self._until = self._ENDS[self._rest[1:2] != b"["]
+                self._rest = self._rest[-1:] if self._rest[-1:] in (b"\x1b", b"\xc2") else b""
         return self._ASKING.sub(b"", self._STRING.sub(b"", data))

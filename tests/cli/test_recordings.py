@@ -123,3 +123,14 @@ def test_what_has_no_pauses_can_be_ended_too(folder):
 def test_what_outlives_the_playing_is_left_out(pieces, left):
     quiet = Quiet()
     assert b"".join(quiet.feed(piece) for piece in pieces) == left
+
+
+@pytest.mark.parametrize("end", [b"\x07", b"\x1b\\", b"\xc2\x9c", b"\x18"])
+@pytest.mark.parametrize("size", [1, 2, 7, 5000])
+def test_of_a_string_however_long_nothing_is_shown_and_it_costs_little(end, size):
+    whole = b"a\x1b]0;" + b"x" * 3000 + end + b"b\x1b[" + b"0" * 3000 + b"21tc\x1bP" + b"y" * 900 + b"\x1b[31md"
+    quiet = Quiet()
+    pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+    assert b"".join(map(quiet.feed, pieces)) == b"abc\x1b[31md"
+    assert quiet.feed(b"\x1b]" + b"z" * 1000) == b""
+    assert len(quiet._rest) < 2
