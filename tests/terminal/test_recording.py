@@ -54,6 +54,10 @@ def test_a_character_that_was_cut_is_one_and_what_is_none_is_kept(tmp_path):
     assert output(events) == whole + b"caf\xe9\xff\xed\xa0\x80\xe6\xbc"
 
 
+def test_what_another_program_wrote_is_played_all_the_same():
+    assert data_of("a\ud800\udcff\udc41\udfffb") == b"a?\xff??b"
+
+
 def test_every_line_is_json_that_any_reader_takes(tmp_path):
     recorded(tmp_path, [bytes(range(256)), b"\xe2\x80\xa8\x1b]52;c;aGk=\x07"])
     [file] = (tmp_path / "r").glob("*.cast")
