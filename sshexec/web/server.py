@@ -51,9 +51,20 @@ class _Handler(WSGIHandler):
     def read_request(self, raw_requestline: str) -> Any:
         try:
             with gevent.Timeout(REQUEST_TIME):
-                return super().read_request(raw_requestline)
+                return super().read_request(raw_requestline) and self._is_framed()
         except gevent.Timeout:
             return False
+
+    def _is_framed(self) -> bool:
+        """Whether everybody who reads the request finds its end at the same place (RFC 9112 §6.3).
+
+        gevent takes "+5" and "1_000" for lengths, the first of two, and knows no encoding but "chunked".
+        """
+        headers: Any = self.headers
+        lengths = set(headers.get_all("content-length", []))
+        encodings = [each.lower() for each in headers.get_all("transfer-encoding", [])]
+        well = len(lengths) < 2 and all(each.isascii() and each.isdigit() for each in lengths)
+        return well and (not encodings or encodings == ["chunked"])
 
     def run_application(self) -> None:
         try:

@@ -121,6 +121,21 @@ def test_what_is_no_request_is_refused(server):
     assert server.ask(b"GET /" + b"x" * 20000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 414")
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: +2",
+        b"Content-Length: 0_2",
+        b"Content-Length: 2\r\nContent-Length: 40",
+        b"Content-Length: 2\r\nTransfer-Encoding: gzip, chunked",
+        b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_a_request_whose_end_is_somewhere_else_for_others_is_refused(server, headers):
+    answer = server.ask(b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + headers + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
 def test_an_answer_that_breaks_off_is_not_whole(server):
     answer = server.ask(GET % b"/breaks")
     assert b"x" * 1000 in answer
