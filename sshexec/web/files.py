@@ -65,8 +65,7 @@ class Files:
         if size > self._largest:
             raise Refusal(413, "too_large", f"a file may have {self._largest} bytes at most")
         call.request.max_content_length = None
-        source = cast("BinaryIO", call.request.stream)
-        self._manager.upload(call.user, call.arguments["id"], source, path)
+        self._manager.upload(call.user, call.arguments["id"], cast("BinaryIO", _Body(call, size)), path)
         return answer({"path": path, "size": size}, 201)
 
     def _download(self, call: Call) -> Response:
@@ -101,6 +100,25 @@ def disposition(path: str) -> str:
     encoded = name[:200].encode("utf-8", "replace")
     plain = "".join(each if each.isascii() and (each.isalnum() or each in "-_. ") else "_" for each in name[:200])
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(encoded, safe='')}"
+
+
+class _Body(io.RawIOBase):
+    """What an upload brings: as many bytes as it said, or the file on the host stays as it was."""
+
+    def __init__(self, call: Call, size: int) -> None:
+        super().__init__()
+        self._call = call
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._call.read(min(self._left, len(view))) if self._left and view else b""
+        self._left -= len(data)
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Pipe(io.RawIOBase):

@@ -54,7 +54,7 @@ class Call:
         """Return the JSON object that the call brought.
 
         Raises:
-            Refusal: there is none, it is larger than `LARGEST_BODY`, or it is not called JSON.
+            Refusal: there is none, it is larger than `LARGEST_BODY`, or not called JSON, or did not come whole.
         """
         if self.request.mimetype != "application/json":
             # A form of another site could send any other kind without asking first.
@@ -64,8 +64,27 @@ class Call:
             data = json.loads(self.request.get_data(cache=False), parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise Refusal(400, "json", "the body is not valid JSON") from None
+        except OSError:
+            raise _cut_off() from None
         if not isinstance(data, dict) or _is_deep(data):
             raise Refusal(400, "json", "expected a JSON object that is not deeply nested")
+        return data
+
+    def read(self, size: int) -> bytes:
+        """Return what comes next of the body.
+
+        Args:
+            size: bytes at most, from 1.
+
+        Raises:
+            Refusal: nothing does, although more is wanted.
+        """
+        try:
+            data = self.request.stream.read(size)
+        except OSError:
+            data = b""
+        if not data:
+            raise _cut_off()
         return data
 
     def text(self, name: str, *, longest: int = 4096, optional: bool = False) -> str:
@@ -191,6 +210,10 @@ def answer(data: Any, status: int = 200) -> Response:
 def nothing() -> Response:
     """Return the answer that has nothing more to say."""
     return Response(status=204)
+
+
+def _cut_off() -> Refusal:
+    return Refusal(400, "cut_off", "the body did not come whole")
 
 
 def refused(refusal: Refusal) -> Response:

@@ -122,8 +122,11 @@ def test_what_is_no_request_is_refused(server):
 
 
 AMBIGUOUS = (
+    b"Content-Length: +2\r\n",
+    b"Content-Length: 0_2\r\n",
     b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
     b"Content-Length: 4\r\nContent-Length: 5\r\n",
+    b"Transfer-Encoding: gzip, chunked\r\n",
     b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
     b"".join(b"X-%d: x\r\n" % number for number in range(200)),
     b"X: " + b"x" * 70000 + b"\r\n",
