@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from sshexec.errors import ArgumentError
 from sshexec.web.description import Description
 from sshexec.web.endpoint import TerminalSocket
 from sshexec.web.files import LARGEST_FILE, Files
-from sshexec.web.headers import page_policy, secured
+from sshexec.web.headers import armour, page_policy
 from sshexec.web.hosts import Hosts
 from sshexec.web.origin import Origins
 from sshexec.web.pages import Pages
@@ -144,12 +145,23 @@ class WebTerminal:
         try:
             self._check_host(request)
             if request.path == SOCKET:
-                return self._socket(environ, start_response)
+                return self._socket(environ, self._armoured(start_response))
             response = self._respond(request, address)
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             response = refused(refusal_of(error))
-        secured(response, self._policy, secure=self._secure)
+        armour(response.headers, response.mimetype, self._policy, secure=self._secure)
         return response(environ, start_response)
+
+    def _armoured(self, start_response: StartResponse) -> StartResponse:
+        """Return what gives the refusal of a WebSocket the headers of every other answer."""
+
+        def start(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            headers = Headers(given)
+            if not status.startswith("101 "):
+                armour(headers, "text/plain", self._policy, secure=self._secure)
+            return start_response(status, headers.to_wsgi_list(), *error)
+
+        return start
 
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""
@@ -178,7 +190,7 @@ class WebTerminal:
     def _user(self, request: Request) -> str:
         user = self._known(request.environ)
         if user is None:
-            raise Refusal(401, "signed_out", "sign in first")
+            raise Refusal(401, "signed_out", "sign in first", facts={"sign_in": self.sign_in is not None})
         return user
 
     def _known(self, environ: Mapping[str, Any]) -> str | None:
