@@ -86,6 +86,8 @@ class Files:
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             return refused(refusal_of(error))
         response = Response(pipe.pieces(first), mimetype="application/octet-stream")
+        # Of an answer without a body (HEAD) nobody takes a piece, so that its generator knows of no end.
+        response.call_on_close(pipe.leave)
         response.headers["Content-Disposition"] = disposition(path)
         return response
 
@@ -155,14 +157,15 @@ class _Pipe(io.RawIOBase):
 
     def pieces(self, first: bytes | None) -> Iterator[bytes]:
         """Yield them all."""
-        try:
-            piece = first
-            while piece is not None:
-                yield piece
-                # It breaks off with an error here: the browser must not take what it has for the whole file.
-                piece = self._get()
-        finally:
-            self._left.set()
+        piece = first
+        while piece is not None:
+            yield piece
+            # It breaks off with an error here: the browser must not take what it has for the whole file.
+            piece = self._get()
+
+    def leave(self) -> None:
+        """Say that nobody takes any more of it."""
+        self._left.set()
 
     def _get(self) -> bytes | None:
         while True:

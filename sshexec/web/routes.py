@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -132,14 +132,23 @@ class Refusal(Exception):
         code: a stable word.
         text: one line for people.
         headers: more of them.
+        facts: what the page has to know beside that.
     """
 
-    def __init__(self, status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        text: str,
+        headers: Mapping[str, str] | None = None,
+        facts: Mapping[str, bool] | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
         self.text = text
         self.headers = dict(headers or {})
+        self.facts = dict(facts or {})
 
 
 Endpoint = Callable[[Call], Response]
@@ -192,7 +201,7 @@ class Routes:
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise Refusal(405, "method", f"expected one of {allowed}", {"Allow": allowed}) from None
-        except (NotFound, HTTPException):
+        except HTTPException:
             raise Refusal(404, "not_found", "there is nothing at this address") from None
         return endpoint, dict(arguments), endpoint in self._anonymous
 
@@ -218,7 +227,7 @@ def _cut_off() -> Refusal:
 
 def refused(refusal: Refusal) -> Response:
     """Return the answer that says why a call is refused."""
-    response = answer({"error": {"code": refusal.code, "text": refusal.text}}, refusal.status)
+    response = answer({"error": {"code": refusal.code, "text": refusal.text, **refusal.facts}}, refusal.status)
     response.headers.update(refusal.headers)
     return response
 

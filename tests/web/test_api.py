@@ -269,6 +269,24 @@ def test_a_browser_that_leaves_ends_the_transfer(site, monkeypatch):
     assert left.wait(10)
 
 
+def test_who_asks_for_the_head_of_a_file_leaves_no_transfer(site, monkeypatch):
+    left = threading.Event()
+
+    def download(user, session, path, target, **more):
+        try:
+            while True:
+                target.write(b"x" * 65536)
+        except OSError:
+            left.set()
+            raise
+
+    monkeypatch.setattr(site.manager, "download", download)
+    answer = site.call("HEAD", "/api/sessions/x/files?path=/x")
+    assert (answer.status_code, answer.get_data()) == (200, b"")
+    answer.close()  # as a server does
+    assert left.wait(20), "it goes on until nobody is patient any more"
+
+
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
