@@ -35,11 +35,8 @@ export class RunPage {
     try {
       await this.model.open();
     } catch (error) {
-      if (error.status === 404) {
-        this.element.replaceChildren(
-          h("div", { class: "empty" }, icon("runs"), h("strong", { text: "There is no such run" }), h("span", { text: "It may be over, and not in the history." })),
-        );
-      } else this.app.failed(error);
+      const [title, text] = error.status === 404 ? ["There is no such run", "It may be over, and not in the history."] : ["The run could not be loaded", error.message];
+      if (!this.closed) this.element.replaceChildren(h("div", { class: "empty" }, icon(error.status === 404 ? "runs" : "warning"), h("strong", { text: title }), h("span", { text })));
     }
   }
 
@@ -332,7 +329,7 @@ export class RunPage {
     if (host.state === "running" && this.model.live.has(name)) {
       this.looked = name;
       this.drawWorking();
-      this.working.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.working.scrollIntoView({ block: "nearest", behavior: motion() });
       return;
     }
     const hosts = this.way === "hosts";
@@ -344,7 +341,7 @@ export class RunPage {
     const place = hosts ? this.rows.get(name) : this.cards.get(host.answer)?.element;
     if (!place) return;
     place.hidden = false;
-    place.scrollIntoView({ block: "start", behavior: "smooth" });
+    place.scrollIntoView({ block: "start", behavior: motion() });
     place.classList.add("found");
     setTimeout(() => place.classList.remove("found"), 1200);
   }
@@ -356,6 +353,11 @@ export class RunPage {
     this.cancel.disabled = true;
     this.app.api.delete(`runs/${this.model.id}`).catch((error) => this.app.failed(error));
   }
+}
+
+/** Style sheets have no say in how scripts scroll. */
+function motion() {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
 function about(picture, text) {
