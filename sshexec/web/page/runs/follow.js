@@ -1,6 +1,7 @@
 // One run as the server tells it: everything first, then each change (docs/web-runs.md).
 
 const TAIL = 4000;
+const AGAIN = 2000; // milliseconds
 
 /** A run; an event "change" is told with `detail` the hosts that changed, or null where all may have. */
 export class RunModel extends EventTarget {
@@ -53,9 +54,22 @@ export class RunModel extends EventTarget {
       // It comes back by itself, unless the server has refused: then what the history has is all there is.
       if (source.readyState === EventSource.CLOSED) {
         this.close();
-        this.again = setTimeout(() => this.open().then(() => this.reach(true), (error) => this.app.failed(error)), 2000);
+        this.retry();
       }
     };
+  }
+
+  /** Asks anew until the server answers: one that is begun anew refuses for a while. */
+  retry() {
+    this.again = setTimeout(async () => {
+      try {
+        await this.open();
+        this.reach(true);
+      } catch (error) {
+        if (error.status === 0 || error.status >= 500 || error.status === 429) this.retry();
+        else this.app.failed(error);
+      }
+    }, AGAIN);
   }
 
   reach(there) {
