@@ -163,7 +163,7 @@ def test_closing_the_page_is_asked_about_while_a_terminal_is_open(page: Any):
     assert dialog.value.type == "beforeunload"
     dialog.value.dismiss()
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("Closing the page is asked about").uncheck()
+    page.get_by_label("Ask before terminals are closed").uncheck()
     page.get_by_label("Font size").fill("99")
     page.get_by_role("button", name="Save").click()
     assert page.evaluate("JSON.parse(localStorage['sshexec.settings']).fontSize") == 32

@@ -15,7 +15,7 @@ export async function preferences(app) {
     { name: "cursor", label: "Cursor", type: "select", choices: { block: "Block", bar: "Bar", underline: "Underline" } },
     { name: "scrollback", label: "Lines to scroll back", type: "number", min: 0, max: 50000 },
     { name: "blink", label: "The cursor blinks", type: "checkbox" },
-    { name: "askToLeave", label: "Closing the page is asked about while terminals are open", type: "checkbox" },
+    { name: "askToLeave", label: "Ask before terminals are closed with the page", type: "checkbox" },
     { name: "copyOnSelect", label: "What is selected is copied", type: "checkbox" },
     { name: "screenReader", label: "Terminals can be read by a screen reader", type: "checkbox" },
   ];
