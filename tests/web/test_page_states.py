@@ -155,6 +155,43 @@ def test_a_run_is_asked_for_until_the_server_answers(page: Any):
     assert asked == 4
 
 
+def test_a_connection_is_tried_when_the_network_goes_and_given_up_without_an_answer(page: Any):
+    states = page.evaluate(
+        """async () => {
+          const { Channel } = await import("./terminal/channel.js");
+          const [RealSocket, later] = [window.WebSocket, window.setTimeout];
+          let socket;
+          const told = [];
+          window.WebSocket = class {
+            static OPEN = 1;
+            readyState = 1;
+            constructor() { socket = this; }
+            send(text) { told.push(JSON.parse(text).t); }
+            close() { this.readyState = 3; this.onclose?.({ code: 1006 }); }
+          };
+          window.setTimeout = (run, time) => later(run, time === 5000 ? 20 : time);
+          const states = [];
+          const on = { data() {}, message() {}, latency() {}, state: (state) => states.push(state) };
+          const channel = new Channel({ token: async () => "t", hello: () => ({ columns: 80, rows: 24 }), on });
+          await new Promise((done) => later(done, 20));
+          const tried = async (answers) => {
+            told.length = 0;
+            window.dispatchEvent(new Event("offline"));
+            if (answers) later(() => socket.onmessage({ data: '{"t":"pong","n":1}' }), 5);
+            await new Promise((done) => later(done, 60));
+            states.push(told.join());
+          };
+          socket.onmessage({ data: '{"t":"ready"}' });
+          await tried(true);
+          await tried(false);
+          channel.close();
+          [window.WebSocket, window.setTimeout] = [RealSocket, later];
+          return states;
+        }"""
+    )
+    assert states == ["connecting", "connected", "ping", "waiting", "ping"]
+
+
 def test_closing_the_page_is_asked_about_while_a_terminal_is_open(page: Any):
     page.locator(".pane:not([hidden]) .xterm-helper-textarea").focus()
     page.keyboard.type("x")
