@@ -12,6 +12,7 @@ import { notSignedIn, signIn } from "./signin.js";
  * shown, told each time with what follows its name in the address (`#/runs/17` -> "17"), and told when another comes.
  */
 const VIEWS = ["terminals", "sessions", "recordings", "runs"];
+const TOKEN = /^#token=([\w.~-]{1,400})$/;
 
 class App extends EventTarget {
   constructor(root) {
@@ -26,7 +27,10 @@ class App extends EventTarget {
     this.dialog = dialog;
     this.confirm = confirm;
     this.notify = notify;
-    addEventListener("hashchange", () => this.route());
+    addEventListener("hashchange", () => {
+      if (TOKEN.test(location.hash)) this.start();
+      else if (location.hash !== this.routed) this.route();
+    });
     addEventListener("keydown", (event) => this.shortcut(event));
   }
 
@@ -37,24 +41,33 @@ class App extends EventTarget {
     notify(error instanceof ApiError ? error.message : "Something went wrong on this page.", { level: "error" });
   }
 
-  /** Goes to an address within the page, such as "sessions" or "runs/17". */
+  /** Goes to an address within the page, such as "sessions" or "runs/17"; its view is there when this returns. */
   navigate(path) {
     location.hash = `#/${path}`;
+    if (location.hash !== this.routed) this.route();
   }
 
   async start() {
-    const token = /^#token=([\w.~-]{1,400})$/.exec(location.hash)?.[1];
+    const token = TOKEN.exec(location.hash)?.[1];
+    let refused = "";
     if (token) {
       // It is good for one use only, and still nobody should find it in the history.
-      history.replaceState(null, "", location.pathname + location.search);
-      await this.api.post("signin", { token }, { quiet: true }).catch((error) => notify(error.message, { level: "error" }));
+      history.replaceState(null, "", location.pathname + location.search + (this.routed ?? ""));
+      await this.api.post("signin", { token }, { quiet: true }).catch((error) => (refused = error.message));
+      // Whoever was here before is not any more: nothing of what was shown to them stays.
+      if (this.me && !refused) {
+        this.leaving = true;
+        return location.reload();
+      }
+      if (this.me) return notify(refused, { level: "error" });
     }
     try {
       this.me = await this.api.get("me", {}, { quiet: true });
     } catch (error) {
-      if (error.status === 401 && error.signIn) return signIn(this, () => this.start());
+      if (error.status === 401 && error.signIn) return signIn(this, refused, () => this.start());
       return notSignedIn(this, error.status === 401 ? "" : error.message);
     }
+    if (refused) notify(refused, { level: "error" });
     await this.load();
     this.frame();
     this.route();
@@ -136,6 +149,7 @@ class App extends EventTarget {
   /** Shows the view of the address. */
   route() {
     if (!this.stage) return;
+    this.routed = location.hash;
     const [, id, rest] = /^#\/([\w-]+)\/?(.*)$/.exec(location.hash) ?? [null, "terminals", ""];
     const view = this.views.get(id) ?? this.views.values().next().value;
     if (!view) return;

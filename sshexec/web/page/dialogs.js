@@ -85,10 +85,18 @@ export function dialog(options) {
     element.addEventListener("close", () => {
       for (const input of inputs.values()) if (input.type === "password") input.value = "";
       element.remove();
-      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      const place = before?.isConnected ? before : again(before);
+      place?.focus();
       resolve(answer);
     });
   });
+}
+
+/** What has taken the place of an element that was drawn anew meanwhile: the button of the same name, or the view. */
+function again(element) {
+  const label = element?.getAttribute?.("aria-label");
+  const same = label && [...document.querySelectorAll(`[aria-label="${CSS.escape(label)}"]`)].find((each) => each.offsetParent !== null);
+  return same || document.getElementById("stage");
 }
 
 function row(field, index, inputs) {
@@ -145,6 +153,8 @@ export function notify(text, { level = "info", seconds = level === "error" ? 12 
     action ? button(action.label, { kind: "quiet", on: () => (action.run(), toast.remove()) }) : null,
     button("Dismiss", { icon: "close", only: true, kind: "quiet", on: () => toast.remove() }),
   );
+  // What is said already is said once.
+  for (const each of shelf.children) if (each.textContent === toast.textContent) each.remove();
   // A modal dialog makes the rest of the page inert and lies above it: then it is said there.
   (document.querySelector("dialog[open]:last-of-type") ?? shelf).append(toast);
   while (shelf.children.length > MOST) shelf.firstElementChild.remove();

@@ -15,6 +15,7 @@ export async function preferences(app) {
     { name: "cursor", label: "Cursor", type: "select", choices: { block: "Block", bar: "Bar", underline: "Underline" } },
     { name: "scrollback", label: "Lines to scroll back", type: "number", min: 0, max: 50000 },
     { name: "blink", label: "The cursor blinks", type: "checkbox" },
+    { name: "askToLeave", label: "Ask before terminals are closed with the page", type: "checkbox" },
     { name: "copyOnSelect", label: "What is selected is copied", type: "checkbox" },
     { name: "screenReader", label: "Terminals can be read by a screen reader", type: "checkbox" },
   ];
@@ -28,7 +29,8 @@ export async function preferences(app) {
   if (!answer) return;
   for (const field of fields) {
     const value = answer.values[field.name];
-    settings.set(field.name, field.type === "number" ? Number.parseInt(value, 10) : value);
+    // Nobody is asked again for a number that is too large: the largest one is meant.
+    settings.set(field.name, field.type === "number" ? Math.min(field.max, Math.max(field.min, Number.parseInt(value, 10))) : value);
   }
 }
 
@@ -36,7 +38,7 @@ const KEYS = [
   ["Hosts: search", "Alt+Shift+H"],
   ["Find in the terminal", "Alt+Shift+F"],
   ["Next, previous terminal", "Alt+Shift+→  Alt+Shift+←"],
-  ["Terminal 1 to 9", "Alt+1 … Alt+9"],
+  ["Terminal 1 to 9", "Alt+Shift+1 … Alt+Shift+9"],
   ["Close the terminal", "Alt+Shift+W"],
   ["Copy, paste", "Ctrl+Shift+C  Ctrl+Shift+V"],
   ["Font larger, smaller", "Alt+Shift+↑  Alt+Shift+↓"],

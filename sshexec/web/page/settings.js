@@ -9,6 +9,7 @@ const DEFAULTS = {
   cursor: "block", // block, bar, underline
   blink: true,
   scrollback: 5000,
+  askToLeave: true, // before the page is closed with terminals in it
   copyOnSelect: false,
   screenReader: false,
   sidebar: true,
@@ -21,6 +22,7 @@ const ALLOWED = {
   cursor: (value) => ["block", "bar", "underline"].includes(value),
   blink: (value) => typeof value === "boolean",
   scrollback: (value) => Number.isInteger(value) && value >= 0 && value <= 50000,
+  askToLeave: (value) => typeof value === "boolean",
   copyOnSelect: (value) => typeof value === "boolean",
   screenReader: (value) => typeof value === "boolean",
   sidebar: (value) => typeof value === "boolean",

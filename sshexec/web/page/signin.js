@@ -27,10 +27,11 @@ export function notSignedIn(app, text) {
 
 /**
  * Asks for the one-time token that the server printed.
+ * @param {string} text what is wrong, if something is.
  * @param {function()} done called once it is right.
  */
-export function signIn(app, done) {
-  const message = h("p", { class: "signin-error", role: "alert" });
+export function signIn(app, text, done) {
+  const message = h("p", { class: "signin-error", role: "alert", text });
   const input = h("input", {
     id: "signin-token",
     type: "password",

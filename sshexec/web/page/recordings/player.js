@@ -1,12 +1,12 @@
 // One recording: the player, its speed, and the commands that were typed, each a place to go to.
 
 import { button, bytes, duration, h, icon, line } from "../elements.js";
-import { PALETTES } from "../terminal/palettes.js";
+import { chosen } from "../terminal/palettes.js";
 import { shortened } from "./cast.js";
 
 const SPEEDS = [0.5, 1, 2, 4, 8, 16];
 const PAUSE = 2; // seconds that a pause has where long ones are skipped
-const LARGE = 64e6; // bytes that are played without asking
+const LARGE = 32e6; // bytes that are played without asking
 const VENDOR = new URL("../vendor/asciinema-player/", import.meta.url);
 const COLOURS = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
@@ -71,7 +71,7 @@ export class PlayerPage {
       const recorded = await this.app.api.get(`recordings/${encodeURIComponent(this.name)}/commands`);
       if (this.closed) return;
       this.#describe(recorded);
-      if (recorded.bytes > LARGE && !(await this.app.confirm("Play a large recording?", `It has ${bytes(recorded.bytes)}, all of which this page would hold.`, { yes: "Play" }))) {
+      if (recorded.bytes > LARGE && !(await this.app.confirm("Play a large recording?", `It has ${bytes(recorded.bytes)}, all of which this page has to hold: that takes ten times as much memory, and a while. Downloaded, it can be played with asciinema.`, { yes: "Play" }))) {
         return this.#say("Not loaded.");
       }
       this.#say("Loading…");
@@ -128,7 +128,8 @@ export class PlayerPage {
   /** @param {number} moment of the recording. */
   #play(moment, playing) {
     this.#dispose();
-    this.cast = shortened(this.text, this.skip.checked ? PAUSE : Number.POSITIVE_INFINITY);
+    const longest = this.skip.checked ? PAUSE : Number.POSITIVE_INFINITY;
+    if (this.cast?.longest !== longest) this.cast = { ...shortened(this.text, longest), longest };
     const place = h("div", { class: "player-place" });
     this.stage.replaceChildren(place);
     this.#colour(place);
@@ -165,9 +166,7 @@ export class PlayerPage {
 
   /** The colours of the terminals; the player's theme takes them from there (recordings.css). */
   #colour(place) {
-    const { settings } = this.app;
-    const chosen = settings.get("palette");
-    const palette = PALETTES[chosen] ?? PALETTES[settings.shade === "light" ? "day" : "night"];
+    const palette = chosen(this.app.settings);
     const set = (name, value) => place.style.setProperty(`--cast-${name}`, value);
     set("background", palette.colours.background);
     set("foreground", palette.colours.foreground);

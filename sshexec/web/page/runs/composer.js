@@ -6,6 +6,7 @@ import { many } from "./states.js";
 
 const PAUSE = 250;
 const CHIPS = 40;
+const CHIP_LETTERS = 420; // of all of them: long names are fewer, so that the form stays in sight
 const COMMON = ["shell", "command", "ping", "copy", "file", "setup", "stat"];
 
 const OPTIONS = [
@@ -201,7 +202,7 @@ export class Composer {
 
   show({ choice = null, hint = "", problem = "" }) {
     this.choice = choice;
-    const chips = choice ? [...choice.hosts.slice(0, CHIPS).map((name) => chip(name)), ...choice.locked.slice(0, 8).map((name) => chip(name, true))] : [];
+    const chips = choice ? [...named(choice.hosts).map((name) => chip(name)), ...choice.locked.slice(0, 8).map((name) => chip(name, true))] : [];
     const rest = choice ? choice.count + choice.locked_count - chips.length : 0;
     if (rest > 0) chips.push(h("span", { class: "muted", text: `and ${rest} more` }));
     this.hosts.replaceChildren(
@@ -281,6 +282,12 @@ export class Composer {
     if (!offered) this.problem.textContent = `The module ${line(run.module, 80)} is not offered here: another one is chosen.`;
     else this.problem.textContent = hidden ? "What was hidden (********) has to be given again." : "";
   }
+}
+
+/** As many names as there is room for. */
+function named(names) {
+  let letters = 0;
+  return names.slice(0, CHIPS).filter((name) => (letters += name.length + 4) <= CHIP_LETTERS);
 }
 
 function counted(choice) {

@@ -47,7 +47,7 @@ export class RunModel extends EventTarget {
         this.reach(true);
       } catch (error) {
         if (this.closed) return;
-        if (error.status === 0 || error.status >= 500) this.later();
+        if (error.status === 0 || error.status >= 500 || error.status === 429) this.later();
         else this.app.failed(error);
       }
     }, AGAIN);

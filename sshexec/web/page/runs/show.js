@@ -35,11 +35,8 @@ export class RunPage {
     try {
       await this.model.open();
     } catch (error) {
-      if (error.status === 404) {
-        this.element.replaceChildren(
-          h("div", { class: "empty" }, icon("runs"), h("strong", { text: "There is no such run" }), h("span", { text: "It may be over, and not in the history." })),
-        );
-      } else this.app.failed(error);
+      const [title, text] = error.status === 404 ? ["There is no such run", "It may be over, and not in the history."] : ["The run could not be loaded", error.message];
+      if (!this.closed) this.element.replaceChildren(h("div", { class: "empty" }, icon(error.status === 404 ? "runs" : "warning"), h("strong", { text: title }), h("span", { text })));
     }
   }
 
@@ -331,7 +328,7 @@ export class RunPage {
     if (host.state === "running" && this.model.live.has(name)) {
       this.looked = name;
       this.drawWorking();
-      this.working.scrollIntoView({ block: "nearest", behavior: "smooth" });
+      this.working.scrollIntoView({ block: "nearest", behavior: motion() });
       return;
     }
     const hosts = this.way === "hosts";
@@ -343,7 +340,7 @@ export class RunPage {
     const place = hosts ? this.rows.get(name) : this.cards.get(host.answer)?.element;
     if (!place) return;
     place.hidden = false;
-    place.scrollIntoView({ block: "start", behavior: "smooth" });
+    place.scrollIntoView({ block: "start", behavior: motion() });
     place.classList.add("found");
     setTimeout(() => place.classList.remove("found"), 1200);
   }
@@ -360,6 +357,11 @@ export class RunPage {
       this.app.failed(error);
     }
   }
+}
+
+/** Style sheets have no say in how scripts scroll. */
+function motion() {
+  return matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
 }
 
 function about(picture, text) {

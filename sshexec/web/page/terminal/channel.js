@@ -4,6 +4,7 @@ const PROTOCOL = "sshexec.term.v1";
 const PIECE = 32 * 1024; // bytes of input in one message; the server takes 64 KiB at most
 const PING = 20000; // milliseconds
 const SILENCE = 15000; // milliseconds without an answer to a ping after which the way is taken for dead
+const PROOF = 5000; // the same, where there is reason to doubt that the way still stands
 const READY = 30000; // milliseconds that a WebSocket may take until the server is ready
 const FIRST_DELAY = 400;
 const LONGEST_DELAY = 15000;
@@ -48,6 +49,7 @@ export class Channel {
     this.limits = { ack: 65536, input: 262144 };
     this.wake = () => this.#soon();
     addEventListener("online", this.wake);
+    addEventListener("offline", this.wake);
     document.addEventListener("visibilitychange", this.wake);
     this.connect();
   }
@@ -126,6 +128,14 @@ export class Channel {
     return this.tell({ t: "ping", n: Math.round(now) });
   }
 
+  /** Has the server answer soon, else nobody would see for half a minute that what is typed goes nowhere. */
+  #prove() {
+    clearTimeout(this.proof);
+    const asked = performance.now();
+    this.tell({ t: "ping", n: Math.round(asked) });
+    this.proof = setTimeout(() => this.connected && this.last < asked && this.socket.close(), PROOF);
+  }
+
   #broken(event) {
     clearTimeout(this.timeout);
     clearInterval(this.pulse);
@@ -149,8 +159,9 @@ export class Channel {
     this.timer = setTimeout(() => this.connect(), delay);
   }
 
-  /** Tries at once what waits for its time. */
+  /** Tries at once what waits for its time; after a network has gone or come, and after a machine has slept. */
   #soon() {
+    if (this.connected && !document.hidden) this.#prove();
     if (this.timer && !document.hidden && navigator.onLine !== false) this.retry();
   }
 
@@ -203,9 +214,11 @@ export class Channel {
     this.closed = true;
     clearTimeout(this.timer);
     clearTimeout(this.timeout);
+    clearTimeout(this.proof);
     clearInterval(this.pulse);
     this.timer = null;
     removeEventListener("online", this.wake);
+    removeEventListener("offline", this.wake);
     document.removeEventListener("visibilitychange", this.wake);
     if (this.socket) {
       this.socket.onclose = null;

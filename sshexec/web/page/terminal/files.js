@@ -123,7 +123,7 @@ export class Files {
     const stop = new AbortController();
     const bar = h("progress", { max: 1, "aria-label": line(name, 100) });
     const text = h("span", { class: "transfer-text", text: "waits" });
-    const cancel = button("Cancel", { icon: "close", only: true, on: () => (stop.abort(), item.classList.contains("over") && this.#remove(item)) });
+    const cancel = button("Cancel", { icon: "close", only: true, on: () => (stop.abort(), this.current !== stop && this.#remove(item)) });
     const item = h("li", { class: "transfer" }, icon("file"), h("div", { class: "transfer-facts" }, h("strong", { text: line(name, 100) }), bar, text), cancel);
     const row = {
       progress(done, total, word) {
@@ -158,6 +158,7 @@ export class Files {
       if (error.name === "AbortError") this.#remove(item);
       else row.done(error.message, true);
     } finally {
+      this.current = null;
       this.running -= 1;
       this.#next();
     }

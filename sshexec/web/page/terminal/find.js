@@ -1,13 +1,7 @@
 // The search within one terminal.
 
 import { button, h, icon } from "../elements.js";
-
-const MARKS = {
-  matchBackground: "#7a5f1e",
-  matchOverviewRuler: "#c79a1a",
-  activeMatchBackground: "#c79a1a",
-  activeMatchColorOverviewRuler: "#ffd05c",
-};
+import { marks } from "./palettes.js";
 
 export class Find {
   constructor(screen) {
@@ -44,11 +38,11 @@ export class Find {
   }
 
   next(incremental = false) {
-    this.screen.search.findNext(this.input.value, { incremental, decorations: MARKS });
+    this.screen.search.findNext(this.input.value, { incremental, decorations: marks(this.screen.settings) });
   }
 
   previous() {
-    this.screen.search.findPrevious(this.input.value, { decorations: MARKS });
+    this.screen.search.findPrevious(this.input.value, { decorations: marks(this.screen.settings) });
   }
 
   close() {

@@ -136,7 +136,7 @@ export class Hosts {
     const end = Math.min(this.rows.length, Math.ceil((this.tree.scrollTop + this.tree.clientHeight) / ROW) + BEYOND);
     const drawn = [];
     for (let index = top; index < end; index += 1) drawn.push(this.#row(this.rows[index], index));
-    if (!this.rows.length && this.loaded) {
+    if (!this.rows.length && (this.loaded || this.failed)) {
       const text = this.hosts.size ? "No host is called that." : "There are no hosts that you may see.";
       drawn.push(h("p", { class: "tree-none", text: this.failed ?? text }));
     }
@@ -166,9 +166,14 @@ export class Hosts {
       },
       group ? icon("chevron") : null,
       h("span", { class: open ? "tree-mark open" : "tree-mark" }, icon(group ? "folder" : "host")),
-      h("span", { class: "tree-name", text: line((host ?? group).name, 200) }),
-      group ? h("span", { class: "tree-total", text: String(row.total) }) : null,
-      host?.address && host.address !== host.name ? h("span", { class: "tree-address", text: line(host.address, 80) }) : null,
+      // An address for which there is no room lies on a second line that nobody sees: the name comes first.
+      h(
+        "span",
+        { class: "tree-text" },
+        h("span", { class: "tree-name", text: line((host ?? group).name, 200) }),
+        group ? h("span", { class: "tree-total", text: String(row.total) }) : null,
+        host?.address && host.address !== host.name ? h("span", { class: "tree-address", text: line(host.address, 80) }) : null,
+      ),
     );
     element.style.top = `${index * ROW}px`;
     element.style.setProperty("--level", row.level);

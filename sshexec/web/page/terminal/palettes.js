@@ -44,8 +44,14 @@ export const PALETTES = {
   ),
 };
 
-/** The colours that the settings ask for. */
-export function colours(settings) {
-  const chosen = PALETTES[settings.get("palette")] ?? PALETTES[settings.shade === "light" ? "day" : "night"];
-  return chosen.colours;
+/** The palette that the settings ask for. */
+export function chosen(settings) {
+  return PALETTES[settings.get("palette")] ?? PALETTES[settings.shade === "light" ? "day" : "night"];
+}
+
+/** How text that was found is marked on it. */
+export function marks(settings) {
+  return chosen(settings).light
+    ? { matchBackground: "#ffe28a", matchOverviewRuler: "#c78f00", activeMatchBackground: "#ffbf3f", activeMatchColorOverviewRuler: "#9a5b00" }
+    : { matchBackground: "#7a5f1e", matchOverviewRuler: "#c79a1a", activeMatchBackground: "#c79a1a", activeMatchColorOverviewRuler: "#ffd05c" };
 }

@@ -9,14 +9,14 @@ import { Questions } from "./questions.js";
 import { Screen } from "./screen.js";
 import { touchKeys } from "./touchkeys.js";
 
+/** `sshexec.connectors.base.Phase`, as far as a terminal goes through it. */
 const PHASES = {
   waiting: "Waiting for its turn",
-  resolve: "Looking up the address",
-  connect: "Connecting",
-  banner: "Greeting",
-  key_exchange: "Exchanging keys",
-  authenticate: "Signing in",
-  session: "Opening a session",
+  resolving: "Looking up the address",
+  connecting: "Connecting",
+  "key exchange": "Exchanging keys",
+  authenticating: "Signing in",
+  running: "Opening the terminal",
 };
 
 let number = 0;
@@ -331,6 +331,7 @@ export class Pane extends EventTarget {
     const watchers = this.viewers.filter((each) => each.id !== this.mine).length;
     const live = state === "open";
     const owner = role === "owner";
+    const focused = this.bar.contains(document.activeElement) ? document.activeElement.dataset.tool : null;
     this.titleText = h("span", { class: "bar-title", text: this.title });
     this.clock = h("span", { class: "bar-clock", title: "Time to the server and back", text: this.clock?.textContent ?? "" });
     this.bar.replaceChildren(
@@ -346,24 +347,26 @@ export class Pane extends EventTarget {
       h("span", { class: "spacer" }),
       this.clock,
       ...[
-        watchers ? this.#audience(watchers) : null,
+        watchers && live ? this.#audience(watchers) : null,
         this.#tool("Find", "search", () => this.find.open(), "Alt+Shift+F"),
         live && owner && facts.upload ? this.#tool("Upload files", "upload", () => this.files.choose()) : null,
         live && owner && facts.download ? this.#tool("Download a file", "download", () => this.files.fetch()) : null,
         live && owner ? this.#tool("End the session", "stop", () => this.terminate()) : null,
       ].filter(Boolean),
     );
+    // The bar is drawn anew whenever something comes: whoever is on one of its buttons stays there.
+    if (focused) (this.bar.querySelector(`[data-tool="${focused}"]`) ?? this.screen).focus();
   }
 
   #tool(label, picture, on, shortcut) {
-    return button(label, { icon: picture, only: true, on, shortcut });
+    return button(label, { icon: picture, only: true, on, shortcut }, { "data-tool": picture });
   }
 
   #audience(count) {
     const label = `${count} other ${count === 1 ? "viewer" : "viewers"}`;
     return h(
       "button",
-      { type: "button", class: "button button-quiet bar-audience", "aria-label": label, title: label, on: { click: () => this.#viewers() } },
+      { type: "button", class: "button button-quiet bar-audience", "data-tool": "audience", "aria-label": label, title: label, on: { click: () => this.#viewers() } },
       icon("eye"),
       h("span", { text: String(count) }),
     );

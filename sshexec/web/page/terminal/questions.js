@@ -6,7 +6,7 @@ import { h, line } from "../elements.js";
 const LOOKS = {
   password: { icon: "lock", title: "Password" },
   passphrase: { icon: "key", title: "Passphrase of a key" },
-  code: { icon: "shield", title: "Another question" },
+  code: { icon: "shield", title: "Sign-in question" },
   become: { icon: "lock", title: "Password" },
   host_key: { icon: "shield", title: "Unknown host" },
 };
@@ -82,10 +82,12 @@ export class Questions {
     }));
     const again = question.attempt > 1 ? "That was not right. Try again.\n" : "";
     const title = line(question.title, 400);
+    // What the heading and the fields say already is not said once more.
+    const told = [`${this.host} asks`, `${look.title} for ${this.host}`, look.title, ...fields.map((field) => field.label)];
     const open = this.open;
     const result = await dialog({
       title: `${look.title} · ${this.host}`,
-      text: `${again}${fields.some((field) => field.label === title) ? "" : title}`.trim() || null,
+      text: `${again}${told.includes(title) ? "" : title}`.trim() || null,
       icon: look.icon,
       tone: again ? "warning" : "",
       fields,

@@ -8,7 +8,7 @@ import { WebLinksAddon } from "../vendor/xterm-addon-web-links/addon-web-links.m
 import { Terminal } from "../vendor/xterm-xterm/xterm.mjs";
 import { confirm, notify } from "../dialogs.js";
 import { line } from "../elements.js";
-import { colours } from "./palettes.js";
+import { chosen } from "./palettes.js";
 import { Tail } from "./tail.js";
 
 const KEPT_LINES = 1000; // of those above the screen, when the page is loaded anew
@@ -72,7 +72,7 @@ export class Screen {
   dress() {
     const { options } = this.terminal;
     const { settings } = this;
-    options.theme = colours(settings);
+    options.theme = chosen(settings).colours;
     options.cursorStyle = settings.get("cursor");
     options.cursorBlink = settings.get("blink");
     options.scrollback = settings.get("scrollback");

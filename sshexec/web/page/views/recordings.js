@@ -72,11 +72,12 @@ class Recordings {
     const loading = (this.loading = new AbortController());
     const search = this.input.value.trim();
     try {
-      if (this.app.me.recordings === false) return this.#none("Nothing is recorded", "`sshexec web --record DIR` records every session.");
+      if (this.app.me.recordings === false) return this.#none("Nothing is recorded", "“sshexec web --record DIR” records every session.");
       const answer = await this.app.api.get("recordings", { search: search || null }, { signal: loading.signal });
       if (loading === this.loading) this.#draw(answer, search);
     } catch (error) {
-      this.app.failed(error);
+      if (error.name !== "AbortError" && !this.list.querySelector("table")) this.#none("The recordings could not be loaded", error.message);
+      else this.app.failed(error);
     }
     return null;
   }

@@ -34,12 +34,14 @@ class Sessions {
       const { sessions } = await this.app.api.get("sessions");
       this.#draw(sessions.sort((one, other) => other.started - one.started));
     } catch (error) {
-      if (!quietly) this.app.failed(error);
+      // The next look may well succeed; a list that is shown stays meanwhile.
+      if (!this.drawn) this.list.replaceChildren(h("div", { class: "empty" }, icon("warning"), h("strong", { text: "The sessions could not be loaded" }), h("p", { text: error.message })));
+      else if (!quietly) this.app.failed(error);
     }
   }
 
   #draw(sessions) {
-    const drawn = JSON.stringify(sessions.map((each) => ({ ...each, idle: 0 })));
+    const drawn = JSON.stringify(sessions.map((each) => ({ ...each, idle: duration(Date.now() / 1000 - each.started) })));
     // A row that is drawn anew takes the focus from whoever is about to press a button in it.
     if (drawn === this.drawn) return;
     this.drawn = drawn;

@@ -13,7 +13,7 @@ class Terminals {
     this.panes = [];
     this.current = null;
     this.hosts = new Hosts(app, (host) => this.open({ host }));
-    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Terminals", on: { keydown: (event) => this.#tabKey(event) } });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Terminals", on: { keydown: (event) => this.#tabKey(event), wheel: (event) => this.#wheel(event), scroll: () => this.#edges() } });
     this.stack = h("div", { class: "panes" });
     this.home = h("div", { class: "home" });
     this.drawer = button("Hosts", { icon: "menu", only: true, on: () => this.#drawer() });
@@ -33,6 +33,9 @@ class Terminals {
     this.#fold(innerWidth > 720 && app.settings.get("sidebar"), true);
     addEventListener("keydown", (event) => this.shortcut(event) && event.preventDefault());
     addEventListener("pagehide", () => this.#keep());
+    // Browsers keep Ctrl+W for themselves, with which others delete a word.
+    addEventListener("beforeunload", (event) => this.#losing() && event.preventDefault());
+    new ResizeObserver(() => this.#edges()).observe(this.tabs);
     app.addEventListener("signedout", () => this.#leave());
     app.terminals = this;
     this.hosts.load();
@@ -44,6 +47,11 @@ class Terminals {
     if (this.left) return;
     const entries = this.panes.map((pane) => ({ pane, state: pane.kept() })).filter(({ state }) => state);
     keep(this.app.me?.user, entries.map(({ pane, state }) => ({ ...state, active: pane === this.current })));
+  }
+
+  #losing() {
+    const { leaving, me, settings } = this.app;
+    return !leaving && me && settings.get("askToLeave") && this.panes.some((pane) => pane.running && pane.role === "owner");
   }
 
   #restore() {
@@ -70,11 +78,12 @@ class Terminals {
     pane.addEventListener("bell", () => this.#news(pane, true));
     pane.tab = this.#tab(pane);
     this.tabs.append(pane.tab);
+    this.#edges();
     this.home.hidden = true;
     pane.start();
+    this.#changed(pane);
     if (show) this.show(pane);
     else pane.show(false);
-    this.#changed(pane);
     return pane;
   }
 
@@ -119,15 +128,28 @@ class Terminals {
     this.panes.splice(index, 1);
     pane.close(end);
     pane.tab.remove();
+    this.#edges();
     if (this.current === pane) {
       this.current = null;
       const next = this.panes[Math.min(index, this.panes.length - 1)];
       if (next) this.show(next);
     }
     this.#arrange();
+    if (!this.panes.length) this.home.querySelector("button")?.focus();
   }
 
   // Tabs.
+
+  /** A mouse's wheel goes through tabs that do not fit, and a shade says on which side there are more. */
+  #wheel(event) {
+    if (!event.deltaX) this.tabs.scrollLeft += event.deltaY;
+  }
+
+  #edges() {
+    const { scrollLeft, scrollWidth, clientWidth } = this.tabs;
+    this.tabs.classList.toggle("more-before", scrollLeft > 1);
+    this.tabs.classList.toggle("more-after", scrollLeft + clientWidth < scrollWidth - 1);
+  }
 
   #tab(pane) {
     pane.label = h(
@@ -177,9 +199,9 @@ class Terminals {
   // Keys that are the page's, also where the terminal has the keyboard.
 
   #mine(event) {
-    if (event.ctrlKey || event.metaKey || !event.altKey) return false;
-    if (event.shiftKey) return ["KeyH", "KeyF", "KeyW", "KeyK", "KeyL", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].includes(event.code);
-    return /^Digit[1-9]$/.test(event.code);
+    // Alt alone is the terminal's: Alt+1 is an argument to a shell, and a window of tmux, irssi or weechat.
+    if (event.ctrlKey || event.metaKey || !event.altKey || !event.shiftKey) return false;
+    return /^(Key[HFWKL]|Digit[1-9]|Arrow(Left|Right|Up|Down))$/.test(event.code);
   }
 
   shortcut(event) {
@@ -187,7 +209,7 @@ class Terminals {
     const { code } = event;
     const { settings } = this.app;
     const index = this.panes.indexOf(this.current);
-    if (!event.shiftKey) {
+    if (code.startsWith("Digit")) {
       const pane = this.panes[Number(code.at(-1)) - 1];
       if (pane) this.show(pane);
     } else if (code === "KeyH") this.find();
