@@ -38,8 +38,9 @@ class TerminalASGI:
     Args:
         manager: whose tokens and sessions they are.
         origins: of the pages that may use it.
-        authenticate: returns who signed in, from the ASGI scope; None refuses. It may be a coroutine function; another
-            one is called on a thread. Without it, the token in the first message alone says who it is.
+        authenticate: returns who signed in, from the ASGI scope; whatever is no name refuses. It may be a
+            coroutine function; another one is called on a thread. Without it, the token in the first message alone
+            says who it is.
         address: returns where the client is; the socket's other end where it is left out.
     """
 
@@ -97,7 +98,9 @@ class TerminalASGI:
         if self._authenticate is None:
             return None
         found = await asyncio.to_thread(self._authenticate, scope)
-        return (await found if inspect.isawaitable(found) else found) or None
+        user: object = await found if inspect.isawaitable(found) else found
+        # An object that stands for nobody (Django's AnonymousUser) is true, too.
+        return user if isinstance(user, str) and user else None
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

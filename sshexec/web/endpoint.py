@@ -35,8 +35,8 @@ class TerminalSocket:
     Args:
         manager: whose tokens and sessions they are.
         origins: of the pages that may use it.
-        authenticate: returns who signed in, from the WSGI environment; None refuses. Without it, the token in the
-            first message alone says who it is.
+        authenticate: returns who signed in, from the WSGI environment; whatever is no name refuses. Without it,
+            the token in the first message alone says who it is.
         address: returns where the client is; the socket's other end where it is left out.
     """
 
@@ -58,7 +58,8 @@ class TerminalSocket:
         try:
             check(environ, self._origins, cookies=self._authenticate is not None)
             user = self._authenticate(environ) if self._authenticate is not None else None
-            if self._authenticate is not None and not user:
+            # An object that stands for nobody (Django's AnonymousUser) is true, too.
+            if self._authenticate is not None and not (isinstance(user, str) and user):
                 raise HandshakeError("401 Unauthorized", "sign in first")
             found = taken_over(environ)
             if found is None:
