@@ -30,6 +30,7 @@ TerminalKind = Literal[
     "terminal_handed_over",
     "terminal_uploaded",
     "terminal_downloaded",
+    "terminal_replayed",
     "signed_in",
     "signed_out",
 ]
@@ -42,8 +43,8 @@ class TerminalEvent:
     Args:
         event: ``terminal_token`` (one was issued), ``terminal_refused`` (something was not allowed, or a token opened
             nothing), ``terminal_started`` (a session begins; told before its host is contacted), ``terminal_joined``,
-            ``terminal_ended``, what was done to a session, or ``signed_in`` and ``signed_out`` (by the page's own
-            sign-in).
+            ``terminal_ended``, what was done to a session, ``terminal_replayed`` (a recording, or what was typed in it,
+            was fetched), or ``signed_in`` and ``signed_out`` (by the page's own sign-in).
         time: seconds since the epoch.
         user: who did it; of ``terminal_ended`` the session's owner; None where nobody knows.
         action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``,
@@ -57,7 +58,7 @@ class TerminalEvent:
         path: of a transfer: the file on the host.
         size: of a transfer: bytes that arrived.
         signal: of ``terminal_signalled``.
-        recording: name of the session's recording.
+        recording: name of the session's recording, or of what was replayed.
         seconds: of ``terminal_ended``: how long it lasted.
         reason: of ``terminal_ended`` and ``terminal_terminated``: why.
         cause: of ``terminal_ended``, where it could not be opened: the word of `sshexec.errors.HostError`.

@@ -92,8 +92,10 @@ class WebTerminal:
         self._policy = page_policy(said, sorted(str(each) for each in Origins(embedded_in)))
         self._pages = Pages()
         self._socket = TerminalSocket(
-            manager, self.origins, authenticate=self._known, address=lambda environ: environ["sshexec.address"]
+            manager, self.origins, authenticate=self._authenticate, address=lambda environ: environ["sshexec.address"]
         )
+        if self.sign_in is not None:
+            self.sign_in.left = self._socket.recheck
         self._description = Description()
         self._runs: Runs | None = None
         self.routes = Routes()
@@ -115,6 +117,15 @@ class WebTerminal:
 
             self._runs = Runs(engine, self.manager.allowed, history, tell=self.manager.tell)
             self.routes.add(self._runs)
+
+    def recheck(self) -> None:
+        """Close the WebSockets of those who are not signed in any more, and end what is not permitted any more.
+
+        It is for a platform's sign-out, or a permission that it has withdrawn, to count at once; without it they do
+        after ``recheck`` seconds of the manager's policy.
+        """
+        self._socket.recheck()
+        self.manager.recheck()
 
     def close(self) -> None:
         """Cancel the runs that were started here; the sessions are their manager's."""

@@ -22,6 +22,7 @@ from sshexec.errors import (
 from sshexec.terminal.auditing import about
 from sshexec.terminal.events import Detached, Ended, Opened, ViewerEvent
 from sshexec.web import messages
+from sshexec.web.attendance import SIGNED_OUT, Presence
 from sshexec.web.connection import Connection, ConnectionClosed
 from sshexec.web.messages import ControlMessage, Hello, MessageError, tell
 from sshexec.web.typist import INPUT_WINDOW, Typist
@@ -62,23 +63,24 @@ _DETACHED = {"stolen": 4006, "stalled": 4005, "kicked": 4010}
 
 
 def converse(
-    connection: Connection, manager: TerminalManager, *, user: str | None = None, address: str | None = None
+    connection: Connection, manager: TerminalManager, *, presence: Presence | None = None, address: str | None = None
 ) -> None:
     """Serve one WebSocket until it is closed; returns then, and raises nothing that a client can cause.
 
     Args:
         connection: open, its subprotocol agreed on; closed at the end.
         manager: whose tokens and sessions they are.
-        user: who signed in, if anybody did: a token of somebody else opens nothing then.
+        presence: who signed in, if anybody was asked to: a token of somebody else opens nothing then.
         address: where the client is, for tokens that are bound to an address.
     """
     code, reason = 1000, ""
+    presence = presence or Presence(connection, None, None)
     try:
         hello = _hello(connection)
         viewer = manager.redeem(
-            hello.token, size=hello.size, term=hello.term, since=hello.since, user=user, address=address
+            hello.token, size=hello.size, term=hello.term, since=hello.since, user=presence.user, address=address
         )
-        _Conversation(connection, manager, viewer).run()
+        _Conversation(connection, manager, viewer, presence).run()
     except ConnectionClosed as closed:
         code, reason = closed.code, closed.reason
     except MessageError as error:
@@ -127,10 +129,13 @@ def _hello(connection: Connection) -> Hello:
 class _Conversation:
     """The two directions: this thread hears, another one tells."""
 
-    def __init__(self, connection: Connection, manager: TerminalManager, viewer: Viewer) -> None:
+    def __init__(self, connection: Connection, manager: TerminalManager, viewer: Viewer, presence: Presence) -> None:
         self._connection = connection
         self._manager = manager
         self._viewer = viewer
+        self._presence = presence
+        self._recheck = viewer.session.policy.recheck
+        self._checked = time.monotonic()
         self._typist = Typist(viewer, self._taken, lambda error: self._refused(error, "type"))
         self._sent = 0
         self._acknowledged = 0
@@ -240,9 +245,11 @@ class _Conversation:
 
     def _hear(self) -> None:
         while True:
-            message = self._connection.receive(self._until_resize())
+            message = self._connection.receive(self._rest())
+            self._check()
             if message is None:
-                self._resize_now()
+                if self._until_resize() == 0:
+                    self._resize_now()
             elif isinstance(message, bytes):
                 self._typist.put(message)
             else:
@@ -252,6 +259,22 @@ class _Conversation:
                     self._refused(error)
                 except SshexecError:
                     logger.debug("a terminal's connection broke", exc_info=True)  # the session says so
+
+    def _rest(self) -> float:
+        """Return seconds until something is to be done without the client."""
+        check = max(0.0, self._checked + self._recheck - time.monotonic())
+        until = self._until_resize()
+        return check if until is None else min(check, until)
+
+    def _check(self) -> None:
+        """Ask, now and then, whether this user may still be here; what somebody sent who has signed out is nothing."""
+        now = time.monotonic()
+        if now - self._checked >= self._recheck:
+            self._checked = now
+            self._presence.recheck()
+            self._manager.recheck(self._viewer.session.id)
+        if self._presence.gone:
+            raise ConnectionClosed(SIGNED_OUT, "signed out")
 
     def _obey(self, message: ControlMessage) -> None:
         viewer = self._viewer

@@ -59,6 +59,8 @@ class SignIn:
             raise ArgumentError(f"name: expected letters and digits, got {name!r:.60}")
         self.secure = False
         """Whether the cookie is for connections under TLS only."""
+        self.left: Callable[[], None] | None = None
+        """Called whenever somebody has signed out."""
         self.tell: Tell | None = None
         """Is told who signed in and out, and that somebody did not (`sshexec.terminal.auditing.TerminalEvent`)."""
         self._name = name
@@ -152,7 +154,11 @@ class SignIn:
             return None
         with self._lock:
             found = self._signed_in.pop(_digest(value), None)
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        if self.left is not None:
+            self.left()
+        return found[0]
 
     def endpoints(self) -> Mapping[tuple[str, str], Endpoint]:
         """Return what anybody may call."""

@@ -402,6 +402,47 @@ def test_a_terminals_type_is_a_plain_word(world, term):
         world.manager.open("ann", HOST, term=term)
 
 
+def test_who_loses_a_permission_loses_what_it_was_for(make):
+    may = {("ann", "open"), ("bob", "watch"), ("cec", "control")}
+    away: list[Exception] = []
+
+    def permit(user: str, action: str, host: str) -> bool:
+        if away:
+            raise away[0]
+        return (user, action) in may
+
+    world = make(permit=permit)
+    session = world.manager.open("ann", HOST)
+    ann = opened(world.manager.attach("ann", session.id))
+    bob = world.manager.attach("bob", session.id, role="watcher")
+    world.manager.recheck()
+    away.append(RuntimeError("database is away"))
+    may.clear()
+    world.manager.recheck()
+    assert [user for _, user, _ in session.info().viewers] == ["ann", "bob"]
+    away.clear()
+    may.add(("ann", "open"))
+    world.manager.recheck(session.id)
+    assert until(bob, Detached).reason == "kicked"
+    assert [user for _, user, _ in session.info().viewers] == ["ann"]
+    may.clear()
+    for attempt in (world.manager.attach, world.manager.issue_for):
+        with pytest.raises(NotAllowedError, match=r"\(open\)"):
+            attempt("ann", session.id)
+    world.manager.recheck(session.id)
+    ended = until(ann, Ended)
+    assert (ended.reason, ended.text) == ("terminated", "ended: it is not permitted any more")
+    world.manager.recheck("no such session")
+    told = [(event.event, event.user, event.action) for event in world.told[3:]]
+    assert told == [
+        ("terminal_refused", "bob", "watch"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_terminated", "ann", None),
+        *([("terminal_ended", "ann", None)] if len(told) == 5 else []),
+    ]
+
+
 def test_an_inventory_that_changes_is_read_for_each_session(sshd):
     hosts = [HOST]
     manager = TerminalManager(

@@ -19,6 +19,7 @@ from sshexec.connectors.terminal import Size
 from sshexec.errors import InventoryError, TokenError
 from sshexec.terminal.auditing import TerminalEvent
 from sshexec.web.asgi import TerminalASGI
+from sshexec.web.attendance import Presence
 from sshexec.web.connection import SUBPROTOCOL, ConnectionClosed
 from sshexec.web.conversation import converse
 from sshexec.web.endpoint import TerminalSocket
@@ -193,7 +194,8 @@ class Wire:
 @contextlib.contextmanager
 def talking(site: Site, token: str, user: str | None, ready: bool = True) -> Iterator[Wire]:
     wire = Wire()
-    thread = threading.Thread(target=converse, args=(wire, site.manager), kwargs={"user": user}, daemon=True)
+    presence = {"presence": Presence(wire, user, None)}
+    thread = threading.Thread(target=converse, args=(wire, site.manager), kwargs=presence, daemon=True)
     thread.start()
     wire.say("hello", token=token, columns=80, rows=24)
     if ready:
