@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,7 @@ from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import connection_options, connection_variables, extra_variables, password_asked
-from sshexec.errors import HostError, InputError, NotAllowedError, PatternError, SessionOverError
+from sshexec.errors import ArgumentError, HostError, InputError, NotAllowedError, PatternError, SessionOverError
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
@@ -47,7 +46,8 @@ _FAILED, _UNREACHABLE, _LEFT = 1, 4, 130
 _FOREVER = 10.0**9
 """Seconds: an operator may stop his terminal for as long as he likes."""
 
-_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
+_LOOK = 0.5
+"""Seconds between looks at whether who waits for the terminal is to wait on."""
 
 
 @click.command(epilog=_EPILOG, short_help="open a terminal on one host")
@@ -158,8 +158,14 @@ def _policy() -> TerminalPolicy:
 
 
 def _term() -> str:
+    from sshexec.connectors.terminal import check_term
+
     term = os.environ.get("TERM", "")
-    return term if _TERMS.fullmatch(term) else "xterm"
+    try:
+        check_term(term)
+    except ArgumentError:
+        return "xterm"
+    return term
 
 
 def _environment() -> dict[str, str]:
@@ -194,7 +200,7 @@ class _Shell:
         self._quiet, self._verbose = options["quiet"], options["verbose"]
         self._stdout = Stdout()
         self._stdout.on_loss = session.terminate
-        self._left = False
+        self._left = self._stuck = False
         self._midway = False
         """Whether the last line on the screen has no end."""
 
@@ -216,8 +222,8 @@ class _Shell:
         while True:
             found = self._viewer.read()
             if isinstance(found, bytes):
-                self._stdout.write_bytes(found)
-                self._stdout.flush()
+                if not self._show(found):
+                    return Ended("terminated")
                 self._viewer.ack(len(found))
                 self._midway = not found.endswith(b"\n")
             elif isinstance(found, Opened):
@@ -229,6 +235,16 @@ class _Shell:
                 tell(f"{time.strftime('%H:%M:%S')} {harmless(self._session.host)}: {found.phase}")
             elif isinstance(found, (Ended, Detached)):
                 return found
+
+    def _show(self, data: bytes) -> bool:
+        """Write what the host says; return False where the session is left while the terminal takes nothing of it."""
+        self._stdout.write_bytes(data)
+        while not self._stdout.flush(_LOOK):
+            ended = self._session.info().ended
+            if ended is not None and ended.reason == "terminated":
+                self._stuck = True
+                return False
+        return True
 
     def _keys(self) -> Keys:
         viewer = self._viewer
@@ -273,6 +289,8 @@ class _Shell:
 
     def _say(self, text: str, code: int) -> int:
         wrong = code in (_FAILED, _UNREACHABLE)
+        if self._stuck:
+            return code  # who takes no output takes no message
         if not self._quiet or wrong:
             if self._midway:
                 tell("")
@@ -283,5 +301,5 @@ class _Shell:
 def _signalled(name: str) -> int:
     import signal
 
-    number = getattr(signal, f"SIG{name}", None)
+    number = int(name) if name.isascii() and name.isdecimal() and len(name) < 3 else getattr(signal, f"SIG{name}", None)
     return 128 + int(number) if number is not None else 255

@@ -120,7 +120,8 @@ TerminalSink = Callable[[TerminalEvent], None]
 class Watch:
     """Tells a manager's sinks, one event at a time, by whoever does what is told.
 
-    What a sink raises is logged once and disturbs nobody.
+    What a sink raises is logged once and disturbs nobody. One may act on the manager, such as to end a session; of that
+    it is told in between.
 
     Args:
         sinks: who is told.
@@ -128,7 +129,7 @@ class Watch:
 
     def __init__(self, sinks: Sequence[TerminalSink]) -> None:
         self._sinks = list(sinks)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._failed: set[int] = set()
 
     def tell(self, event: TerminalKind, **more: Any) -> None:

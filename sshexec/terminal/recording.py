@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -27,7 +28,7 @@ _RESERVE = 512
 Full = Literal["end", "stop"]
 
 
-class RecordingFullError(Exception):
+class RecordingFullError(OSError):
     """The recording is as large as it may be."""
 
 
@@ -61,7 +62,7 @@ class Recording(Observer):
         self._full = full
         self._size = self._indexed = 0
         self._began: float | None = None
-        self._stopped = False
+        self._stopped = self._unindexed = False
         self._sized = info.size
         self._format = format
         self._writer = Writer(format)
@@ -126,7 +127,7 @@ class Recording(Observer):
     def _finish(self, info: SessionInfo) -> None:
         ended = info.ended
         seconds = round(self._now(), 3)
-        with contextlib.suppress(OSError, RecordingFullError):
+        with contextlib.suppress(OSError):
             self._event(self._writer.rest(seconds))
             if self._format == 3 and ended is not None and ended.exit_status is not None:
                 self._event(self._writer.event(seconds, "x", str(ended.exit_status)))
@@ -153,7 +154,7 @@ class Recording(Observer):
             log.warning("recording %s is as large as it may be (%d bytes)", self.name, self._limit)
             self._index({"ended": {"seconds": round(self._now(), 3), "reason": "full", "exit_status": None}})
             if self._full == "end":
-                raise RecordingFullError(self.name)
+                raise RecordingFullError(errno.EFBIG, self.name)
             return
         self._put(data)
 
@@ -176,8 +177,12 @@ class Recording(Observer):
         if self._indexed + len(text) > _COMMANDS and not (isinstance(data, dict) and "ended" in data):
             return
         self._indexed += len(text)
-        with contextlib.suppress(OSError):
+        try:
             self._folder.append(self.name + INDEX, text)
+        except OSError as error:
+            if not self._unindexed:
+                self._unindexed = True
+                log.warning("recording %s: commands are missing from its index: %s", self.name, error.strerror)
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):

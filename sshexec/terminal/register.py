@@ -62,8 +62,7 @@ class Register:
 
         Args:
             user: whose it will be.
-            make: makes it and does not begin it; gets what the user's connections share. `forget` has to be called
-                once it has ended.
+            make: makes it and does not begin it; gets what the user's connections share. Its end has to call `forget`.
 
         Raises:
             LimitError: there is no place for it.
@@ -80,7 +79,7 @@ class Register:
             self._sessions[session.id] = session
             closed = self._closed
         if closed:
-            self.forget(session)
+            session.close()  # which is forgotten by its end, and leaves no recording of what never was
             raise _over()
         return session
 
@@ -111,7 +110,6 @@ class Register:
         until = time.monotonic() + _CLOSING
         for session in sessions:
             session.wait(max(0.0, until - time.monotonic()))
-            session.close()
 
     def _take_place(self, user: str) -> None:
         with self._lock:

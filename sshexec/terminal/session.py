@@ -223,9 +223,8 @@ class TerminalSession:
         try:
             thread.start()
         except RuntimeError as error:
-            with self._stage.lock:
-                self._thread = None
             self._finish(Ended("failed", "the system starts no further thread"))
+            self._clean_up()  # in place of the thread, on which whoever has ended it relies
             raise TerminalError("the system starts no further thread for a terminal") from error
 
     def wait_open(self, timeout: float | None = None) -> None:
@@ -240,7 +239,7 @@ class TerminalSession:
             TerminalError: the time-out has passed.
         """
         if not self._ready.wait(timeout):
-            raise TerminalError("the session is not open yet")
+            raise TerminalError(f"the session on {self.host} is not open yet; wait longer, or close it")
         if isinstance(self._failure, (InputError, HostError)):
             raise self._failure
         if self._failure is not None:
@@ -315,8 +314,11 @@ class TerminalSession:
         """
         self._stage.hand_over(viewer_id, by)
 
-    def kick(self, viewer_id: str, by: str = "") -> None:
-        """Send a viewer away.
+    def kick(self, viewer_id: str) -> None:
+        """Send a viewer away; the session goes on.
+
+        Args:
+            viewer_id: whose place ends.
 
         Raises:
             TerminalError: there is no such viewer.
@@ -425,8 +427,8 @@ class TerminalSession:
         """Let nothing through until `resume`; what was typed and not sent waits."""
         self._stage.pause(by or "somebody", self.owner)
 
-    def resume(self, by: str = "") -> None:
-        """Go on after `pause`."""
+    def resume(self) -> None:
+        """Go on after `pause`, whoever did that."""
         self._stage.pause(None)
 
     def terminate(self, by: str = "", reason: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sshexec import expect
 from sshexec.audit import sinks
 from sshexec.connectors.base import Source, Timeouts
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import Size, check_term
 from sshexec.errors import (
     ArgumentError,
     NotAllowedError,
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from sshexec.terminal.recordings import Recorded, Recordings
 
 _TERM = "xterm-256color"
-_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 class TerminalManager:
@@ -339,7 +337,7 @@ class TerminalManager:
         if paused:
             session.pause(user)
         else:
-            session.resume(user)
+            session.resume()
 
     def hand_over(self, user: str, session_id: str, viewer_id: str) -> None:
         """Make another viewer the owner; it has to be somebody who may be: whose session it is, or by ``control``.
@@ -446,8 +444,7 @@ class TerminalManager:
     def _make(self, user: str, host: str, size: Size, term: str, address: str | None) -> TerminalSession:
         """Return a session that has not begun."""
         self._gate.check(user, "open", host)
-        if not isinstance(term, str) or not _TERMS.fullmatch(term):
-            raise ArgumentError(f"term: expected a terminal's type such as {_TERM}, got {term!r:.40}")
+        check_term(term)
         policy = self.policy
         if policy.accept_host_keys and not self.allowed(user, "accept_host_key", host):
             policy = replace(policy, accept_host_keys=False)

@@ -98,11 +98,6 @@ class Stage:
         if self.state != "open":
             raise SessionOverError("the session is not open yet")
 
-    def tell(self, event: ViewerEvent) -> None:
-        """Tell all viewers."""
-        with self.lock:
-            self.audience.tell(event)
-
     def tell_owner(self, event: ViewerEvent) -> None:
         """Tell the owner, if there is one."""
         with self.lock:

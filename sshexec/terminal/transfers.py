@@ -46,7 +46,7 @@ class Transfers:
         with stage.lock:
             self._check()
         if not self._turn.acquire(timeout=_TURN):
-            raise TerminalError("another file is being transferred in this session")
+            raise TerminalError("another file is being transferred in this session; try again once it is done")
         try:
             with stage.lock:
                 self._check()
@@ -64,7 +64,9 @@ class Transfers:
             raise NotAllowedError("the session is paused")
 
     def end(self, connector: Connector[Any, Any]) -> None:
-        """Break off what is under way, and let nothing more begin: the connector is about to be closed."""
+        """Break off what is under way, once the session has ended: the connector is about to be closed."""
         if not self._turn.acquire(blocking=False):
             connector.cancel()
-            self._turn.acquire(timeout=_END)
+            if not self._turn.acquire(timeout=_END):
+                return
+        self._turn.release()  # whoever waits for it hears that the session has ended

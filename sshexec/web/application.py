@@ -179,7 +179,7 @@ class WebTerminal:
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""
         if self._hosts and not self._is_ours(str(request.environ.get("HTTP_HOST", "")).lower()):
-            raise Refusal(421, "host", "this server does not go by that name; --origin adds one")
+            raise Refusal(421, "host", "this server does not go by the name and port in Host; --origin adds one")
 
     def _is_ours(self, host: str) -> bool:
         return any(f"{scheme}://{host}" in self.origins for scheme in ("https", "http"))
@@ -202,8 +202,10 @@ class WebTerminal:
 
     def _user(self, request: Request) -> str:
         user = self._known(request.environ)
+        if user is None and self.sign_in is not None:
+            raise Refusal(401, "sign_in", "sign in first")
         if user is None:
-            raise Refusal(401, "signed_out", "sign in first")
+            raise Refusal(401, "signed_out", "sign in to the application that this is part of first")
         return user
 
     def _known(self, environ: Mapping[str, Any]) -> str | None:

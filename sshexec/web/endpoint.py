@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sshexec.web.attendance import Attendance, Presence
 from sshexec.web.conversation import converse
-from sshexec.web.handshake import HandshakeError, accepted, check, taken_over
+from sshexec.web.handshake import HandshakeError, accepted, check, serves_one_at_a_time, taken_over
 from sshexec.web.origin import Origins
 from sshexec.web.websocket import WebSocket
 
@@ -74,6 +74,8 @@ class TerminalSocket:
             found = taken_over(environ)
             if found is None:
                 raise HandshakeError("501 Not Implemented", "this server cannot serve WebSockets")
+            if serves_one_at_a_time(environ):
+                raise HandshakeError("501 Not Implemented", "this server serves one request at a time: give it threads")
         except HandshakeError as error:
             body = f"{error.text}\n".encode()
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]

@@ -61,7 +61,7 @@ class _Handler(WSGIHandler):
 
         A proxy may take the other one, and the rest of the body for the next request (RFC 9112 §6.1).
         """
-        headers = super().MessageClass(*args)  # type: ignore[misc]
+        headers = super().MessageClass(*args)
         if len([name for name in headers if name.lower() in ("content-length", "transfer-encoding")]) > 1:
             raise ValueError("a body has one length")
         return headers

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +66,17 @@ def test_a_command_and_every_byte(connector: LocalConnector) -> None:
     assert (terminal.exit_status, terminal.exit_signal) == (None, "KILL")
 
 
+def test_a_signal_without_a_name_ends_it_too(connector: LocalConnector) -> None:
+    terminal = shell(connector, "kill -40 $$")
+    assert rest(terminal) == b""
+    assert (terminal.exit_status, terminal.exit_signal) == (None, "40")
+
+
+def test_no_wait_is_too_long(connector: LocalConnector) -> None:
+    terminal = shell(connector, "sleep 0.1; echo d''one")
+    assert terminal.read(1e9) == b"done\r\n"
+
+
 @pytest.mark.parametrize("name", ["INT", "QUIT", "TERM", "USR1"])
 def test_signals_reach_what_runs(connector: LocalConnector, name: str) -> None:
     terminal = shell(connector, f"trap 'echo ca''ught; exit 3' {name}; echo re''ady; while :; do sleep 0.05; done")
@@ -87,6 +100,36 @@ def test_ctrl_c_and_job_control_in_a_shell(connector: LocalConnector) -> None:
     terminal.signal("INT")
     terminal.write(b"echo st=$?-\n")
     assert b"st=130-" in until(terminal, b"st=130-")
+
+
+IN_BACKGROUND = """
+import signal, sys
+if "gevent" in sys.argv:
+    from gevent import monkey
+    monkey.patch_all()
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+    signal.signal(number, signal.SIG_IGN)
+from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
+from tests.connectors.screen import rest, shell, until
+local = LocalConnector("here", LocalOptions(), LocalContext(), Timeouts())
+local.open(Deadline.after(10))
+terminal = shell(local, "trap 'echo caught; exit 3' INT; echo re''ady; while :; do sleep 0.05; done")
+until(terminal, b"ready")
+terminal.write(b"\x03")
+assert b"caught" in rest(terminal)
+local.close()
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+print("well")
+"""
+
+
+@pytest.mark.parametrize("mode", ["threads", "gevent"])
+def test_what_this_process_ignores_the_program_hears(mode: str) -> None:
+    """As where `sshexec web` was started with ``&`` or `nohup`."""
+    command = [sys.executable, "-c", IN_BACKGROUND, mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "well\n", done.stderr
 
 
 def _foreground(terminal: Any) -> str:
@@ -172,9 +215,36 @@ def test_what_can_not_be_started_is_told(connector: LocalConnector, monkeypatch:
         shell(connector)
     assert failed.value.host == "here"
     assert open_files() == files
+    monkeypatch.undo()
+    monkeypatch.setattr("subprocess.Popen", none)  # what goes wrong in any other way leaves nothing either
+    with pytest.raises(TypeError):
+        shell(connector)
+    assert open_files() == files
+    monkeypatch.undo()
     connector.close()
     with pytest.raises(ConnectionLostError, match="not open"):
         shell(connector)
+
+
+def test_nobody_rings_what_is_being_freed(connector: LocalConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shell(connector, "exec cat")
+    reached, go = threading.Event(), threading.Event()
+    free = terminal._free
+
+    def slowly() -> None:
+        reached.set()
+        go.wait(0.2)  # whoever wakes it meanwhile would write to whatever file has the number by then
+        free()
+
+    monkeypatch.setattr(terminal, "_free", slowly)
+    closing = threading.Thread(target=terminal.close)
+    closing.start()
+    assert reached.wait(10)
+    rung: list[int] = []
+    monkeypatch.setattr(terminal, "_ring", lambda: rung.append(len(terminal._bells)))
+    terminal.wake()
+    closing.join(10)
+    assert rung == [0]
 
 
 def test_a_forked_child_leaves_it_to_its_parent(connector: LocalConnector) -> None:

@@ -78,9 +78,11 @@ def rogue() -> Iterator[Callable[..., RogueServer]]:
 
 
 def flooded(terminal: Any) -> int:
-    """Type until the host takes no more; return how much it took."""
-    sent = 0
-    while size := terminal.write(b"x" * 65536, 0.3):
+    """Type until the host takes no more; return how much it took. A busy one may pause before that."""
+    sent = refusals = 0
+    while refusals < 3:
+        size = terminal.write(b"x" * 65536, 0.3)
+        refusals = 0 if size else refusals + 1
         sent += size
     return sent
 
@@ -314,6 +316,8 @@ def test_silence_counts_from_one_short_read_to_the_next(sshd: Sshd) -> None:
         try:
             with pytest.raises(ConnectionLostError, match="no sign of life"):
                 read_for_ever(terminal)
+            settle(lambda: not link.active)
+            assert "no sign of life" in link.why()  # whoever else waits, for a file say, is told the same
         finally:
             os.kill(daemon, signal.SIGKILL)
 

@@ -54,6 +54,10 @@ def test_a_character_that_was_cut_is_one_and_what_is_none_is_kept(tmp_path):
     assert output(events) == whole + b"caf\xe9\xff\xed\xa0\x80\xe6\xbc"
 
 
+def test_what_another_program_wrote_is_played_all_the_same():
+    assert data_of("a\ud800\udcff\udc41\udfffb") == b"a?\xff??b"
+
+
 def test_every_line_is_json_that_any_reader_takes(tmp_path):
     recorded(tmp_path, [bytes(range(256)), b"\xe2\x80\xa8\x1b]52;c;aGk=\x07"])
     [file] = (tmp_path / "r").glob("*.cast")
@@ -210,6 +214,29 @@ recording.ended(session())
     [found] = recordings.list()
     assert found.bytes <= 5000
     assert output([*recordings.events(found.name)]).count(b"x") % 100 == 0
+
+
+def test_a_command_that_finds_no_room_in_the_index_is_told_and_spoils_no_other(tmp_path):
+    """A full disk, again; what was shown does not fill it as fast as what was typed."""
+    program = f"""
+import logging, resource, signal
+from sshexec.terminal.recordings import Recordings
+from tests.terminal.shells import session
+logging.basicConfig(format="%(message)s")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+recording = Recordings({str(tmp_path / "r")!r}).begin(session())
+recording.opened(session())
+for limit in (100, 100, resource.RLIM_INFINITY):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    recording._command("echo " + "x" * 80, "ann")
+recording.ended(session())
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.count("commands are missing from its index: ") == 1, done.stderr
+    recordings = Recordings(tmp_path / "r")
+    [found] = recordings.list()
+    assert found.state == "ended"
+    assert [each.text for each in recordings.commands(found.name)] == ["echo " + "x" * 80]
 
 
 def test_a_process_that_is_killed_loses_nothing_that_was_seen(tmp_path):

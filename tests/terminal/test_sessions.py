@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -27,6 +27,7 @@ from sshexec.errors import (
 )
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
+from sshexec.terminal import register
 from sshexec.terminal.auditing import TerminalEvent
 from sshexec.terminal.events import Detached, Ended, Opened
 from sshexec.terminal.observer import SessionInfo
@@ -492,6 +493,41 @@ def test_a_sink_that_fails_disturbs_nobody(make, caplog):
     assert len([record for record in caplog.records if "audit" in record.message]) == 1
 
 
+def test_a_sink_may_act_on_what_it_is_told_of(make):
+    def sink(event: TerminalEvent) -> None:
+        told.append(event.event)
+        if event.event == "terminal_refused":
+            for info in world.manager.sessions("ann"):
+                world.manager.terminate("ann", info.id)
+
+    def refused() -> None:
+        with pytest.raises(NotAllowedError):
+            world.manager.issue("cec", HOST)
+
+    told: list[str] = []
+    world = make(audit=sink)
+    session = world.manager.open("ann", HOST)
+    acting = threading.Thread(target=refused)
+    acting.daemon = True  # where it waits for itself, it does so for ever
+    acting.start()
+    assert session.wait(30).reason == "terminated"
+    acting.join(30)
+    assert told == ["terminal_started", "terminal_refused", "terminal_terminated", "terminal_ended"]
+
+
+def test_a_session_that_comes_as_the_manager_closes_leaves_nothing(make, tmp_path):
+    def observers(info: SessionInfo) -> list[Any]:
+        world.manager._register._closed = True
+        return []
+
+    recordings = Recordings(tmp_path / "recordings")
+    world = make(recordings=recordings, observers=observers)
+    with pytest.raises(SessionOverError, match="no more terminals"):
+        world.manager.open("ann", HOST)
+    assert os.listdir(recordings.folder) == []
+    assert len(world.manager._register) == 0
+
+
 def test_a_forked_child_leaves_the_sessions_to_its_parent(world):
     session: TerminalSession = opened(world.manager.attach("ann", world.manager.open("ann", HOST).id)).session
     child = os.fork()
@@ -542,3 +578,39 @@ def test_a_log_warns_of_what_was_refused(make, caplog):
         world.manager.issue("cec", HOST)
     told = [(record.levelname, record.audit.event) for record in caplog.records if record.name == "sshexec.audit"]
     assert told == [("INFO", "terminal_token"), ("WARNING", "terminal_refused")]
+
+
+def test_what_comes_while_the_manager_is_closed_leaves_nothing(make: Make, tmp_path: Any) -> None:
+    recordings = Recordings(tmp_path / "r")
+    world = make(recordings=recordings, observers=lambda info: world.manager.close() or ())
+    with pytest.raises(SessionOverError):
+        world.manager.open("ann", HOST)
+    assert recordings.list() == []
+    assert "terminal_started" not in world.events()
+
+
+def test_closing_waits_for_all_sessions_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        owner = "ann"
+
+        def __init__(self, number: int) -> None:
+            self.id = str(number)
+
+        def terminate(self, by: str, reason: str) -> None:
+            pass
+
+        def wait(self, timeout: float) -> None:
+            waited.append(timeout)
+            time.sleep(timeout)
+
+        def close(self) -> None:
+            waited.append(15.0)
+
+    monkeypatch.setattr(register, "_CLOSING", 0.05)
+    waited: list[float] = []
+    made = register.Register(9, 9, lambda session: None)
+    for number in range(3):
+        made.add("ann", lambda contexts, number=number: cast("Any", Stuck(number)))
+    made.close()
+    assert len(waited) == 3
+    assert sum(waited) <= 0.06

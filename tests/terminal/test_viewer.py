@@ -133,7 +133,8 @@ def test_of_many_sizes_only_the_last_one_waits(stage: Stage) -> None:
     assert event(watcher, Resized) == Resized(Size(999, 24))
     assert stage.screen.sizes[-1] == Size(999, 24)
     for number in range(1000):
-        stage.session._stage.tell(Noticed("info", "n", str(number)))
+        with stage.session._stage.lock:
+            stage.session._stage.audience.tell(Noticed("info", "n", str(number)))
     assert len(watcher._events) < 30
     assert event(watcher, Noticed).text == "980"
 
@@ -231,7 +232,7 @@ def test_handing_over_turns_the_roles_round(stage: Stage) -> None:
 
 def test_a_watcher_can_be_sent_away(stage: Stage) -> None:
     watcher = stage.session.attach(role="watcher")
-    stage.session.kick(watcher.id, "ann")
+    stage.session.kick(watcher.id)
     assert event(watcher, Detached) == Detached("kicked")
     assert watcher.closed
     with pytest.raises(SessionOverError):
