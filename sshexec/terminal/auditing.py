@@ -31,6 +31,7 @@ TerminalKind = Literal[
     "terminal_uploaded",
     "terminal_downloaded",
     "terminal_replayed",
+    "run_cancelled",
     "signed_in",
     "signed_out",
 ]
@@ -44,7 +45,8 @@ class TerminalEvent:
         event: ``terminal_token`` (one was issued), ``terminal_refused`` (something was not allowed, or a token opened
             nothing), ``terminal_started`` (a session begins; told before its host is contacted), ``terminal_joined``,
             ``terminal_ended``, what was done to a session, ``terminal_replayed`` (a recording, or what was typed in it,
-            was fetched), or ``signed_in`` and ``signed_out`` (by the page's own sign-in).
+            was fetched), ``run_cancelled`` (over the web), or ``signed_in`` and ``signed_out`` (by the page's own
+            sign-in).
         time: seconds since the epoch.
         user: who did it; of ``terminal_ended`` the session's owner; None where nobody knows.
         action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``,

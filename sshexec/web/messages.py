@@ -208,6 +208,9 @@ def _answers(plain: Mapping[str, Any]) -> Answers:
         raise MessageError(1008, f"values: expected a list of at most {MOST_ANSWERS} texts")
     if not all(isinstance(value, str) and len(value) <= LONGEST_ANSWER for value in values):
         raise MessageError(1008, f"values: expected texts of at most {LONGEST_ANSWER} characters")
+    if any("\ud800" <= character <= "\udfff" for value in values for character in value):
+        # No host could be told, and an error that says so would carry the whole answer with it.
+        raise MessageError(1008, "values: expected texts of whole characters")
     return Answers(_text(plain, "id", 128), tuple(values))
 
 

@@ -79,7 +79,7 @@ class Runs:
         limit_each: of one user.
         kept: runs that are over, and are kept for their pages.
         tell: is told what was not allowed before a run could begin, as `TerminalManager.tell`; what an engine allows
-            and refuses, its own audit is told.
+            and refuses, its own audit is told. So is who cancelled one, which the engine does not know.
     """
 
     def __init__(
@@ -205,6 +205,9 @@ class Runs:
         with self._lock:
             run = self._running.get(board.run)
         if run is not None:
+            if self._tell is not None:
+                about = {"owner": board.about["user"], "address": call.address or None, "message": f"run {board.run}"}
+                self._tell("run_cancelled", user=call.user, **about)
             board.cancel(call.user)
             run.cancel()
         return answer(board.summary(), 202 if run is not None else 200)

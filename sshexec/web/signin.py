@@ -172,8 +172,9 @@ class SignIn:
             self._told("terminal_refused", call, action="signin")
             raise
         self._told("signed_in", call, user=user)
-        # Whoever knows the cookie that this browser had is not to have anything of what follows.
-        self.sign_out(call.request.headers.get("Cookie", ""))
+        before = call.request.headers.get("Cookie", "")
+        if self.user_of(before) not in (None, user):
+            self.sign_out(before)  # of another user nothing stays in this browser; one's own tabs go on
         response = answer({"user": user})
         self._set(response, call, value, int(self._lifetime))
         return response

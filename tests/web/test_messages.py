@@ -83,6 +83,7 @@ def test_a_size_that_is_none(name, value):
         ('{"t":"answers","id":"q","values":[1]}', 1008),
         (json.dumps({"t": "answers", "id": "q", "values": ["x"] * 33}), 1008),
         (json.dumps({"t": "answers", "id": "q", "values": ["x" * 8193]}), 1008),
+        (json.dumps({"t": "answers", "id": "q", "values": ["x", "half \ud83d"]}), 1008),
         ('{"t":"hello","token":"","columns":80,"rows":24}', 1008),
         ('{"t":"hello","token":"x","columns":80,"rows":24,"since":-1}', 1008),
         ('{"t":"hello","token":"x","columns":80,"rows":24,"term":"a b"}', 1008),
@@ -104,6 +105,7 @@ def test_secrets_are_not_repeated():
         '{"t":"answers","id":"canary","values":["canary"],"id":"canary"}',
         '{"t":"hello","token":"canary","columns":0,"rows":24}',
         '{"t":"answers","id":"q","values":["canary", 1]}',
+        '{"t":"answers","id":"q","values":["canary\\ud83d"]}',
         '{"t":"answers canary',
     ):
         with pytest.raises(MessageError) as raised:

@@ -101,9 +101,8 @@ def test_a_run_on_twenty_hosts_is_followed_to_its_end(sshd: Sshd, tmp_path: Path
             assert sum(whole["counts"].values()) == COUNT
             assert all(answer["stdout"] == "hello" for answer in whole["answers"])
         for action in ("hosts", "run"):
-            assert Site(engine, lambda user, what, host, only=action: what == only, history).ask("GET", "/api/runs")[
-                1
-            ] == {"runs": []}
+            stranger = Site(engine, lambda user, what, host, only=action: what == only, history)
+            assert stranger.ask("GET", "/api/runs")[1]["runs"] == []
         later = Site(engine, everything, history)
         [listed] = later.ask("GET", "/api/runs")[1]["runs"]
         assert (listed["id"], listed["user"], listed["reason"], listed["live"]) == (run, "ann", "why", False)
@@ -299,7 +298,8 @@ def test_runs_of_others_are_for_who_may_see_and_end_them(engine: Engine, tmp_pat
     def permit(user: str, action: str, host: str) -> bool:
         return user == "ann" or (user, action) in allowed
 
-    site = Site(engine, permit)
+    told: list[tuple[str, str, str | None]] = []
+    site = Site(engine, permit, tell=lambda event, **more: told.append((event, more["user"], more.get("owner"))))
     run = site.start(args=WAITS.format(tmp_path / "never"))
     missing = site.ask("GET", f"/api/runs/{'0' * 32}", "bob")
     for method in ("GET", "DELETE"):
@@ -310,6 +310,7 @@ def test_runs_of_others_are_for_who_may_see_and_end_them(engine: Engine, tmp_pat
     allowed.add(("bob", "terminate"))
     assert site.ask("DELETE", f"/api/runs/{run}", "bob")[0] == 202
     assert site.follow(run, "bob")[-1][1] == "end"
+    assert told == [("terminal_refused", "bob", None), ("run_cancelled", "bob", "ann")]
 
 
 def test_there_is_a_limit_for_each_user_and_in_all(engine: Engine, tmp_path: Path):

@@ -138,7 +138,7 @@ def test_a_browser_from_sign_in_to_sign_out():
         assert ask("GET", "/api/me").status_code == 401
 
 
-def test_signing_in_anew_ends_what_the_browser_s_cookie_was_good_for_and_auditors_hear_of_it():
+def test_who_signs_in_leaves_nothing_of_another_user_in_the_browser_and_auditors_hear_of_it():
     told = []
     with Site(authenticate=None) as site:
         site.manager._watch._sinks.append(told.append)
@@ -154,10 +154,13 @@ def test_signing_in_anew_ends_what_the_browser_s_cookie_was_good_for_and_auditor
         fresh = post("/api/signin", planted, token=sign_in.issue("ann")).headers["Set-Cookie"].split(";")[0]
         assert sign_in.user_of(fresh) == "ann"
         assert sign_in.user_of(f"{sign_in.cookie}={planted}") is None
+        assert post("/api/signin", fresh.partition("=")[2], token=sign_in.issue("ann")).status_code == 200
+        assert sign_in.user_of(fresh) == "ann"
         for _ in range(2):
             assert post("/api/signout", fresh.partition("=")[2]).status_code == 204
     assert [(each.event, each.user, each.action, each.address) for each in told] == [
         ("terminal_refused", None, "signin", "192.0.2.7"),
+        ("signed_in", "ann", None, "192.0.2.7"),
         ("signed_in", "ann", None, "192.0.2.7"),
         ("signed_out", "ann", None, "192.0.2.7"),
     ]

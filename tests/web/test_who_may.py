@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import queue
@@ -12,14 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.test import EnvironBuilder
 
 from sshexec.connectors.terminal import Size
 from sshexec.errors import InventoryError, TokenError
 from sshexec.terminal.auditing import TerminalEvent
-from sshexec.web.connection import ConnectionClosed
+from sshexec.web.asgi import TerminalASGI
+from sshexec.web.attendance import Presence
+from sshexec.web.connection import SUBPROTOCOL, ConnectionClosed
 from sshexec.web.conversation import converse
+from sshexec.web.endpoint import TerminalSocket
 from sshexec.web.messages import _KINDS
-from tests.web.site import Site
+from tests.web.site import ORIGIN, Site
+from tests.web.test_application import UPGRADE
 
 MAY = {
     "ann": ("hosts", "open", "upload", "download", "replay", "run"),
@@ -188,7 +194,8 @@ class Wire:
 @contextlib.contextmanager
 def talking(site: Site, token: str, user: str | None, ready: bool = True) -> Iterator[Wire]:
     wire = Wire()
-    thread = threading.Thread(target=converse, args=(wire, site.manager), kwargs={"user": user}, daemon=True)
+    presence = {"presence": Presence(wire, user, None)}
+    thread = threading.Thread(target=converse, args=(wire, site.manager), kwargs=presence, daemon=True)
     thread.start()
     wire.say("hello", token=token, columns=80, rows=24)
     if ready:
@@ -273,6 +280,28 @@ def test_where_an_inventory_is_wrong_is_not_told(busy: Busy, monkeypatch: pytest
         wire.until(lambda: wire.closed)
         assert wire.says("error", text="a variable is wrong")
         assert wire.closed == (1008, "a variable is wrong")
+
+
+@pytest.mark.parametrize("somebody", [None, "", 0, True, b"ann", object(), ["ann"]])
+def test_only_a_name_opens_a_websocket(busy: Busy, somebody: object) -> None:
+    environ = EnvironBuilder(headers={**UPGRADE, "Origin": ORIGIN}).get_environ()
+    environ["SERVER_PROTOCOL"] = "HTTP/1.1"
+    statuses: list[str] = []
+    socket = TerminalSocket(busy.manager, [ORIGIN], authenticate=lambda environ: somebody)  # type: ignore[arg-type,return-value]
+    socket(environ, lambda status, headers: statuses.append(status))
+    assert statuses == ["401 Unauthorized"]
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "headers": [(b"origin", ORIGIN.encode())], "subprotocols": [SUBPROTOCOL]}
+    asgi = TerminalASGI(busy.manager, [ORIGIN], authenticate=lambda scope: somebody)  # type: ignore[arg-type,return-value]
+    asyncio.run(asgi(scope, receive, send))
+    assert [each["type"] for each in sent] == ["websocket.close"]
 
 
 # ---------------------------------------------------------------------- beside the sessions
