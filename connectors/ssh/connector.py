@@ -276,7 +276,7 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise CancelledError("cancelled")
 
     def _hurried(self) -> bool:
-        return self._calling and (self._cancelled or self._ending or self._deadline.expired)
+        return self._cancelled or (self._calling and (self._ending or self._deadline.expired))
 
     @property
     def _patience(self) -> float | None:
