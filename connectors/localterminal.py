@@ -29,6 +29,9 @@ _GRACE = 1.0
 _LAST_WORDS = 5.0
 """Seconds that a program may still take to end once nobody holds its terminal."""
 
+_LONGEST_WAIT = 86_400.0
+"""Seconds that one wait may take."""
+
 # The first terminal that the leader of a session opens is its own, the one of Ctrl-C (see `process.on_terminal`).
 _START = ': <"$1"; shift; exec "$@"'
 
@@ -71,8 +74,10 @@ class LocalTerminal(Terminal):
         """Pipes that end a wait: of who reads, and of who writes."""
         try:
             self._process = self._start(shell, size, term, environment, command)
-        except OSError as error:
+        except BaseException as error:
             self._free()
+            if not isinstance(error, OSError):
+                raise
             raise UnreachableError(
                 f"can't start a terminal here: {error.strerror}", host=host, phase=Phase.RUNNING
             ) from error
@@ -142,7 +147,7 @@ class LocalTerminal(Terminal):
         if status >= 0:
             self.exit_status = status
         else:
-            self.exit_signal = signal.Signals(-status).name.removeprefix("SIG")
+            self.exit_signal = _name(-status)
         return b""
 
     def write(self, data: bytes, timeout: float | None = None) -> int:
@@ -174,7 +179,8 @@ class LocalTerminal(Terminal):
         ring = self._bells[bell][0]
         poll.register(ring, select.POLLIN)
         left = deadline.remaining()
-        ready = dict(poll.poll(None if left is None else max(0.0, left) * 1000))
+        # poll(2) takes 24 days at most; whoever waits longer calls again.
+        ready = dict(poll.poll(None if left is None else min(left, _LONGEST_WAIT) * 1000))
         if ring in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(ring, 4096)
@@ -230,7 +236,8 @@ class LocalTerminal(Terminal):
                 self._send(signal.SIGHUP)
                 self._send(signal.SIGCONT)
             self._ring()
-        with self._reading, self._writing:  # nobody waits on the descriptors any more
+        # Nobody waits on the descriptors any more, nor rings: a number that is free may be another file's at once.
+        with self._reading, self._writing, self._closing:
             self._free()
         try:
             if os.getpid() == self._owner:
@@ -273,6 +280,14 @@ def _hearing() -> Callable[[], None] | None:
             signal.signal(number, signal.SIG_DFL)
 
     return hear if unheard else None
+
+
+def _name(number: int) -> str:
+    """Return a signal's name without ``SIG``; its number where it has none, as most real-time signals."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
 
 
 def _account(shell: str) -> tuple[str, str]:

@@ -72,7 +72,7 @@ class Terminal(ABC):
     exit_status: int | None = None
     """How the program ended, once `read` has returned b""; None where it did not say."""
     exit_signal: str | None = None
-    """What ended it, without ``SIG``; None where no signal did."""
+    """What ended it, without ``SIG``, or its number where it has no name; None where no signal did."""
 
     @abstractmethod
     def read(self, timeout: float | None = None) -> bytes | None:
@@ -154,13 +154,22 @@ def check_program(term: str, environment: Mapping[str, str], command: str | None
     """Check what `Connector.terminal` was given, before a host or a system call takes it amiss.
 
     Raises:
-        ArgumentError: a terminal's type or a variable's name is no plain word, or there is a NUL in a text.
+        ArgumentError: a terminal's type or a variable's name is no plain word, or a text has a NUL or half of a
+            surrogate pair, which no host can be sent.
     """
     check_term(term)
     for name, value in environment.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise ArgumentError(f"environment: {name!r:.40} is no name of a variable")
-        if not isinstance(value, str) or "\0" in value:
+        if not _is_text(value):
             raise ArgumentError(f"environment: {name}: expected a text without NUL")  # which may be a secret
-    if command is not None and (not isinstance(command, str) or not command or "\0" in command):
+    if command is not None and (not _is_text(command) or not command):
         raise ArgumentError("command: expected a text without NUL, or None for the login shell")
+
+
+def _is_text(value: object) -> bool:
+    """Return whether it is a text that can be sent: bytes that are no UTF-8 may be in it, as the system hands them."""
+    try:
+        return isinstance(value, str) and b"\0" not in value.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False

@@ -171,6 +171,8 @@ class Link(Transport):
         """Exchanges of keys that have begun."""
         self.farewell = ""
         """What the host said when it closed the connection."""
+        self.silence = ""
+        """What is said of it where it was given up because the host gave no sign of life, to all who use it."""
         self.shells = 0
         """Terminals that are open."""
         self.open_channels = 0
@@ -363,10 +365,10 @@ class Link(Transport):
             LinkDownError: too many of these questions are unanswered.
         """
         if self.pings - self.pongs >= self._alive_count:
-            trouble = self.trouble(silent=True)
-            self.stop_thread()
             silence = f"the host gave no sign of life for {self._alive_interval * self._alive_count:g} s"
-            raise LinkDownError(trouble or silence)
+            self.silence = self.trouble(silent=True) or silence
+            self.stop_thread()
+            raise LinkDownError(self.silence)
         self.ping()
 
     def pause(self, deadline: Deadline) -> bool:
@@ -456,6 +458,8 @@ class Link(Transport):
             return "the host takes no data any more"
         if self.farewell:
             return f"the host closed it: {self.farewell}"
+        if self.silence:
+            return self.silence
         if trouble := self.trouble():
             return trouble
         if error is None or isinstance(error, EOFError):

@@ -12,7 +12,7 @@ from sshexec.cli.moments import shown_size
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
-from sshexec.cli.values import count, size
+from sshexec.cli.values import count, number_from, size
 
 if TYPE_CHECKING:
     from sshexec.history.pruning import Pruned
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("prune", short_help="let go of old runs")
 @history_option
-@click.option("--keep-days", type=click.FloatRange(min=0), metavar="N", help="Keep what began no longer ago.")
+@click.option("--keep-days", type=number_from(0), metavar="N", help="Keep what began no longer ago.")
 @click.option("--keep-size", type=size, metavar="SIZE", help="Keep the latest runs that take no more room: 500M, 2G.")
 @click.option("--keep-runs", type=count, metavar="N", help="Keep so many of the latest runs.")
 @click.option("-n", "--dry-run", is_flag=True, help="Remove nothing, say what would go.")

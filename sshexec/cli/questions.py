@@ -7,8 +7,9 @@ import os
 import select
 import termios
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sshexec.cli.jobcontrol import Settings
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import ask_password
 from sshexec.connectors.broker import PATIENCE
@@ -46,7 +47,7 @@ class TerminalQuestions:
         self._password = given.get("password")
         self._display: Display | None = None
         self._asking: contextlib.ExitStack | None = None
-        self._attributes: list[Any] | None = None
+        self._silence: Settings | None = None
         self._cancelled = False
 
     def __call__(self, question: Question) -> Secret | None:
@@ -84,9 +85,8 @@ class TerminalQuestions:
 
     def restore(self) -> None:
         """Put the terminal back, from a signal handler too, when the process is about to end."""
-        if self._attributes is not None:
-            with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._terminal, termios.TCSANOW, self._attributes)
+        if self._silence is not None:
+            self._silence.end()
 
     def _confirm(self, question: Question) -> Secret | None:
         """Ask until the answer is yes or no."""
@@ -117,16 +117,17 @@ class TerminalQuestions:
 
     @contextlib.contextmanager
     def _without_echo(self) -> Iterator[None]:
-        before = termios.tcgetattr(self._terminal)
+        settings = self._silence = Settings(self._terminal)
+        before = settings.before
         silent = [*before[:3], before[3] & ~termios.ECHO, *before[4:]]
-        self._attributes = before
-        # What was typed before the question is no answer to it.
-        termios.tcsetattr(self._terminal, termios.TCSAFLUSH, silent)
         try:
+            # What was typed before the question is no answer to it.
+            termios.tcsetattr(self._terminal, termios.TCSAFLUSH, silent)
+            settings.changed()
             yield
         finally:
-            termios.tcsetattr(self._terminal, termios.TCSADRAIN, before)
-            self._attributes = None
+            self._silence = None
+            settings.end()
             self._print("\n")
 
     def _print(self, text: str) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, NamedTuple
 
+from sshexec.cli.jobcontrol import Settings
 from sshexec.connectors.terminal import LARGEST_SIDE, Size
 
 _PIECE = 64 * 1024
@@ -75,7 +76,7 @@ class Escapes:
 
 
 class RawTerminal:
-    """A terminal that is raw from `enter` to `restore`.
+    """A terminal that is raw from `enter` to `restore`, but for while this command is stopped.
 
     Args:
         descriptor: of the terminal.
@@ -83,7 +84,7 @@ class RawTerminal:
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
-        self._before: list[Any] | None = None
+        self._settings: Settings | None = None
 
     @property
     def size(self) -> Size:
@@ -96,24 +97,17 @@ class RawTerminal:
 
     def enter(self) -> None:
         """Have every key arrive as it is; what was typed before is kept."""
-        if self._before is None:
+        if self._settings is None:
             with contextlib.suppress(termios.error):
-                self._before = termios.tcgetattr(self._descriptor)
+                settings = self._settings = Settings(self._descriptor)
                 tty.setraw(self._descriptor, termios.TCSADRAIN)
+                settings.changed()
 
     def restore(self) -> None:
         """Put it back as it was; safe to call twice, and from a signal handler."""
-        before, self._before = self._before, None
-        if before is not None:
-            # The signals of job control must not stop us at it, where another command has the terminal now.
-            with contextlib.suppress(ValueError):
-                ignored = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-            try:
-                with contextlib.suppress(termios.error):
-                    termios.tcsetattr(self._descriptor, termios.TCSANOW, before)
-            finally:
-                with contextlib.suppress(ValueError, UnboundLocalError):
-                    signal.signal(signal.SIGTTOU, ignored)
+        settings, self._settings = self._settings, None
+        if settings is not None:
+            settings.end()
 
 
 class Keys:

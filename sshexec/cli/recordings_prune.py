@@ -12,7 +12,7 @@ from sshexec.cli.recordings_folder import folder_option, json_option, opened
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout
 from sshexec.cli.untrusted import harmless
-from sshexec.cli.values import size
+from sshexec.cli.values import number_from, size
 
 if TYPE_CHECKING:
     from sshexec.terminal.recordings import Pruned
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("prune", short_help="let go of old recordings")
 @folder_option
-@click.option("--keep-days", type=click.FloatRange(min=0), metavar="N", help="Keep what began no longer ago.")
+@click.option("--keep-days", type=number_from(0), metavar="N", help="Keep what began no longer ago.")
 @click.option("--keep-size", type=size, metavar="SIZE", help="Keep the latest that take no more room: 500M, 2G.")
 @click.option("-n", "--dry-run", is_flag=True, help="Remove nothing, say what would go.")
 @json_option

@@ -13,6 +13,7 @@ import click
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.keeping import actor
 from sshexec.cli.rawterminal import HELP, Keys, RawTerminal
+from sshexec.cli.recordings_folder import made, making_options
 from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
     from sshexec.terminal.events import Detached, Ended
     from sshexec.terminal.policy import TerminalPolicy
+    from sshexec.terminal.recordings import Recordings
     from sshexec.terminal.session import TerminalSession
     from sshexec.terminal.viewer import Viewer
 
@@ -44,6 +46,9 @@ _FAILED, _UNREACHABLE, _LEFT = 1, 4, 130
 _FOREVER = 10.0**9
 """Seconds: an operator may stop his terminal for as long as he likes."""
 
+_LOOK = 0.5
+"""Seconds between looks at whether who waits for the terminal is to wait on."""
+
 
 @click.command(epilog=_EPILOG, short_help="open a terminal on one host")
 @click.argument("host")
@@ -57,6 +62,7 @@ _FOREVER = 10.0**9
     metavar="[DIR]",
     help="Record the session, in DIR or else where `sshexec recordings` looks. Give it behind HOST.",
 )
+@making_options
 @connection_options
 @secret_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password first, whatever the inventory has.")
@@ -75,7 +81,7 @@ def command(host: str, sources: tuple[str, ...], **options: Any) -> int:
         variables |= password_asked()
     variables |= extra_variables(options["extra"], openers(options).vault)
     inventory = _inventory(sources, host, options)
-    return _open(inventory, host, variables, options)
+    return _open(inventory, host, variables, made(options), options)
 
 
 def _inventory(sources: tuple[str, ...], host: str, options: dict[str, Any]) -> Inventory:
@@ -92,7 +98,13 @@ def _inventory(sources: tuple[str, ...], host: str, options: dict[str, Any]) -> 
     raise PatternError(f"there is no host {harmless(host)!r:.80} in the inventory{meant}")
 
 
-def _open(inventory: Inventory, host: str, variables: dict[str, Any], options: dict[str, Any]) -> int:
+def _open(
+    inventory: Inventory,
+    host: str,
+    variables: dict[str, Any],
+    recordings: Recordings | None,
+    options: dict[str, Any],
+) -> int:
     from sshexec.cli.questions import terminal_questions
     from sshexec.connectors.base import Timeouts
     from sshexec.runtime.plan import Contexts
@@ -116,8 +128,8 @@ def _open(inventory: Inventory, host: str, variables: dict[str, Any], options: d
             policy=_policy(),
             ask=questions or (lambda question: None),
         )
-        if options["record"] is not None:
-            _record(session, options["record"], options["quiet"])
+        if recordings is not None:
+            _record(session, recordings, options["quiet"])
         if questions is not None:
             stack.callback(questions.close)
         stack.enter_context(session)
@@ -161,11 +173,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")}
 
 
-def _record(session: TerminalSession, folder: str, quiet: bool) -> None:
-    from sshexec.cli.recordings_folder import usual_folder
-    from sshexec.terminal.recordings import Recordings
-
-    recordings = Recordings(folder or usual_folder())
+def _record(session: TerminalSession, recordings: Recordings, quiet: bool) -> None:
     recording = recordings.begin(session.info())
     session.observe(recording)
     session.recording = recording.name
@@ -192,7 +200,7 @@ class _Shell:
         self._quiet, self._verbose = options["quiet"], options["verbose"]
         self._stdout = Stdout()
         self._stdout.on_loss = session.terminate
-        self._left = False
+        self._left = self._stuck = False
         self._midway = False
         """Whether the last line on the screen has no end."""
 
@@ -214,8 +222,8 @@ class _Shell:
         while True:
             found = self._viewer.read()
             if isinstance(found, bytes):
-                self._stdout.write_bytes(found)
-                self._stdout.flush()
+                if not self._show(found):
+                    return Ended("terminated")
                 self._viewer.ack(len(found))
                 self._midway = not found.endswith(b"\n")
             elif isinstance(found, Opened):
@@ -227,6 +235,16 @@ class _Shell:
                 tell(f"{time.strftime('%H:%M:%S')} {harmless(self._session.host)}: {found.phase}")
             elif isinstance(found, (Ended, Detached)):
                 return found
+
+    def _show(self, data: bytes) -> bool:
+        """Write what the host says; return False where the session is left while the terminal takes nothing of it."""
+        self._stdout.write_bytes(data)
+        while not self._stdout.flush(_LOOK):
+            ended = self._session.info().ended
+            if ended is not None and ended.reason == "terminated":
+                self._stuck = True
+                return False
+        return True
 
     def _keys(self) -> Keys:
         viewer = self._viewer
@@ -271,6 +289,8 @@ class _Shell:
 
     def _say(self, text: str, code: int) -> int:
         wrong = code in (_FAILED, _UNREACHABLE)
+        if self._stuck:
+            return code  # who takes no output takes no message
         if not self._quiet or wrong:
             if self._midway:
                 tell("")
@@ -281,5 +301,5 @@ class _Shell:
 def _signalled(name: str) -> int:
     import signal
 
-    number = getattr(signal, f"SIG{name}", None)
+    number = int(name) if name.isascii() and name.isdecimal() and len(name) < 3 else getattr(signal, f"SIG{name}", None)
     return 128 + int(number) if number is not None else 255

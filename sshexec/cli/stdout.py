@@ -77,15 +77,19 @@ class Stdout:
         if self._size > _ENOUGH:
             self.flush()
 
-    def flush(self) -> None:
-        """Wait until everything is written.
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until everything is written; return whether it is.
+
+        Args:
+            timeout: seconds to wait; None for as long as it takes.
 
         Raises:
             StdoutLostError: it could not be.
         """
-        self._idle.wait()
+        written = self._idle.wait(timeout)
         if self._error is not None:
             raise StdoutLostError(self._error)
+        return written
 
     def _drain(self) -> None:
         try:

@@ -43,6 +43,22 @@ def seconds(text: str) -> float:
     return value
 
 
+def number_from(least: float, most: float | None = None) -> Callable[[str], float]:
+    """Return a type for numbers from one on, up to another one.
+
+    click's own `FloatRange` takes ``nan``, which is in every range.
+    """
+
+    def number(text: str) -> float:
+        value = _number(text)
+        if value is None or value < least or (most is not None and value > most):
+            bounds = f", {least:g} or more" if most is None else f" from {least:g} to {most:g}"
+            raise click.BadParameter(f"expected a number{bounds}, got {text!r}")
+        return value
+
+    return number
+
+
 def percentage(text: str) -> float:
     """Return a number from 0 to 100.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -22,6 +23,9 @@ FORMATS = (2, 3)
 
 LONGEST_LINE = 1024 * 1024
 """Bytes that one line may have; 64 KiB of control characters, six bytes each, are less."""
+
+_HALVES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""What `data_of` has no byte for; another program may have written it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +74,11 @@ def line(data: Any) -> bytes:
 
 
 def data_of(text: str) -> bytes:
-    """Return the bytes that a text of a recording stands for."""
-    return text.encode("utf-8", "surrogateescape")
+    """Return the bytes that a text of a recording stands for; of what is neither bytes nor text, a question mark."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return _HALVES.sub("?", text).encode("utf-8", "surrogateescape")
 
 
 class Writer:

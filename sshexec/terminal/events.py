@@ -132,7 +132,7 @@ class Ended:
         text: one line for people, without secrets.
         cause: of ``failed``, the word of `sshexec.errors.HostError`.
         exit_status: of ``exited``; None where the program did not say.
-        exit_signal: of ``exited``; None where there was none.
+        exit_signal: of ``exited``, without ``SIG``, or its number where it has no name; None where there was none.
     """
 
     reason: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 
@@ -93,7 +94,7 @@ class Observers:
     def _fail(self, observer: Observer, error: Exception) -> None:
         self._note(observer, error)
         if observer.required:
-            raise RequiredObserverError(type(observer).__name__) from None
+            raise RequiredObserverError(_named(observer, error)) from None
 
     def _note(self, observer: Observer, error: Exception) -> None:
         # Not its text: it may hold what was typed.
@@ -102,3 +103,9 @@ class Observers:
             log.warning(
                 "an observer of a terminal session failed: %s: %s", type(observer).__name__, type(error).__name__
             )
+
+
+def _named(observer: Observer, error: Exception) -> str:
+    """Return which observer failed and, of an error of the system, why; in the system's own words."""
+    name = type(observer).__name__
+    return f"{name}: {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -27,7 +28,7 @@ _RESERVE = 512
 Full = Literal["end", "stop"]
 
 
-class RecordingFullError(Exception):
+class RecordingFullError(OSError):
     """The recording is as large as it may be."""
 
 
@@ -126,7 +127,7 @@ class Recording(Observer):
     def _finish(self, info: SessionInfo) -> None:
         ended = info.ended
         seconds = round(self._now(), 3)
-        with contextlib.suppress(OSError, RecordingFullError):
+        with contextlib.suppress(OSError):
             self._event(self._writer.rest(seconds))
             if self._format == 3 and ended is not None and ended.exit_status is not None:
                 self._event(self._writer.event(seconds, "x", str(ended.exit_status)))
@@ -153,7 +154,7 @@ class Recording(Observer):
             log.warning("recording %s is as large as it may be (%d bytes)", self.name, self._limit)
             self._index({"ended": {"seconds": round(self._now(), 3), "reason": "full", "exit_status": None}})
             if self._full == "end":
-                raise RecordingFullError(self.name)
+                raise RecordingFullError(errno.EFBIG, self.name)
             return
         self._put(data)
 

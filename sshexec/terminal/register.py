@@ -79,7 +79,7 @@ class Register:
             self._sessions[session.id] = session
             closed = self._closed
         if closed:
-            session.close()
+            session.close()  # which is forgotten by its end, and leaves no recording of what never was
             raise _over()
         return session
 
@@ -110,7 +110,6 @@ class Register:
         until = time.monotonic() + _CLOSING
         for session in sessions:
             session.wait(max(0.0, until - time.monotonic()))
-            session.close()
 
     def _take_place(self, user: str) -> None:
         with self._lock:

@@ -258,7 +258,9 @@ class TerminalSession:
         except SshexecError as error:
             lost = self._line.terminal is not None and isinstance(error, ConnectionLostError)
             cause = error.cause if isinstance(error, HostError) else None
-            if self._finish(Ended("lost" if lost else "failed", one_line(str(error)), cause=cause)):
+            # Where a file of this machine is wrong is not for whoever has the terminal.
+            text = one_line(error.message if isinstance(error, InputError) else str(error))
+            if self._finish(Ended("lost" if lost else "failed", text, cause=cause)):
                 self._failure = error
         except Exception:
             log.exception("a terminal session on %s broke", self.host)
@@ -323,17 +325,19 @@ class TerminalSession:
         """
         self._stage.kick(viewer_id)
 
-    def answer(self, question_id: str, values: Sequence[str]) -> bool:
+    def answer(self, question_id: str, values: Sequence[str], *, user: str | None = None) -> bool:
         """Answer a question of the login; return whether it stood.
 
         Args:
             question_id: as `Asked` had it.
             values: an answer for each field; none at all refuses to answer.
+            user: who answers; None is the session's own caller.
 
         Raises:
+            NotAllowedError: it is about the host's key, and another user's session.
             ArgumentError: they don't fit the question.
         """
-        return self._questions.answer(question_id, values)
+        return self._questions.answer(question_id, values, trusts=user in (None, self.owner))
 
     # ------------------------------------------------------------------ from the viewers to the host
 
@@ -401,7 +405,7 @@ class TerminalSession:
         """Write a file on the host, on the session's own connection; one transfer at a time (see `Connector.put`).
 
         Raises:
-            NotAllowedError: the session is read-only.
+            NotAllowedError: the session is read-only or paused.
             SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError: as `Connector.put`.
         """
@@ -411,7 +415,8 @@ class TerminalSession:
         """Read a file of the host, likewise (see `Connector.get`).
 
         Raises:
-            SessionOverError: the session has ended, or is not open yet.
+            NotAllowedError: the session is paused.
+            SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError, OSError: as `Connector.get`.
         """
         self._transfers.get(path, target, progress)
@@ -420,7 +425,7 @@ class TerminalSession:
 
     def pause(self, by: str) -> None:
         """Let nothing through until `resume`; what was typed and not sent waits."""
-        self._stage.pause(by or "somebody")
+        self._stage.pause(by or "somebody", self.owner)
 
     def resume(self) -> None:
         """Go on after `pause`, whoever did that."""

@@ -44,18 +44,24 @@ class Transfers:
     def _during(self, work: Callable[[Connector[Any, Any], Deadline], None]) -> None:
         stage = self._stage
         with stage.lock:
-            stage.check_open()
+            self._check()
         if not self._turn.acquire(timeout=_TURN):
             raise TerminalError("another file is being transferred in this session; try again once it is done")
         try:
             with stage.lock:
-                stage.check_open()
+                self._check()
                 connector = self._line.connector
             if connector is None or Capability.FILES not in connector.capabilities:
                 raise TerminalError("the connection of this session has no files")
             work(connector, Deadline.after(stage.policy.max_time))
         finally:
             self._turn.release()
+
+    def _check(self) -> None:
+        """Raise, with the stage's lock held, where nothing may be transferred."""
+        self._stage.check_open()
+        if self._stage.paused is not None:
+            raise NotAllowedError("the session is paused")
 
     def end(self, connector: Connector[Any, Any]) -> None:
         """Break off what is under way, once the session has ended: the connector is about to be closed."""

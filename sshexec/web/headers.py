@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from werkzeug.wrappers import Response
+from werkzeug.datastructures import Headers
 
 _BARE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """For whatever is no page of ours: if a browser showed it, nothing in it would come alive."""
@@ -35,16 +35,16 @@ def page_policy(origins: Sequence[str] = (), embedded_in: Sequence[str] = ()) ->
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
-def secured(response: Response, policy: str, *, secure: bool) -> None:
+def armour(headers: Headers, mimetype: str | None, policy: str, *, secure: bool) -> None:
     """Add the headers that every answer has.
 
     Args:
-        response: gets them; those that it has stay.
+        headers: of the answer; those that it has stay.
+        mimetype: what it is.
         policy: the page's Content-Security-Policy; what is no HTML, style or script of ours gets a stricter one.
         secure: whether the page is under TLS.
     """
-    headers = response.headers
-    ours = response.mimetype in ("text/html", "text/css", "text/javascript")
+    ours = mimetype in ("text/html", "text/css", "text/javascript")
     headers.setdefault("Content-Security-Policy", policy if ours else _BARE)
     if not ours or "frame-ancestors 'none'" in policy:
         headers.setdefault("X-Frame-Options", "DENY")

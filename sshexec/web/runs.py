@@ -78,6 +78,8 @@ class Runs:
         limit: runs at once.
         limit_each: of one user.
         kept: runs that are over, and are kept for their pages.
+        tell: is told what was not allowed before a run could begin, as `TerminalManager.tell`; what an engine allows
+            and refuses, its own audit is told.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Runs:
         limit: int = 20,
         limit_each: int = 5,
         kept: int = 16,
+        tell: Callable[..., None] | None = None,
     ) -> None:
         self._engine = engine
         self._access = Access(permit)
@@ -100,6 +103,7 @@ class Runs:
         self._limit = limit
         self._limit_each = limit_each
         self._kept = kept
+        self._tell = tell
         self._lock = threading.Lock()
         self._boards: dict[str, Board] = {}
         self._running: dict[str, Run] = {}
@@ -155,6 +159,8 @@ class Runs:
         order = Order.read(call.body())
         self._catalogue.check(order.module, order.args, become_user=order.become_user)
         choice = self._choose(call.user, order.pattern)
+        for host in choice.locked:
+            self._refused(call, "run", host=host, message=order.module)
         if not choice.hosts:
             raise NotAllowedError(f"you may not run anything on {_some(choice.locked)}")
         with self._place(call.user):
@@ -163,15 +169,21 @@ class Runs:
 
     def _list(self, call: Call) -> Response:
         limit = _whole(call.text("limit", longest=6, optional=True) or "20", MOST)
-        until = call.text("until", longest=24, optional=True)
+        until = _moment(call.text("until", longest=24, optional=True))
         sees = self._sight(call.user)
+        past, looked = self._past.list(sees, limit, until)
+        found = {each["id"]: each for each in past}
         with self._lock:
             boards = list(self._boards.values())
-        own = [board.summary() for board in boards if self._may_see(board, call.user, sees)]
-        there = {each["id"] for each in own}
-        past = [each for each in self._past.list(sees, limit, _moment(until)) if each["id"] not in there]
-        found = past if until else own + past
-        return answer({"runs": sorted(found, key=lambda each: -each["started"])[:limit]})
+        for board in boards:
+            if self._may_see(board, call.user, sees):
+                found[board.run] = board.summary()
+        # Those that are known here may be older than what was looked at: their turn comes with the next answer.
+        first, last = float("inf") if until is None else until, looked or 0.0
+        runs = [each for each in found.values() if last <= each["started"] < first]
+        runs.sort(key=lambda each: -each["started"])
+        more = runs[limit - 1]["started"] if len(runs) > limit else looked
+        return answer({"runs": runs[:limit], "next": more})
 
     def _show(self, call: Call) -> Response:
         run = call.arguments["run"]
@@ -188,6 +200,7 @@ class Runs:
         if board is None:
             raise _missing()
         if board.about["user"] != call.user and not self._allowed(call.user, "terminate", board.hosts):
+            self._refused(call, "terminate", message=f"run {board.run}")
             raise NotAllowedError("you may not cancel runs of others there")
         with self._lock:
             run = self._running.get(board.run)
@@ -219,7 +232,9 @@ class Runs:
         host, stream = call.text("host"), call.text("stream", longest=10, optional=True) or "stdout"
         found = self._past.output(run, host, stream, sees)
         end = time.monotonic() + _ON_ITS_WAY
-        while found is None and board is not None and host in board.hosts and time.monotonic() < end:
+        while (
+            found is None and self._past.there and board is not None and host in board.hosts and time.monotonic() < end
+        ):
             time.sleep(0.1)  # what was recorded just now is in the database a moment later
             found = self._past.output(run, host, stream, sees)
         if found is None:
@@ -320,6 +335,10 @@ class Runs:
             lambda host: self._access.allowed(user, "hosts", host),
             lambda host: self._access.allowed(user, "run", host),
         )
+
+    def _refused(self, call: Call, action: Action, **more: str) -> None:
+        if self._tell is not None:
+            self._tell("terminal_refused", user=call.user, action=action, address=call.address or None, **more)
 
     def _allowed(self, user: str, action: Action, hosts: Sequence[str]) -> bool:
         return all(self._access.allowed(user, action, host) for host in hosts)

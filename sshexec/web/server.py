@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
@@ -52,8 +53,22 @@ class _Handler(WSGIHandler):
         try:
             with gevent.Timeout(REQUEST_TIME):
                 return super().read_request(raw_requestline)
-        except gevent.Timeout:
+        except (gevent.Timeout, HTTPException):  # gevent would print a traceback for headers that are too many
             return False
+
+    def MessageClass(self, *args: Any) -> Any:
+        """Read the headers; refuse a body whose end somebody else may find elsewhere (RFC 9112 §6.1 and §6.3).
+
+        A proxy that does takes the rest of the body for the next request. gevent takes "+5" and "1_000" for lengths,
+        the first of two, and knows no encoding but "chunked".
+        """
+        headers = super().MessageClass(*args)
+        lengths = headers.get_all("content-length", [])
+        encodings = [each.lower() for each in headers.get_all("transfer-encoding", [])]
+        well = all(each.isascii() and each.isdigit() for each in lengths) and set(encodings) <= {"chunked"}
+        if not well or len(lengths) + len(encodings) > 1:
+            raise ValueError("a body has one length")
+        return headers
 
     def run_application(self) -> None:
         try:

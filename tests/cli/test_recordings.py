@@ -43,6 +43,8 @@ def test_they_are_listed_found_and_let_go_of(folder):
         (["prune"], "say what to keep"),
         (["play"], "Missing argument"),
         (["play", "x", "--speed", "0"], "--speed"),
+        (["play", "x", "--speed", "nan"], "expected a number from 0.01 to 1000, got 'nan'"),
+        (["prune", "--keep-days", "nan"], "expected a number, 0 or more, got 'nan'"),
     ],
 )
 def test_bad_input_is_one_line(words, said, tmp_path):
@@ -89,6 +91,22 @@ def test_on_a_terminal_it_can_be_ended_and_leaves_it_as_it_was(folder):
     assert "late" in quick.seen
 
 
+def test_what_has_no_pauses_can_be_ended_too(folder):
+    recordings = Recordings(folder)
+    recording = recordings.begin(session())
+    recording.opened(session())
+    recording.shown(b"first")
+    recording.ended(session(ended=Ended("exited")))
+    with Path(folder, f"{recording.name}.cast").open("a") as file:
+        file.write('[1.0,"o","more"]\n' * 500_000)
+        file.write('[1.0,"o","last"]\n')
+    terminal = Terminal("recordings", "play", "last", "--dir", folder, "--idle-limit", "0")
+    terminal.until("more")
+    terminal.type("qq")
+    assert terminal.end() == 0
+    assert "last" not in terminal.seen
+
+
 @pytest.mark.parametrize(
     ("pieces", "left"),
     [
@@ -97,9 +115,22 @@ def test_on_a_terminal_it_can_be_ended_and_leaves_it_as_it_was(folder):
         ([b"a\x1b[2", b"1tb\x1b[c\x1b[>c\x1b[5n\x1b[5i\x1b[?25h"], b"ab\x1b[?25h"),
         ([b"\x1bP$qm\x1b\\x\x1b[31mred"], b"x\x1b[31mred"),
         ([b"\x1b", b"[31mred"], b"\x1b[31mred"),
+        ([b"a\xc2\x9d52;c;aGk=\xc2\x9cb\xc2", b"\x9b21tc\xc2\xa0"], b"abc\xc2\xa0"),
+        ([b"a\x1b[>4;2mb\x1b[>1uc\x1b[?ud\x1b[u\x1b[38:5:1m"], b"abcd\x1b[u\x1b[38:5:1m"),
         ([b"\x1b]8;;file:///etc/passwd\x1b\\click\x1b]8;;\x1b\\"], b"click"),
     ],
 )
 def test_what_outlives_the_playing_is_left_out(pieces, left):
     quiet = Quiet()
     assert b"".join(quiet.feed(piece) for piece in pieces) == left
+
+
+@pytest.mark.parametrize("end", [b"\x07", b"\x1b\\", b"\xc2\x9c", b"\x18"])
+@pytest.mark.parametrize("size", [1, 2, 7, 5000])
+def test_of_a_string_however_long_nothing_is_shown_and_it_costs_little(end, size):
+    whole = b"a\x1b]0;" + b"x" * 3000 + end + b"b\x1b[" + b"0" * 3000 + b"21tc\x1bP" + b"y" * 900 + b"\x1b[31md"
+    quiet = Quiet()
+    pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+    assert b"".join(map(quiet.feed, pieces)) == b"abc\x1b[31md"
+    assert quiet.feed(b"\x1b]" + b"z" * 1000) == b""
+    assert len(quiet._rest) < 2

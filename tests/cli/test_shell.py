@@ -98,7 +98,8 @@ def test_an_escape_is_heard_though_nothing_else_is_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code", "text"), [("exit 255", 255, ""), ("kill -TERM $$", 143, "ended by signal TERM")]
+    ("command", "code", "text"),
+    [("exit 255", 255, ""), ("kill -TERM $$", 143, "ended by signal TERM"), ("kill -40 $$", 168, "signal 40")],
 )
 def test_the_exit_code_is_the_programs(command: str, code: int, text: str) -> None:
     terminal = Local(*HERE, command)
@@ -112,6 +113,25 @@ def test_a_signal_restores_the_terminal_and_ends_the_session(tmp_path: Path) -> 
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.code() == 143
     settle(lambda: not Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}").exists())
+
+
+@pytest.mark.parametrize(("leave", "code"), [("\r~.", 130), (signal.SIGTERM, 143)])
+def test_it_is_left_though_the_terminal_takes_nothing(leave: Any, code: int) -> None:
+    terminal = Local(*HERE, "echo re''ady; exec yes")
+    terminal.until("ready")
+    time.sleep(0.3)  # nobody reads: soon nothing more goes
+    terminal.type(leave) if isinstance(leave, str) else os.kill(terminal.pid, leave)
+    ended: list[int] = []
+
+    def over() -> bool:
+        pid, status = os.waitpid(terminal.pid, os.WNOHANG)
+        ended.append(os.waitstatus_to_exitcode(status))
+        return pid == terminal.pid
+
+    settle(over)
+    assert ended[-1] == code
+    assert termios.tcgetattr(terminal.descriptor) == terminal.before
+    os.close(terminal.descriptor)
 
 
 def test_a_lost_connection_restores_the_terminal(sshd: Sshd, inventory: Write) -> None:

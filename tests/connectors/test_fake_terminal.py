@@ -77,8 +77,10 @@ def test_a_command_alone() -> None:
         ("xterm", {"environment": {"A=B": "c"}}),
         ("xterm", {"environment": {"": "c"}}),
         ("xterm", {"environment": {"A": "b\0c"}}),
+        ("xterm", {"environment": {"A": "\ud800"}}),
         ("xterm", {"command": ""}),
         ("xterm", {"command": "a\0b"}),
+        ("xterm", {"command": "\ud800"}),
     ],
 )
 def test_what_no_host_can_be_given_is_bad_input(term: str, more: dict[str, Any]) -> None:

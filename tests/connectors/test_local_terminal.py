@@ -66,6 +66,17 @@ def test_a_command_and_every_byte(connector: LocalConnector) -> None:
     assert (terminal.exit_status, terminal.exit_signal) == (None, "KILL")
 
 
+def test_a_signal_without_a_name_ends_it_too(connector: LocalConnector) -> None:
+    terminal = shell(connector, "kill -40 $$")
+    assert rest(terminal) == b""
+    assert (terminal.exit_status, terminal.exit_signal) == (None, "40")
+
+
+def test_no_wait_is_too_long(connector: LocalConnector) -> None:
+    terminal = shell(connector, "sleep 0.1; echo d''one")
+    assert terminal.read(1e9) == b"done\r\n"
+
+
 @pytest.mark.parametrize("name", ["INT", "QUIT", "TERM", "USR1"])
 def test_signals_reach_what_runs(connector: LocalConnector, name: str) -> None:
     terminal = shell(connector, f"trap 'echo ca''ught; exit 3' {name}; echo re''ady; while :; do sleep 0.05; done")
@@ -204,9 +215,36 @@ def test_what_can_not_be_started_is_told(connector: LocalConnector, monkeypatch:
         shell(connector)
     assert failed.value.host == "here"
     assert open_files() == files
+    monkeypatch.undo()
+    monkeypatch.setattr("subprocess.Popen", none)  # what goes wrong in any other way leaves nothing either
+    with pytest.raises(TypeError):
+        shell(connector)
+    assert open_files() == files
+    monkeypatch.undo()
     connector.close()
     with pytest.raises(ConnectionLostError, match="not open"):
         shell(connector)
+
+
+def test_nobody_rings_what_is_being_freed(connector: LocalConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shell(connector, "exec cat")
+    reached, go = threading.Event(), threading.Event()
+    free = terminal._free
+
+    def slowly() -> None:
+        reached.set()
+        go.wait(0.2)  # whoever wakes it meanwhile would write to whatever file has the number by then
+        free()
+
+    monkeypatch.setattr(terminal, "_free", slowly)
+    closing = threading.Thread(target=terminal.close)
+    closing.start()
+    assert reached.wait(10)
+    rung: list[int] = []
+    monkeypatch.setattr(terminal, "_ring", lambda: rung.append(len(terminal._bells)))
+    terminal.wake()
+    closing.join(10)
+    assert rung == [0]
 
 
 def test_a_forked_child_leaves_it_to_its_parent(connector: LocalConnector) -> None:

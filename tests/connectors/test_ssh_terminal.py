@@ -328,6 +328,8 @@ def test_silence_counts_from_one_short_read_to_the_next(sshd: Sshd) -> None:
         try:
             with pytest.raises(ConnectionLostError, match="no sign of life"):
                 read_for_ever(terminal)
+            settle(lambda: not link.active)
+            assert "no sign of life" in link.why()  # whoever else waits, for a file say, is told the same
         finally:
             os.kill(daemon, signal.SIGKILL)
 

@@ -10,7 +10,7 @@ import pytest
 
 from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.prompts import Answer, Question
-from sshexec.errors import ArgumentError, AuthenticationError, CancelledError
+from sshexec.errors import ArgumentError, AuthenticationError, CancelledError, NotAllowedError
 from sshexec.terminal.events import Answered, Asked, Ended, Field, Opened, Phased
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.questions import ROUNDS, SessionPrompts, one_line
@@ -19,6 +19,7 @@ from tests.terminal.puppet import PATIENCE, Puppet, event, settle
 
 PASSWORD = Question("password", "ann", "SSH password of ann", "web1")
 CODE = Question("code", "ann: Code:", "Code:", "web1")
+KEY = Question("host_key", "web1", "ED25519 key of web1", "web1")
 CANARY = "c4nary-answer"
 
 
@@ -218,6 +219,31 @@ def test_watchers_are_not_asked() -> None:
         assert event(watcher, Asked) == asked
         watcher.answer(asked.id, ["wrong"])
         assert event(watcher, Ended).cause == "authentication"
+
+
+def test_a_question_that_was_handed_over_comes_back() -> None:
+    with session(log_in) as made:
+        owner = made.attach()
+        watcher = made.attach(role="watcher", user="bob")
+        asked = event(owner, Asked)
+        made.hand_over(watcher.id, "root")
+        assert event(owner, Answered) == Answered(asked.id)
+        made.hand_over(owner.id, "root")
+        assert event(owner, Asked) == asked
+        owner.answer(asked.id, [CANARY])
+        event(owner, Opened)
+
+
+def test_whoever_takes_a_session_does_not_trust_a_key_in_its_user_s_name() -> None:
+    """That needs a permission of its own, which the session's user has been asked for (accept_host_key)."""
+    with session(lambda puppet: None if puppet.ask(KEY) == "yes" else puppet.cancel()) as made:
+        other = made.attach(user="bob")
+        asked = event(other, Asked)
+        with pytest.raises(NotAllowedError, match="trust"):
+            other.answer(asked.id, ["yes"])
+        owner = made.attach()
+        assert owner.answer(event(owner, Asked).id, ["yes"])
+        event(owner, Opened)
 
 
 def test_nobody_answers_and_the_login_fails() -> None:

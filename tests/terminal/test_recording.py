@@ -54,6 +54,10 @@ def test_a_character_that_was_cut_is_one_and_what_is_none_is_kept(tmp_path):
     assert output(events) == whole + b"caf\xe9\xff\xed\xa0\x80\xe6\xbc"
 
 
+def test_what_another_program_wrote_is_played_all_the_same():
+    assert data_of("a\ud800\udcff\udc41\udfffb") == b"a?\xff??b"
+
+
 def test_every_line_is_json_that_any_reader_takes(tmp_path):
     recorded(tmp_path, [bytes(range(256)), b"\xe2\x80\xa8\x1b]52;c;aGk=\x07"])
     [file] = (tmp_path / "r").glob("*.cast")
@@ -136,6 +140,25 @@ def test_typed_text_is_there_where_it_was_shown_and_a_password_never(tmp_path, f
     texts = b"".join(file.read_bytes() for file in Path(recordings.folder).iterdir()).decode()
     assert "canary" not in texts
     assert "canary" not in caplog.text + repr(recording) + repr(recordings)
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x04", "\x15", "\x1a", "\x1c"])
+@pytest.mark.parametrize("piece", [1, 100])
+def test_a_password_that_is_given_up_is_not_recorded(tmp_path, key, piece):
+    recordings = Recordings(tmp_path / "r", input=True)
+    recording = recordings.begin(session())
+    recording.opened(session())
+    recording.shown(b"$ su\r\nPassword: ")
+    for start in range(0, 10, piece):
+        recording.typed(b"canary-one"[start : start + piece], "ann")
+    recording.typed(key.encode(), "ann")
+    recording.shown(b"\r\n$ ")
+    recording.typed(b"ls", "ann")
+    recording.shown(b"ls")
+    recording.typed(b"\r", "ann")
+    recording.shown(b"\r\n$ ")
+    recording.ended(session(ended=Ended("exited", exit_status=0)))
+    assert "".join(event.data for event in recordings.events(recording.name) if event.kind == "i") == "ls\r"
 
 
 def test_without_being_asked_nothing_typed_is_recorded(tmp_path):

@@ -41,7 +41,7 @@ class Witness(Observer):
 
     def _see(self, what: str, detail: object) -> None:
         if self.failing == what:
-            raise OSError(f"no space for {CANARY!r}")
+            raise OSError(28, f"no space for {CANARY!r}")
         self.seen.append((what, detail))
 
     def opened(self, info: SessionInfo) -> None:
@@ -181,6 +181,23 @@ def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.Mo
     assert isinstance(rest(owner)[1][-1], Ended)
     assert told == [made]
     assert made.wait(0)
+
+
+def test_what_is_ended_before_its_thread_could_not_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[TerminalSession] = []
+    made = TerminalSession("web1", Puppet().connect, on_end=told.append)
+
+    def none(thread: threading.Thread) -> None:
+        made.terminate()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", none)
+    with pytest.raises(TerminalError, match="no further thread"):
+        made.start()
+    ended = made.wait(0)
+    assert ended is not None
+    assert ended.reason == "terminated"
+    assert told == [made]
 
 
 def test_a_size_that_changes_while_it_opens_arrives() -> None:
@@ -381,6 +398,20 @@ def test_pausing_stops_both_ways_and_resuming_goes_on() -> None:
         received(owner, b"later")
 
 
+def test_an_owner_s_own_pause_does_not_stand_in_the_way_of_another_s() -> None:
+    made, _ = opened()
+    with made:
+        owner = made.attach()
+        made.pause("ann")
+        made.pause("root")
+        assert made.info().paused == "root"
+        assert event(owner, Paused).by in ("ann", "root")
+        made.pause("ann")
+        assert made.info().paused == "root"
+        made.resume()
+        assert made.info().paused is None
+
+
 def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pump, "_SIGN", 0.01)
     made, screen = opened()
@@ -478,6 +509,7 @@ def test_without_a_required_observer_the_session_ends_and_shows_nothing_unseen(f
     assert (shown, puppet.screen.typed) == (b"", b"")
     assert isinstance(events[-1], Ended)
     assert events[-1].reason == "recording"
+    assert events[-1].text == "the session can't be recorded any more (Witness: No space left on device)"
     assert made.wait(PATIENCE)
 
 
@@ -558,6 +590,21 @@ def test_files_go_over_the_same_connection() -> None:
         target = io.BytesIO()
         made.get("/tmp/x", target)
         assert target.getvalue() == b"content"
+
+
+def test_no_file_goes_while_the_session_is_paused() -> None:
+    made, _ = opened()
+    with made:
+        made.put(b"before", "/tmp/x")
+        made.pause("root")
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.put(b"content", "/tmp/x")
+        target = io.BytesIO()
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.get("/tmp/x", target)
+        made.resume()
+        made.get("/tmp/x", target)
+        assert target.getvalue() == b"before"
 
 
 def test_a_transfer_ends_with_its_session() -> None:

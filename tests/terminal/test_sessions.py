@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -27,6 +27,7 @@ from sshexec.errors import (
 )
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
+from sshexec.terminal import register
 from sshexec.terminal.auditing import TerminalEvent
 from sshexec.terminal.events import Detached, Ended, Opened
 from sshexec.terminal.observer import SessionInfo
@@ -252,6 +253,10 @@ def test_an_owner_does_not_undo_what_an_administrator_paused(world):
     world.manager.pause("ann", session.id, True)
     world.manager.pause("ann", session.id, False)
     assert session.info().paused is None
+    world.manager.pause("ann", session.id, True)
+    world.manager.pause("root", session.id, True)
+    with pytest.raises(NotAllowedError, match="somebody else"):
+        world.manager.pause("ann", session.id, False)
 
 
 def test_files_need_a_permission_of_their_own(world, tmp_path):
@@ -398,6 +403,47 @@ def test_a_terminals_type_is_a_plain_word(world, term):
         world.manager.open("ann", HOST, term=term)
 
 
+def test_who_loses_a_permission_loses_what_it_was_for(make):
+    may = {("ann", "open"), ("bob", "watch"), ("cec", "control")}
+    away: list[Exception] = []
+
+    def permit(user: str, action: str, host: str) -> bool:
+        if away:
+            raise away[0]
+        return (user, action) in may
+
+    world = make(permit=permit)
+    session = world.manager.open("ann", HOST)
+    ann = opened(world.manager.attach("ann", session.id))
+    bob = world.manager.attach("bob", session.id, role="watcher")
+    world.manager.recheck()
+    away.append(RuntimeError("database is away"))
+    may.clear()
+    world.manager.recheck()
+    assert [user for _, user, _ in session.info().viewers] == ["ann", "bob"]
+    away.clear()
+    may.add(("ann", "open"))
+    world.manager.recheck(session.id)
+    assert until(bob, Detached).reason == "kicked"
+    assert [user for _, user, _ in session.info().viewers] == ["ann"]
+    may.clear()
+    for attempt in (world.manager.attach, world.manager.issue_for):
+        with pytest.raises(NotAllowedError, match=r"\(open\)"):
+            attempt("ann", session.id)
+    world.manager.recheck(session.id)
+    ended = until(ann, Ended)
+    assert (ended.reason, ended.text) == ("terminated", "ended: it is not permitted any more")
+    world.manager.recheck("no such session")
+    told = [(event.event, event.user, event.action) for event in world.told[3:]]
+    assert told == [
+        ("terminal_refused", "bob", "watch"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_terminated", "ann", None),
+        *([("terminal_ended", "ann", None)] if len(told) == 5 else []),
+    ]
+
+
 def test_an_inventory_that_changes_is_read_for_each_session(sshd):
     hosts = [HOST]
     manager = TerminalManager(
@@ -532,3 +578,39 @@ def test_a_log_warns_of_what_was_refused(make, caplog):
         world.manager.issue("cec", HOST)
     told = [(record.levelname, record.audit.event) for record in caplog.records if record.name == "sshexec.audit"]
     assert told == [("INFO", "terminal_token"), ("WARNING", "terminal_refused")]
+
+
+def test_what_comes_while_the_manager_is_closed_leaves_nothing(make: Make, tmp_path: Any) -> None:
+    recordings = Recordings(tmp_path / "r")
+    world = make(recordings=recordings, observers=lambda info: world.manager.close() or ())
+    with pytest.raises(SessionOverError):
+        world.manager.open("ann", HOST)
+    assert recordings.list() == []
+    assert "terminal_started" not in world.events()
+
+
+def test_closing_waits_for_all_sessions_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stuck:
+        owner = "ann"
+
+        def __init__(self, number: int) -> None:
+            self.id = str(number)
+
+        def terminate(self, by: str, reason: str) -> None:
+            pass
+
+        def wait(self, timeout: float) -> None:
+            waited.append(timeout)
+            time.sleep(timeout)
+
+        def close(self) -> None:
+            waited.append(15.0)
+
+    monkeypatch.setattr(register, "_CLOSING", 0.05)
+    waited: list[float] = []
+    made = register.Register(9, 9, lambda session: None)
+    for number in range(3):
+        made.add("ann", lambda contexts, number=number: cast("Any", Stuck(number)))
+    made.close()
+    assert len(waited) == 3
+    assert sum(waited) <= 0.06

@@ -198,6 +198,24 @@ def test_only_the_owner_types(stage: Stage) -> None:
     assert (stage.screen.typed, stage.screen.signals) == (b"ls\r", ["INT"])
 
 
+@pytest.mark.parametrize("how", ["stolen", "kicked"])
+def test_an_owner_who_was_sent_away_can_do_nothing_more(stage: Stage, how: str) -> None:
+    """Its WebSocket is still heard until it is closed."""
+    if how == "stolen":
+        stage.session.attach(user="ann")
+    else:
+        stage.session.kick(stage.owner.id)
+    for attempt in (
+        lambda: stage.owner.write(b"rm"),
+        lambda: stage.owner.resize(Size(3, 3)),
+        lambda: stage.owner.signal("INT"),
+        lambda: stage.owner.answer("q1", ["x"]),
+    ):
+        with pytest.raises(SessionOverError, match="out of the session"):
+            attempt()
+    assert (stage.screen.typed, stage.screen.signals, stage.session.size) == (b"", [], Size())
+
+
 def test_handing_over_turns_the_roles_round(stage: Stage) -> None:
     watcher = stage.session.attach(role="watcher", user="bob")
     stage.session.hand_over(watcher.id, "ann")
