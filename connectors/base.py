@@ -410,7 +410,10 @@ class Connector(ABC, Generic[OptionsT, ContextT]):
 
     @abstractmethod
     def cancel(self) -> None:
-        """Make the call in progress, or the next one, end with CancelledError soon; from any thread."""
+        """Make the call in progress, or the next one, end with CancelledError soon; from any thread.
+
+        A terminal's write that the host does not take is given up, which may cost the connection.
+        """
 
     @abstractmethod
     def close(self) -> None:

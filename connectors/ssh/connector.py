@@ -276,7 +276,10 @@ class SshConnector(Connector[SshOptions, SshContext]):
             raise CancelledError("cancelled")
 
     def _hurried(self) -> bool:
-        return self._calling and (self._cancelled or self._ending or self._deadline.expired)
+        if self._calling:
+            return self._cancelled or self._ending or self._deadline.expired
+        # Between calls a terminal is used, and a jump host's connection: of that nobody here knows when to give up.
+        return self._cancelled and self._link is not None and self._link.shells > 0
 
     @property
     def _patience(self) -> float | None:

@@ -106,7 +106,7 @@ class SshTerminal(Terminal):
             guard()
             if not channel.signal.wait(deadline.remaining(1.0)) and deadline.expired:
                 raise CommandTimeoutError("the host opened no terminal in time", killed=None)
-        if not self._link.active:
+        if self._cut:
             raise LinkDownError(self._link.why())
         if channel.failures == 1 and channel.reply is False:
             raise UnreachableError("the host gave a terminal, and refused to run anything on it")
@@ -145,6 +145,11 @@ class SshTerminal(Terminal):
                 self._question_life()
             if deadline.expired:
                 return None
+
+    @property
+    def _cut(self) -> bool:
+        """Whether the connection is gone: Paramiko takes its channels off a moment before it says so itself."""
+        return not self._link.active or (self._channel.closed and not self._channel.eof)
 
     @property
     def _exited(self) -> bool:
@@ -187,7 +192,7 @@ class SshTerminal(Terminal):
 
     def _end(self) -> bytes:
         channel = self._channel
-        if not self._exited and not self._over and not self._link.active:
+        if not self._exited and not self._over and self._cut:
             raise self._lost(self._link.why())
         self.exit_status, self.exit_signal = channel.exit_status, channel.exit_signal
         return b""

@@ -39,6 +39,8 @@ class Line:
         self._environment = dict(environment)
         self._command = command
         self._sizing = threading.Lock()
+        self._closing = threading.Lock()
+        self._closed = False
         self.connector: Connector[Any, Any] | None = None
         self.terminal: Terminal | None = None
 
@@ -115,11 +117,10 @@ class Line:
         return Ended("exited", text, exit_status=status)
 
     def break_off(self) -> None:
-        """Have `open` end soon."""
-        with self._stage.lock:
-            connector = self.connector if self.terminal is None else None
-        if connector is not None:
-            connector.cancel()
+        """Have whoever waits for the host go on soon: for its login, or for it to take what is sent."""
+        with self._closing:  # else it might be closed meanwhile, and what is woken another connection's
+            if self.connector is not None and not self._closed:
+                self.connector.cancel()
 
     def close(self, free: Callable[[Connector[Any, Any]], None]) -> None:
         """Close the terminal and the connection.
@@ -134,5 +135,7 @@ class Line:
         if connector is not None:
             with contextlib.suppress(Exception):
                 free(connector)
+            with self._closing:
+                self._closed = True
             with contextlib.suppress(Exception):
                 connector.close()

@@ -270,6 +270,18 @@ def test_the_end_of_the_connection_is_told(sshd: Sshd) -> None:
         terminal.close()
 
 
+def test_a_connection_that_is_about_to_be_gone_is_no_end_of_the_program(connector: SshConnector) -> None:
+    terminal = shell(connector, "echo re''ady; sleep 600")
+    until(terminal, b"ready")
+    link = connector.link
+    assert link is not None
+    (channel,) = link._channels.values()
+    channel._unlink()  # as Paramiko's reader does, while the connection still counts as active
+    with pytest.raises(ConnectionLostError):
+        rest(terminal)
+    terminal.close()
+
+
 def test_a_frozen_host_holds_up_no_close(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packets, "_STALLED_GRACE", 0.2)
     with connected(sshd.variables(ansible_host="127.0.21.6"), alive_interval=0.0) as connector:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from sshexec import errors
+from sshexec.connectors.ssh import packets
 from sshexec.connectors.terminal import Size
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
+from sshexec.terminal import pump
 from sshexec.terminal.events import Ended
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.session import TerminalSession
 from tests.terminal.flood import SHELL
-from tests.terminal.puppet import PATIENCE, received, rest
+from tests.terminal.puppet import PATIENCE, received, rest, settle
 from tests.testbed import Sshd
 
 ROOT = Path(__file__).parent.parent.parent
@@ -114,6 +119,36 @@ def test_a_shell_that_is_left_alone_ends(inventory: Inventory) -> None:
         ended = session.wait(PATIENCE)
         assert ended is not None
         assert ended.reason == "idle"
+
+
+def test_a_host_that_takes_nothing_holds_up_no_end(inventory: Inventory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The session's thread waits behind what is typed, as with a sign of life on a network that is gone."""
+    monkeypatch.setattr(packets, "_STALLED_GRACE", 0.2)
+    monkeypatch.setattr(pump, "_SIGN", 0.05)
+    variables = {"ansible_ssh_extra_args": "-o ServerAliveInterval=0"}
+    deaf = "echo p=$PPID=; stty raw -echo; echo rea''dy; exec sleep 600"
+    with TerminalSession.open(inventory, "h001", command=deaf, variables=variables) as session:
+        daemon = int(received(session.attach(), b"ready").split(b"=")[1])
+        link = session._line.connector.link  # type: ignore[union-attr]
+        link.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        os.kill(daemon, signal.SIGSTOP)
+        try:
+            typing = threading.Thread(target=type_all, args=(session,))
+            typing.start()
+            settle(lambda: link.packetizer.stalled)
+            session.pause("root")
+            settle(session._line._sizing.locked)
+            session.terminate("root")
+            assert session.wait(PATIENCE) is not None
+            typing.join(PATIENCE)
+            assert not typing.is_alive()
+        finally:
+            os.kill(daemon, signal.SIGKILL)
+
+
+def type_all(session: TerminalSession) -> None:
+    with pytest.raises(errors.SessionOverError):
+        session.write(b"x" * 2**23)
 
 
 @pytest.mark.parametrize("mode", ["threads", "gevent"])
