@@ -291,7 +291,7 @@ class _Shell:
 
 
 def _code(status: int) -> int:
-    """Return the exit code for a status, of which the system keeps one byte; Windows has four, and none of them is 0."""
+    """Return the exit code for a status, of which the system keeps the last byte: none is to look like a success."""
     return status & 0xFF or (255 if status else 0)
 
 
