@@ -106,6 +106,7 @@ class LocalTerminal(Terminal):
                 cwd=home,
                 env={**environment, "TERM": term, "SHELL": program},
                 start_new_session=True,
+                preexec_fn=_hearing(),
             )
         finally:
             os.close(theirs)
@@ -267,6 +268,26 @@ def _name(number: int) -> str:
         return signal.Signals(number).name.removeprefix("SIG")
     except ValueError:
         return str(number)
+
+
+def _hearing() -> Callable[[], None] | None:
+    """Return what has a program hear the signals that this process ignores; None where there are none.
+
+    A shell without job control has a command behind ``&`` ignore INT and QUIT, `nohup` has it ignore HUP. A program on
+    a terminal would inherit that, and no shell undoes it (POSIX, `trap`): neither Ctrl-C nor a hangup would end it.
+    What is returned runs between fork and exec, where little is safe beside threads; so it does nothing else, and most
+    often there is none.
+    """
+    # Those that Python itself ignores `Popen` restores.
+    known = (signal.SIGPIPE, signal.SIGXFSZ)
+    ignored = [each for each in signal.valid_signals() if signal.getsignal(each) is signal.SIG_IGN]
+    unheard = [each for each in ignored if each not in known]
+
+    def hear() -> None:
+        for number in unheard:
+            signal.signal(number, signal.SIG_DFL)
+
+    return hear if unheard else None
 
 
 def _account(shell: str) -> tuple[str, str]:

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 
 from sshexec.errors import ArgumentError
 
-__all__ = ["KEYS", "LARGEST_SIDE", "PIECE", "SIGNALS", "Size", "Terminal", "check_program", "check_signal"]
+__all__ = [
+    "KEYS",
+    "LARGEST_SIDE",
+    "PIECE",
+    "SIGNALS",
+    "Size",
+    "Terminal",
+    "check_program",
+    "check_signal",
+    "check_term",
+]
 
 LARGEST_SIDE = 1000
 """Columns or rows that a terminal has at most."""
@@ -130,6 +140,16 @@ def check_signal(name: str) -> None:
         raise ArgumentError(f"signal: expected one of {', '.join(SIGNALS)}, got {name!r:.40}")
 
 
+def check_term(term: object) -> None:
+    """Check a terminal's type.
+
+    Raises:
+        ArgumentError: it is no plain word.
+    """
+    if not isinstance(term, str) or not _TERM.fullmatch(term):
+        raise ArgumentError(f"term: expected a terminal's type such as xterm-256color, got {term!r:.40}")
+
+
 def check_program(term: str, environment: Mapping[str, str], command: str | None) -> None:
     """Check what `Connector.terminal` was given, before a host or a system call takes it amiss.
 
@@ -137,8 +157,7 @@ def check_program(term: str, environment: Mapping[str, str], command: str | None
         ArgumentError: a terminal's type or a variable's name is no plain word, or a text has a NUL or half of a
             surrogate pair, which no host can be sent.
     """
-    if not isinstance(term, str) or not _TERM.fullmatch(term):
-        raise ArgumentError(f"term: expected a terminal's type such as xterm-256color, got {term!r:.40}")
+    check_term(term)
     for name, value in environment.items():
         if not isinstance(name, str) or not _VARIABLE.fullmatch(name):
             raise ArgumentError(f"environment: {name!r:.40} is no name of a variable")

@@ -36,7 +36,7 @@ _SHOWN = (
 )
 """Setting, field of `SshOptions`, key of ssh_config."""
 
-_POLICIES = {"strict": "yes", "off": "no"}
+_POLICIES = {"off": "no"}
 _DEFAULTS = {"connect_timeout": Timeouts().connect, "identity_agent": "SSH_AUTH_SOCK"}
 """What holds where a field says nothing."""
 
@@ -73,7 +73,7 @@ def _settings(resolved: Resolved, variables: Mapping[str, Any], group: str) -> I
             variable, place = _of_jump(field, value, resolved, variables)
         if field == "address" and not variable and not place:
             place = "ProxyJump" if group else "inventory name"
-        yield Explained(name, _shown(field, key, value), variable, place, group=group)
+        yield Explained(name, _shown(field, key, value, options), variable, place, group=group)
     yield from _proxy(options, resolved, group)
     yield from _files(options, resolved, own, group)
     yield from _known_hosts(options, found, group)
@@ -86,7 +86,10 @@ def _settings(resolved: Resolved, variables: Mapping[str, Any], group: str) -> I
             yield Explained(setting.name, setting.value, "", setting.where, f"not used: {setting.reason}", group)
 
 
-def _shown(field: str, key: str, value: Any) -> Any:
+def _shown(field: str, key: str, value: Any, options: SshOptions) -> Any:
+    if field == "policy" and value == "strict":
+        # As `ssh -G` has it: what is said nowhere is ask, and where nobody can be asked that is yes.
+        return "ask" if options.confirms else "yes"
     if field == "policy":
         return _POLICIES.get(value, value)
     if field == "identity_agent" and value == "":
@@ -132,7 +135,8 @@ def _of_jump(field: str, value: Any, resolved: Resolved, variables: Mapping[str,
     if (field == "port" and resolved.query.port) or (field == "user" and resolved.query.user):
         return "", "ProxyJump"
     default = SshOptions.__dataclass_fields__[field].default
-    return "", _INHERITED if value != default and field not in ("address", "port", "user") else ""
+    differs = value != default or (field == "policy" and not resolved.values.get("confirms", True))
+    return "", _INHERITED if differs and field not in ("address", "port", "user") else ""
 
 
 def _files(options: SshOptions, resolved: Resolved, variables: Mapping[str, Any], group: str) -> Iterator[Explained]:

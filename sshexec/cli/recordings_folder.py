@@ -1,4 +1,4 @@
-"""The recordings that a command is about: where they are, and which one is meant."""
+"""The recordings that a command is about: where they are, how they are made, and which one is meant."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from sshexec.cli.values import size
 from sshexec.database.address import state_directory
-from sshexec.errors import InputError
+from sshexec.errors import ArgumentError, InputError
 
 if TYPE_CHECKING:
     from sshexec.terminal.recordings import Recorded, Recordings
@@ -31,6 +32,54 @@ def folder_option(command: Command) -> Command:
         metavar="DIR",
         help="Where they are. Default: your own, where `sshexec shell --record` puts them.",
     )(command)
+
+
+def making_options(command: Command) -> Command:
+    """Add the options that say how a session is recorded; `made` makes something of them."""
+    for option in reversed(
+        (
+            click.option("--record-input", is_flag=True, help="Record what is typed too, but for what is not shown."),
+            click.option(
+                "--record-format",
+                type=click.Choice(["2", "3"]),
+                help="Version of asciicast; 2 unless it is said, which every player has.",
+            ),
+            click.option("--record-limit", type=size, metavar="SIZE", help="Of one recording. Default: 256M."),
+            click.option(
+                "--record-full",
+                type=click.Choice(["end", "stop"]),
+                help="At the limit, end the session (the default), or stop recording it.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def made(options: dict[str, Any]) -> Recordings | None:
+    """Return where a session is to be recorded, and how; None where it is not to be.
+
+    Args:
+        options: those of ``--record`` and `making_options`.
+
+    Raises:
+        InputError: the folder can't be used, or a value is out of its range.
+        click.UsageError: it is said how, and not that.
+    """
+    given = {name: options[f"record_{name}"] for name in ("input", "format", "limit", "full")}
+    chosen = {name: value for name, value in given.items() if value not in (None, False)}
+    if options["record"] is None:
+        if chosen:
+            raise click.UsageError(f"--record-{next(iter(chosen))} goes with --record", click.get_current_context())
+        return None
+    from sshexec.terminal.recordings import Recordings
+
+    if "format" in chosen:
+        chosen["format"] = int(chosen["format"])
+    try:
+        return Recordings(options["record"] or usual_folder(), **chosen)
+    except ArgumentError as error:
+        raise InputError(f"--record-{error}") from None
 
 
 def json_option(command: Command) -> Command:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +13,19 @@ import click
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.keeping import actor
 from sshexec.cli.rawterminal import HELP, Keys, RawTerminal
+from sshexec.cli.recordings_folder import made, making_options
 from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stderr import tell
 from sshexec.cli.stdout import Stdout, StdoutLostError
 from sshexec.cli.untrusted import harmless
 from sshexec.cli.variables import connection_options, connection_variables, extra_variables, password_asked
-from sshexec.errors import HostError, InputError, NotAllowedError, PatternError, SessionOverError
+from sshexec.errors import ArgumentError, HostError, InputError, NotAllowedError, PatternError, SessionOverError
 
 if TYPE_CHECKING:
     from sshexec.inventory.model import Inventory
     from sshexec.terminal.events import Detached, Ended
     from sshexec.terminal.policy import TerminalPolicy
+    from sshexec.terminal.recordings import Recordings
     from sshexec.terminal.session import TerminalSession
     from sshexec.terminal.viewer import Viewer
 
@@ -48,8 +49,6 @@ _FOREVER = 10.0**9
 _LOOK = 0.5
 """Seconds between looks at whether who waits for the terminal is to wait on."""
 
-_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
-
 
 @click.command(epilog=_EPILOG, short_help="open a terminal on one host")
 @click.argument("host")
@@ -63,6 +62,7 @@ _TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
     metavar="[DIR]",
     help="Record the session, in DIR or else where `sshexec recordings` looks. Give it behind HOST.",
 )
+@making_options
 @connection_options
 @secret_options
 @click.option("-k", "--ask-pass", is_flag=True, help="Ask for the login password first, whatever the inventory has.")
@@ -81,7 +81,7 @@ def command(host: str, sources: tuple[str, ...], **options: Any) -> int:
         variables |= password_asked()
     variables |= extra_variables(options["extra"], openers(options).vault)
     inventory = _inventory(sources, host, options)
-    return _open(inventory, host, variables, options)
+    return _open(inventory, host, variables, made(options), options)
 
 
 def _inventory(sources: tuple[str, ...], host: str, options: dict[str, Any]) -> Inventory:
@@ -98,7 +98,13 @@ def _inventory(sources: tuple[str, ...], host: str, options: dict[str, Any]) -> 
     raise PatternError(f"there is no host {harmless(host)!r:.80} in the inventory{meant}")
 
 
-def _open(inventory: Inventory, host: str, variables: dict[str, Any], options: dict[str, Any]) -> int:
+def _open(
+    inventory: Inventory,
+    host: str,
+    variables: dict[str, Any],
+    recordings: Recordings | None,
+    options: dict[str, Any],
+) -> int:
     from sshexec.cli.questions import terminal_questions
     from sshexec.connectors.base import Timeouts
     from sshexec.runtime.plan import Contexts
@@ -122,8 +128,8 @@ def _open(inventory: Inventory, host: str, variables: dict[str, Any], options: d
             policy=_policy(),
             ask=questions or (lambda question: None),
         )
-        if options["record"] is not None:
-            _record(session, options["record"], options["quiet"])
+        if recordings is not None:
+            _record(session, recordings, options["quiet"])
         if questions is not None:
             stack.callback(questions.close)
         stack.enter_context(session)
@@ -152,8 +158,14 @@ def _policy() -> TerminalPolicy:
 
 
 def _term() -> str:
+    from sshexec.connectors.terminal import check_term
+
     term = os.environ.get("TERM", "")
-    return term if _TERMS.fullmatch(term) else "xterm"
+    try:
+        check_term(term)
+    except ArgumentError:
+        return "xterm"
+    return term
 
 
 def _environment() -> dict[str, str]:
@@ -161,11 +173,7 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name == "LANG" or name.startswith("LC_")}
 
 
-def _record(session: TerminalSession, folder: str, quiet: bool) -> None:
-    from sshexec.cli.recordings_folder import usual_folder
-    from sshexec.terminal.recordings import Recordings
-
-    recordings = Recordings(folder or usual_folder())
+def _record(session: TerminalSession, recordings: Recordings, quiet: bool) -> None:
     recording = recordings.begin(session.info())
     session.observe(recording)
     session.recording = recording.name

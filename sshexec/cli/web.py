@@ -13,6 +13,7 @@ import click
 
 from sshexec.cli.interrupt import Interrupts
 from sshexec.cli.keeping import Keeping, actor, keeping_options
+from sshexec.cli.recordings_folder import made, making_options
 from sshexec.cli.sources import inventory_option, load_inventory, openers, secret_options
 from sshexec.cli.stderr import tell
 from sshexec.cli.untrusted import harmless
@@ -67,6 +68,7 @@ _LINK_TIME = 900.0
     help="Believe X-Forwarded-For of this address or network. May be repeated.",
 )
 @click.option("--record", type=click.Path(file_okay=False), metavar="DIR", help="Record every session here.")
+@making_options
 @click.option("--idle", type=seconds, default="1800", show_default=True, help="Seconds until an idle session ends.")
 @click.option("--max-time", type=seconds, default="43200", show_default=True, help="Seconds that a session may last.")
 @click.option("--read-only", is_flag=True, help="Let nobody type, send files, or run anything.")
@@ -226,11 +228,6 @@ def _manager(
     from sshexec.terminal.policy import TerminalPolicy
     from sshexec.terminal.sessions import TerminalManager
 
-    recordings = None
-    if options["record"] is not None:
-        from sshexec.terminal.recordings import Recordings
-
-        recordings = Recordings(options["record"])
     refused = {"upload", "run"} if options["read_only"] else set()
 
     def permit(who: str, action: str, host: str) -> bool:
@@ -246,7 +243,7 @@ def _manager(
         inventory,
         permit=permit,
         policy=policy,
-        recordings=recordings,
+        recordings=made(options),
         audit=keeping.audit,
         limit=options["limit"],
         limit_each=options["limit"],

@@ -42,6 +42,20 @@ class Access:
             action: what.
             host: inventory name.
         """
+        return self._answer(user, action, host) is True
+
+    def withdrawn(self, user: str, action: Action, host: str) -> bool:
+        """Return whether a user who had something may not have it any more; where ``permit`` fails nobody knows that.
+
+        Args:
+            user: who.
+            action: what.
+            host: inventory name.
+        """
+        return self._answer(user, action, host) is False
+
+    def _answer(self, user: str, action: Action, host: str) -> bool | None:
+        """Return what ``permit`` says; None where it failed."""
         if self._permit is None or not isinstance(user, str) or not user:
             return False
         try:
@@ -50,7 +64,7 @@ class Access:
             if not self._complained:
                 self._complained = True
                 log.exception("permit failed, and what it was asked for is refused")
-            return False
+            return None
         if inspect.iscoroutine(answer):
             answer.close()
         return answer is True
@@ -67,6 +81,19 @@ class Access:
 def missing() -> NoSuchSessionError:
     """Return what is said of a session that is not there, and of one that a user may not know of."""
     return NoSuchSessionError("there is no such session")
+
+
+def needed_for(role: object) -> Action:
+    """Return what a role in somebody else's session needs.
+
+    Raises:
+        ArgumentError: it is no role.
+    """
+    if role == "owner":
+        return "control"
+    if role == "watcher":
+        return "watch"
+    raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")
 
 
 def _owns(user: object, info: SessionInfo) -> bool:

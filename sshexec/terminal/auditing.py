@@ -30,6 +30,9 @@ TerminalKind = Literal[
     "terminal_handed_over",
     "terminal_uploaded",
     "terminal_downloaded",
+    "terminal_replayed",
+    "signed_in",
+    "signed_out",
 ]
 
 
@@ -40,10 +43,12 @@ class TerminalEvent:
     Args:
         event: ``terminal_token`` (one was issued), ``terminal_refused`` (something was not allowed, or a token opened
             nothing), ``terminal_started`` (a session begins; told before its host is contacted), ``terminal_joined``,
-            ``terminal_ended``, or what was done to a session.
+            ``terminal_ended``, what was done to a session, ``terminal_replayed`` (a recording, or what was typed in it,
+            was fetched), or ``signed_in`` and ``signed_out`` (by the page's own sign-in).
         time: seconds since the epoch.
         user: who did it; of ``terminal_ended`` the session's owner; None where nobody knows.
-        action: of ``terminal_refused``: what was refused (`sshexec.terminal.permission.Action`, or ``redeem``).
+        action: of ``terminal_refused``: what was refused: a `sshexec.terminal.permission.Action`, ``redeem``,
+            ``signin``, or what only a session's owner may: ``type``, ``resize``, ``signal``, ``answer``, ``close``.
         session: its identifier; None where there is none yet.
         host: inventory name, or what was asked for as one.
         owner: whose session it is.
@@ -53,7 +58,7 @@ class TerminalEvent:
         path: of a transfer: the file on the host.
         size: of a transfer: bytes that arrived.
         signal: of ``terminal_signalled``.
-        recording: name of the session's recording.
+        recording: name of the session's recording, or of what was replayed.
         seconds: of ``terminal_ended``: how long it lasted.
         reason: of ``terminal_ended`` and ``terminal_terminated``: why.
         cause: of ``terminal_ended``, where it could not be opened: the word of `sshexec.errors.HostError`.
@@ -90,6 +95,20 @@ def about(session: TerminalSession) -> dict[str, Any]:
     return {"session": info.id, "host": info.host, "owner": info.owner, "recording": info.recording}
 
 
+def ending(session: TerminalSession) -> dict[str, Any]:
+    """Return what an event says of a session that has ended."""
+    info = session.info()
+    ended = info.ended
+    return {
+        **about(session),
+        "user": session.owner,
+        "seconds": round(time.time() - info.started, 3),
+        "reason": None if ended is None else ended.reason,
+        "cause": None if ended is None else ended.cause,
+        "message": (None if ended is None else ended.text) or None,
+    }
+
+
 def shown(text: object) -> str:
     """Return what somebody asked for, as one line may show it."""
     return "".join(each for each in str(text)[:80] if each.isprintable())
@@ -101,7 +120,8 @@ TerminalSink = Callable[[TerminalEvent], None]
 class Watch:
     """Tells a manager's sinks, one event at a time, by whoever does what is told.
 
-    What a sink raises is logged once and disturbs nobody.
+    What a sink raises is logged once and disturbs nobody. One may act on the manager, such as to end a session; of that
+    it is told in between.
 
     Args:
         sinks: who is told.
@@ -109,7 +129,7 @@ class Watch:
 
     def __init__(self, sinks: Sequence[TerminalSink]) -> None:
         self._sinks = list(sinks)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._failed: set[int] = set()
 
     def tell(self, event: TerminalKind, **more: Any) -> None:

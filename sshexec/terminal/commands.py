@@ -8,6 +8,7 @@ echo switched off: all that runs unseen. What must not happen on a host has to b
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -175,18 +176,23 @@ class CommandLog(Observer):
         self._sink = sink
         self._filters = tuple(filters)
         self._info: SessionInfo | None = None
-        self._lines = Lines(self._entered)
+        self._lines = Lines(lambda text, user: self._seen.append((text, user)))
+        self._lock = threading.Lock()
+        """Of the lines: what is shown may come while somebody asks what would be entered."""
+        self._seen: list[tuple[str, str]] = []
+        """Commands that the sink has not been told yet: it may act on the session, which asks for the lock again."""
 
     def opened(self, info: SessionInfo) -> None:
         """See `Observer.opened`."""
         self._info = info
-        self._lines.resized(info.size)
+        self.resized(info.size)
 
     def permits(self, data: bytes, user: str) -> str | None:
         """Return why something is not typed, as the first filter says that objects."""
         if not self._filters or self._info is None or (b"\r" not in data and b"\n" not in data):
             return None
-        pending = self._lines.pending(data)
+        with self._lock:
+            pending = self._lines.pending(data)
         if pending is None:
             return "the line is too long to be checked"
         for text in pending:
@@ -202,16 +208,19 @@ class CommandLog(Observer):
 
     def typed(self, data: bytes, user: str) -> None:
         """See `Observer.typed`."""
-        self._lines.typed(data, user)
+        with self._lock:
+            self._lines.typed(data, user)
 
     def shown(self, data: bytes) -> None:
         """See `Observer.shown`."""
-        self._lines.shown(data)
+        with self._lock:
+            self._lines.shown(data)
+            seen, self._seen = self._seen, []
+        for text, user in seen:
+            if self._sink is not None and self._info is not None:
+                self._sink(self._info, Command(time.time(), user, text))
 
     def resized(self, size: Size) -> None:
         """See `Observer.resized`."""
-        self._lines.resized(size)
-
-    def _entered(self, text: str, user: str) -> None:
-        if self._sink is not None and self._info is not None:
-            self._sink(self._info, Command(time.time(), user, text))
+        with self._lock:
+            self._lines.resized(size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -65,11 +66,11 @@ class Folder:
         return os.open(file, flags, 0o600, dir_fd=self._descriptor)
 
     def append(self, file: str, data: bytes) -> None:
-        """Append to a file, which is made where there is none.
+        """Append to a file, which is made where there is none; all of it or nothing.
 
         Args:
             file: its name in here.
-            data: all of it.
+            data: what nobody else appends to it meanwhile.
 
         Raises:
             OSError: it can't be written.
@@ -77,7 +78,10 @@ class Folder:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(file, flags, 0o600, dir_fd=self._descriptor)
         try:
-            os.write(descriptor, data)
+            size = os.fstat(descriptor).st_size
+            if os.write(descriptor, data) < len(data):
+                os.ftruncate(descriptor, size)  # else the next line would be part of this one
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 

@@ -83,6 +83,8 @@ class Keyboard:
             reason = self._observers.permits(data, user)
             if reason is not None:
                 raise NotAllowedError(one_line(reason, 400))
+            with stage.lock:
+                self.check(viewer)  # to be asked may take its time
             self._observers.typed(data, user)
             if terminal is not None:
                 self._send(terminal, data, viewer)

@@ -16,7 +16,7 @@ from sshexec.terminal.questions import one_line
 from sshexec.terminal.stage import Stage
 
 Connect = Callable[[Prompts], Connector[Any, Any]]
-"""Makes the connector of a session's host, and does not open it."""
+"""Makes the connector of a session's host, and does not open it; its questions go to the prompts."""
 
 
 class Line:

@@ -55,7 +55,9 @@ class SessionInfo:
 
 
 class Observer:
-    """Sees a session; a base whose methods do nothing. Each is called by one thread at a time, in the order of events.
+    """Sees a session; a base whose methods do nothing.
+
+    All but `permits` are called by one thread at a time, in the order of events.
 
     What a method raises is logged once and disturbs nobody, unless the observer is `required`: then the session ends
     with the reason ``recording``, and what it could not take is not sent on.
@@ -71,6 +73,9 @@ class Observer:
         """Return why something typed is not sent, all of it; None where it is.
 
         Input passes as a whole or not at all: a line that was cut, or half of a paste, may do what nobody wanted.
+
+        It may take its time: only what is typed waits for it. So the other methods are called meanwhile, by other
+        threads; `permits` itself by one at a time.
 
         Args:
             data: what one call brought; a paste of several lines may come as one.

@@ -28,6 +28,7 @@ class Observers:
         self._observers = tuple(observers)
         # A thread types while another one shows; and an observer may act on its session.
         self._turn = threading.RLock()
+        self._over = False
         self._failed: set[Observer] = set()
 
     def add(self, observer: Observer) -> None:
@@ -39,15 +40,22 @@ class Observers:
         self._tell(lambda observer: observer.opened(info))
 
     def permits(self, data: bytes, user: str) -> str | None:
-        """Return why something typed is not sent, as the first one says who objects; None where nobody does."""
-        reasons: list[str] = []
+        """Return why something typed is not sent, as the first one says who objects; None where nobody does.
 
-        def ask(observer: Observer) -> None:
-            if not reasons and (reason := observer.permits(data, user)) is not None:
-                reasons.append(reason)
+        It takes no turn: who is asked may ask somebody else, and what the program writes does not wait for that.
 
-        self._tell(ask)
-        return reasons[0] if reasons else None
+        Raises:
+            RequiredObserverError: one failed that the session may not go on without.
+        """
+        for observer in self._observers:
+            try:
+                reason = observer.permits(data, user)
+            except Exception as error:  # noqa: BLE001 - the observer's own code
+                self._fail(observer, error)
+            else:
+                if reason is not None:
+                    return reason
+        return None
 
     def typed(self, data: bytes, user: str) -> None:
         """See `Observer.typed`."""
@@ -62,25 +70,31 @@ class Observers:
         self._tell(lambda observer: observer.resized(size))
 
     def ended(self, info: SessionInfo) -> None:
-        """See `Observer.ended`; each is told, whatever the others do."""
-        for observer in self._observers:
-            try:
-                with self._turn:
+        """See `Observer.ended`; each is told, whatever the others do, and nothing after it."""
+        with self._turn:
+            self._over = True
+            for observer in self._observers:
+                try:
                     observer.ended(info)
-            except Exception as error:  # noqa: BLE001 - the observer's own code
-                self._note(observer, error)
+                except Exception as error:  # noqa: BLE001 - the observer's own code
+                    self._note(observer, error)
 
     def _tell(self, what: Callable[[Observer], None]) -> None:
         if not self._observers:
             return
         with self._turn:
+            if self._over:
+                return
             for observer in self._observers:
                 try:
                     what(observer)
                 except Exception as error:  # noqa: BLE001 - the observer's own code
-                    self._note(observer, error)
-                    if observer.required:
-                        raise RequiredObserverError(_named(observer, error)) from None
+                    self._fail(observer, error)
+
+    def _fail(self, observer: Observer, error: Exception) -> None:
+        self._note(observer, error)
+        if observer.required:
+            raise RequiredObserverError(_named(observer, error)) from None
 
     def _note(self, observer: Observer, error: Exception) -> None:
         # Not its text: it may hold what was typed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from sshexec.connectors.base import Capability, Connector, Context, Timeouts
@@ -12,9 +12,7 @@ from sshexec.errors import ArgumentError, OptionError, PatternError
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import ConnectorClass, Contexts, connection
 from sshexec.secret import opened
-
-Connect = Callable[[Prompts], Connector[Any, Any]]
-"""Makes a connector, and does not open it; its questions go to the prompts."""
+from sshexec.terminal.line import Connect
 
 _making = threading.Lock()
 

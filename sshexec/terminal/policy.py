@@ -7,7 +7,8 @@ from dataclasses import dataclass, fields
 from sshexec import expect
 from sshexec.errors import ArgumentError
 
-_TIMES = ("idle", "max_time", "detached", "stall", "answer")
+_NEEDED = ("detached", "stall", "answer", "recheck")
+_TIMES = ("idle", "max_time", *_NEEDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,8 @@ class TerminalPolicy:
         detached: seconds that it goes on while nobody is its owner, so that a page may be loaded anew.
         stall: seconds that an owner may take nothing of what is there for it; then it is detached.
         answer: seconds that the owner has for all questions of the login.
+        recheck: seconds after which whoever sees it by a WebSocket is asked for again: who has signed out, or lost a
+            permission, loses it.
         scrollback: bytes of output that are kept for whoever comes later.
         window: bytes that a viewer may have been sent without having acknowledged them.
         watchers: viewers beside the owner, at most.
@@ -35,6 +38,7 @@ class TerminalPolicy:
     detached: float = 300.0
     stall: float = 30.0
     answer: float = 110.0
+    recheck: float = 30.0
     scrollback: int = 256 * 1024
     window: int = 256 * 1024
     watchers: int = 8
@@ -55,6 +59,6 @@ class TerminalPolicy:
                 or value < (0 if each.name == "watchers" else 4096)
             ):
                 raise ArgumentError(f"{each.name}: expected a whole number, got {value!r:.40}")
-        for name in ("detached", "stall", "answer"):
+        for name in _NEEDED:
             if getattr(self, name) is None:
                 raise ArgumentError(f"{name}: expected a number of seconds, got None")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.prompts import Answer, Prompts, Question
-from sshexec.errors import ArgumentError
+from sshexec.errors import ArgumentError, NotAllowedError
 from sshexec.secret import Secret
 from sshexec.terminal.events import Answered, Asked, Field
 
@@ -76,20 +76,24 @@ class SessionPrompts(Prompts):
         """The question that waits for its answer, for an owner who comes only now."""
         return self._standing
 
-    def answer(self, identifier: str, values: Sequence[str]) -> bool:
+    def answer(self, identifier: str, values: Sequence[str], *, trusts: bool = True) -> bool:
         """Take the owner's answer; return whether that question stood.
 
         Args:
             identifier: the question's.
             values: an answer for each field; none at all refuses to answer.
+            trusts: whether who answers may trust a host's key.
 
         Raises:
+            NotAllowedError: they are about a host's key.
             ArgumentError: they are not as many as there are fields, or no short texts.
         """
         with self._changed:
             asked = self._standing
             if asked is None or asked.id != identifier or self._values is not None:
                 return False
+            if asked.kind == "host_key" and not trusts:
+                raise NotAllowedError("only the user whose session it is may trust the key of its host")
             if isinstance(values, str) or not all(isinstance(value, str) and len(value) <= LONGEST for value in values):
                 raise ArgumentError(f"answers: expected texts of {LONGEST} characters at most")
             if values and len(values) != len(asked.fields):

@@ -62,7 +62,7 @@ class Recording(Observer):
         self._full = full
         self._size = self._indexed = 0
         self._began: float | None = None
-        self._stopped = False
+        self._stopped = self._unindexed = False
         self._sized = info.size
         self._format = format
         self._writer = Writer(format)
@@ -177,8 +177,12 @@ class Recording(Observer):
         if self._indexed + len(text) > _COMMANDS and not (isinstance(data, dict) and "ended" in data):
             return
         self._indexed += len(text)
-        with contextlib.suppress(OSError):
+        try:
             self._folder.append(self.name + INDEX, text)
+        except OSError as error:
+            if not self._unindexed:
+                self._unindexed = True
+                log.warning("recording %s: commands are missing from its index: %s", self.name, error.strerror)
 
     def _discard(self) -> None:
         with contextlib.suppress(OSError):

@@ -62,8 +62,7 @@ class Register:
 
         Args:
             user: whose it will be.
-            make: makes it and does not begin it; gets what the user's connections share. `forget` has to be called
-                once it has ended.
+            make: makes it and does not begin it; gets what the user's connections share. Its end has to call `forget`.
 
         Raises:
             LimitError: there is no place for it.
@@ -80,7 +79,7 @@ class Register:
             self._sessions[session.id] = session
             closed = self._closed
         if closed:
-            session.close()  # which is forgotten by its end, and leaves no recording of what never was
+            session.close()
             raise _over()
         return session
 

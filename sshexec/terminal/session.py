@@ -223,9 +223,8 @@ class TerminalSession:
         try:
             thread.start()
         except RuntimeError as error:
-            # Whoever ends it meanwhile leaves it to the thread to clean up.
             self._finish(Ended("failed", "the system starts no further thread"))
-            self._clean_up()
+            self._clean_up()  # in place of the thread, on which whoever has ended it relies
             raise TerminalError("the system starts no further thread for a terminal") from error
 
     def wait_open(self, timeout: float | None = None) -> None:
@@ -240,7 +239,7 @@ class TerminalSession:
             TerminalError: the time-out has passed.
         """
         if not self._ready.wait(timeout):
-            raise TerminalError("the session is not open yet")
+            raise TerminalError(f"the session on {self.host} is not open yet; wait longer, or close it")
         if isinstance(self._failure, (InputError, HostError)):
             raise self._failure
         if self._failure is not None:
@@ -259,7 +258,9 @@ class TerminalSession:
         except SshexecError as error:
             lost = self._line.terminal is not None and isinstance(error, ConnectionLostError)
             cause = error.cause if isinstance(error, HostError) else None
-            if self._finish(Ended("lost" if lost else "failed", one_line(str(error)), cause=cause)):
+            # Where a file of this machine is wrong is not for whoever has the terminal.
+            text = one_line(error.message if isinstance(error, InputError) else str(error))
+            if self._finish(Ended("lost" if lost else "failed", text, cause=cause)):
                 self._failure = error
         except Exception:
             log.exception("a terminal session on %s broke", self.host)
@@ -313,25 +314,30 @@ class TerminalSession:
         """
         self._stage.hand_over(viewer_id, by)
 
-    def kick(self, viewer_id: str, by: str = "") -> None:
-        """Send a viewer away.
+    def kick(self, viewer_id: str) -> None:
+        """Send a viewer away; the session goes on.
+
+        Args:
+            viewer_id: whose place ends.
 
         Raises:
             TerminalError: there is no such viewer.
         """
         self._stage.kick(viewer_id)
 
-    def answer(self, question_id: str, values: Sequence[str]) -> bool:
+    def answer(self, question_id: str, values: Sequence[str], *, user: str | None = None) -> bool:
         """Answer a question of the login; return whether it stood.
 
         Args:
             question_id: as `Asked` had it.
             values: an answer for each field; none at all refuses to answer.
+            user: who answers; None is the session's own caller.
 
         Raises:
+            NotAllowedError: it is about the host's key, and another user's session.
             ArgumentError: they don't fit the question.
         """
-        return self._questions.answer(question_id, values)
+        return self._questions.answer(question_id, values, trusts=user in (None, self.owner))
 
     # ------------------------------------------------------------------ from the viewers to the host
 
@@ -399,7 +405,7 @@ class TerminalSession:
         """Write a file on the host, on the session's own connection; one transfer at a time (see `Connector.put`).
 
         Raises:
-            NotAllowedError: the session is read-only.
+            NotAllowedError: the session is read-only or paused.
             SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError: as `Connector.put`.
         """
@@ -409,7 +415,8 @@ class TerminalSession:
         """Read a file of the host, likewise (see `Connector.get`).
 
         Raises:
-            SessionOverError: the session has ended, or is not open yet.
+            NotAllowedError: the session is paused.
+            SessionOverError: it has ended, or is not open yet.
             TransferError, CommandTimeoutError, CancelledError, ConnectionLostError, OSError: as `Connector.get`.
         """
         self._transfers.get(path, target, progress)
@@ -418,10 +425,10 @@ class TerminalSession:
 
     def pause(self, by: str) -> None:
         """Let nothing through until `resume`; what was typed and not sent waits."""
-        self._stage.pause(by or "somebody")
+        self._stage.pause(by or "somebody", self.owner)
 
-    def resume(self, by: str = "") -> None:
-        """Go on after `pause`."""
+    def resume(self) -> None:
+        """Go on after `pause`, whoever did that."""
         self._stage.pause(None)
 
     def terminate(self, by: str = "", reason: str = "") -> None:

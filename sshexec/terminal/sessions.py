@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -13,19 +11,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from sshexec import expect
 from sshexec.audit import sinks
 from sshexec.connectors.base import Source, Timeouts
-from sshexec.connectors.terminal import Size
+from sshexec.connectors.terminal import Size, check_term
 from sshexec.errors import (
     ArgumentError,
-    NoSuchSessionError,
     NotAllowedError,
     TerminalError,
     TokenError,
 )
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
-from sshexec.terminal.access import Access, missing
-from sshexec.terminal.auditing import TerminalSink, Watch, about, shown
+from sshexec.terminal.access import Access
+from sshexec.terminal.auditing import TerminalKind, TerminalSink, Watch, about, ending
 from sshexec.terminal.events import Role
+from sshexec.terminal.gate import Gate
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.opening import connecting, host_named
 from sshexec.terminal.permission import Action, Permit
@@ -37,10 +35,9 @@ from sshexec.terminal.viewer import Viewer
 
 if TYPE_CHECKING:
     from sshexec.terminal.commands import CommandFilter
-    from sshexec.terminal.recordings import Recordings
+    from sshexec.terminal.recordings import Recorded, Recordings
 
 _TERM = "xterm-256color"
-_TERMS = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+_-]{0,63}")
 
 
 class TerminalManager:
@@ -101,6 +98,7 @@ class TerminalManager:
         self._timeouts = timeouts or Timeouts()
         self._tokens = Tokens()
         self._register = Register(limit, limit_each, self._ended)
+        self._gate = Gate(self._access, self._watch, self._register)
 
     def __repr__(self) -> str:
         return f"<TerminalManager {len(self._register)} sessions>"
@@ -134,11 +132,17 @@ class TerminalManager:
         """Return the names of the hosts that a user may see, in the inventory's order."""
         return [name for name in self.inventory.hosts if self.allowed(user, "hosts", name)]
 
-    def _permitted(self, user: str, action: Action, host: str, *, session: str | None = None) -> None:
-        if not self.allowed(user, action, host):
-            # Before anybody looks whether there is such a host: who may not open it learns nothing.
-            self._watch.tell("terminal_refused", user=user, action=action, host=shown(host), session=session)
-            raise NotAllowedError(f"you may not do this on {shown(host)} ({action})")
+    def tell(self, event: TerminalKind, **more: Any) -> None:
+        """Tell whoever keeps watch of something that was done or refused around terminals.
+
+        Args:
+            event: its kind.
+            **more: the other fields of `TerminalEvent`.
+        """
+        self._watch.tell(event, **more)
+
+    def _refused(self, user: str | None, action: str, **more: Any) -> None:
+        self._watch.tell("terminal_refused", user=user, action=action, **more)
 
     # ------------------------------------------------------------------ tokens
 
@@ -157,7 +161,7 @@ class TerminalManager:
             LimitError: too many tokens are out.
         """
         self._register.check()
-        self._permitted(user, "open", host)
+        self._gate.check(user, "open", host)
         grant = Grant(user, host=host_named(self.inventory, host), address=address)
         token = self._tokens.issue(grant, ttl)
         self._watch.tell("terminal_token", user=user, host=host, role="owner", address=address)
@@ -180,7 +184,7 @@ class TerminalManager:
             NotAllowedError: the user may not have this role there.
             LimitError: too many tokens are out.
         """
-        session = self._with(user, session_id, _for_role(role))
+        session = self._gate.join(user, session_id, role)
         token = self._tokens.issue(Grant(user, session=session.id, role=role, address=address), ttl)
         self._watch.tell("terminal_token", user=user, **about(session), role=role, address=address)
         return token
@@ -213,7 +217,7 @@ class TerminalManager:
         try:
             grant = self._tokens.redeem(token, user=user, address=address)
         except TokenError:
-            self._watch.tell("terminal_refused", user=user, action="redeem", address=address)
+            self._refused(user, "redeem", address=address)
             raise
         if grant.session is not None:
             return self.attach(grant.user, grant.session, role=grant.role, since=since, size=size, address=address)
@@ -272,7 +276,7 @@ class TerminalManager:
             NotAllowedError: the user may not have this role there.
             LimitError: it has as many watchers as it may have.
         """
-        session = self._with(user, session_id, _for_role(role))
+        session = self._gate.join(user, session_id, role)
         viewer = session.attach(role=role, user=user, since=since)
         self._watch.tell("terminal_joined", user=user, **about(session), role=role, address=address)
         if size is not None and role == "owner":
@@ -282,10 +286,7 @@ class TerminalManager:
 
     def sessions(self, user: str) -> list[SessionInfo]:
         """Return the sessions that a user may know of, the oldest first."""
-        infos = [session.info() for session in self._register.all()]
-        others = {info.host: info for info in infos if info.owner != user}
-        known = {host for host, info in others.items() if self._access.knows(user, info)}
-        return [info for info in infos if info.owner == user or info.host in known]
+        return self._gate.known(user)
 
     def session(self, user: str, session_id: str) -> TerminalSession:
         """Return a session that a user may know of.
@@ -293,22 +294,18 @@ class TerminalManager:
         Raises:
             NoSuchSessionError: there is none, or the user may not know of it.
         """
-        session = self._register.get(session_id)
-        if session is None or not self._access.knows(user, session.info()):
-            raise missing()
-        return session
+        return self._gate.session(user, session_id)
 
-    def _with(self, user: str, session_id: str, action: Action) -> TerminalSession:
-        """Return a session to which a user may do something."""
-        try:
-            session = self.session(user, session_id)
-        except NoSuchSessionError:
-            self._watch.tell("terminal_refused", user=user, action=action, session=shown(session_id))
-            raise
-        if not self._access.masters(user, session.info(), action):
-            self._watch.tell("terminal_refused", user=user, action=action, **about(session))
-            raise NotAllowedError(f"you may not do this to somebody else's session ({action})")
-        return session
+    def recheck(self, session_id: str | None = None) -> None:
+        """Ask ``permit`` anew: sessions whose user may not ``open`` them any more end, and viewers are sent away.
+
+        A platform calls it when it has withdrawn a permission; WebSockets do, for the session that they show, every
+        ``recheck`` seconds of the policy. Where ``permit`` fails nobody loses anything.
+
+        Args:
+            session_id: of one session; None for all.
+        """
+        self._gate.recheck(session_id)
 
     def terminate(self, user: str, session_id: str, reason: str = "") -> None:
         """End a session.
@@ -321,7 +318,7 @@ class TerminalManager:
         Raises:
             NoSuchSessionError, NotAllowedError: as `attach`.
         """
-        session = self._with(user, session_id, "terminate")
+        session = self._gate.reach(user, session_id, "terminate")
         self._watch.tell("terminal_terminated", user=user, **about(session), reason=reason or None)
         session.terminate(user, reason)
 
@@ -331,16 +328,16 @@ class TerminalManager:
         Raises:
             NoSuchSessionError, NotAllowedError: as `attach`.
         """
-        session = self._with(user, session_id, "control")
+        session = self._gate.reach(user, session_id, "control")
         info = session.info()
         if info.paused not in (None, user) and not self.allowed(user, "control", info.host):
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session))
+            self._refused(user, "control", **about(session))
             raise NotAllowedError("somebody else has paused this session")
         self._watch.tell("terminal_paused" if paused else "terminal_resumed", user=user, **about(session))
         if paused:
             session.pause(user)
         else:
-            session.resume(user)
+            session.resume()
 
     def hand_over(self, user: str, session_id: str, viewer_id: str) -> None:
         """Make another viewer the owner; it has to be somebody who may be: whose session it is, or by ``control``.
@@ -348,14 +345,14 @@ class TerminalManager:
         Raises:
             NoSuchSessionError, NotAllowedError: as `attach`; of the other user too.
         """
-        session = self._with(user, session_id, "control")
+        session = self._gate.reach(user, session_id, "control")
         info = session.info()
         other = next((who for known, who, _ in info.viewers if known == viewer_id), None)
         if other is None:
             raise NotAllowedError("there is no such viewer (any more)")
         if not self._access.masters(other, info, "control"):
             # A watcher would get a login that it may not have, by its owner's leave alone.
-            self._watch.tell("terminal_refused", user=user, action="control", **about(session), viewer=other)
+            self._refused(user, "control", **about(session), viewer=other)
             raise NotAllowedError(f"{other} may watch this session, and not control it")
         self._watch.tell("terminal_handed_over", user=user, **about(session), viewer=other)
         session.hand_over(viewer_id, user)
@@ -367,7 +364,7 @@ class TerminalManager:
             NoSuchSessionError, NotAllowedError: as `attach`.
             ArgumentError: there is no such signal.
         """
-        session = self._with(user, session_id, "control")
+        session = self._gate.reach(user, session_id, "control")
         session.signal(name)
         self._watch.tell("terminal_signalled", user=user, **about(session), signal=name)
 
@@ -395,8 +392,8 @@ class TerminalManager:
             NoSuchSessionError, NotAllowedError: as `attach`; one's own sessions need the permission ``upload`` too.
             HostError: as `sshexec.connectors.base.Connector.put`.
         """
-        session = self._with(user, session_id, "control")
-        self._permitted(user, "upload", session.host, session=session.id)
+        session = self._gate.reach(user, session_id, "control")
+        self._gate.check(user, "upload", session.host, session=session.id)
         with self._watch.transfer("terminal_uploaded", progress, user=user, path=path, **about(session)) as count:
             session.put(source, path, progress=count)
 
@@ -422,18 +419,32 @@ class TerminalManager:
             NoSuchSessionError, NotAllowedError: as `attach`; one's own sessions need the permission ``download`` too.
             HostError: as `sshexec.connectors.base.Connector.get`.
         """
-        session = self._with(user, session_id, "control")
-        self._permitted(user, "download", session.host, session=session.id)
+        session = self._gate.reach(user, session_id, "control")
+        self._gate.check(user, "download", session.host, session=session.id)
         with self._watch.transfer("terminal_downloaded", progress, user=user, path=path, **about(session)) as count:
             session.get(path, target, progress=count)
+
+    # ------------------------------------------------------------------ recordings
+
+    def replay(self, user: str, name: str, *, address: str | None = None) -> Recorded:
+        """Return what is known of a recording that a user may see; the audit is told that it is looked at.
+
+        Args:
+            user: who.
+            name: the recording's.
+            address: from where, for the audit.
+
+        Raises:
+            NoSuchSessionError: there is none, or the user may not see it.
+        """
+        return self._gate.replay(self.recordings, user, name, address)
 
     # ------------------------------------------------------------------ their lives
 
     def _make(self, user: str, host: str, size: Size, term: str, address: str | None) -> TerminalSession:
         """Return a session that has not begun."""
-        self._permitted(user, "open", host)
-        if not isinstance(term, str) or not _TERMS.fullmatch(term):
-            raise ArgumentError(f"term: expected a terminal's type such as {_TERM}, got {term!r:.40}")
+        self._gate.check(user, "open", host)
+        check_term(term)
         policy = self.policy
         if policy.accept_host_keys and not self.allowed(user, "accept_host_key", host):
             policy = replace(policy, accept_host_keys=False)
@@ -472,27 +483,9 @@ class TerminalManager:
 
     def _ended(self, session: TerminalSession) -> None:
         self._tokens.revoke(session.id)
-        info = session.info()
-        self._watch.tell(
-            "terminal_ended",
-            user=session.owner,
-            **about(session),
-            seconds=round(time.time() - info.started, 3),
-            reason=None if info.ended is None else info.ended.reason,
-            cause=None if info.ended is None else info.ended.cause,
-            message=(None if info.ended is None else info.ended.text) or None,
-        )
+        self._watch.tell("terminal_ended", **ending(session))
 
     def close(self) -> None:
         """End all sessions and let go of their hosts; safe to call twice."""
         self._tokens.clear()
         self._register.close()
-
-
-def _for_role(role: object) -> Action:
-    """Return what a role in somebody else's session needs."""
-    if role == "owner":
-        return "control"
-    if role == "watcher":
-        return "watch"
-    raise ArgumentError(f"role: expected owner or watcher, got {role!r:.40}")

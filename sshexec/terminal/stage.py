@@ -98,11 +98,6 @@ class Stage:
         if self.state != "open":
             raise SessionOverError("the session is not open yet")
 
-    def tell(self, event: ViewerEvent) -> None:
-        """Tell all viewers."""
-        with self.lock:
-            self.audience.tell(event)
-
     def tell_owner(self, event: ViewerEvent) -> None:
         """Tell the owner, if there is one."""
         with self.lock:
@@ -134,21 +129,24 @@ class Stage:
                 self.audience.tell(notice)
             self.audience.tell(Opened())
 
-    def pause(self, by: str | None) -> None:
+    def pause(self, by: str | None, owner: str = "") -> None:
         """Stop or go on.
 
         Args:
             by: who stops it; None goes on.
+            owner: whose session it is. A pause of somebody else takes the place of the owner's own, who could end that
+                one at any time.
 
         Raises:
             SessionOverError: the session has ended.
         """
         with self.lock:
             self.check()
-            if (self.paused is None) == (by is None):
+            if self.paused == by or (by is not None and self.paused not in (None, owner)):
                 return
+            if by is None or self.paused is None:
+                self.lifetime.paused(by is not None, time.monotonic())
             self.paused = by
-            self.lifetime.paused(by is not None, time.monotonic())
             self.audience.tell(Paused(by))
             self.turn.notify_all()
             self._nudge()

@@ -44,12 +44,12 @@ class Transfers:
     def _during(self, work: Callable[[Connector[Any, Any], Deadline], None]) -> None:
         stage = self._stage
         with stage.lock:
-            stage.check_open()
+            self._check()
         if not self._turn.acquire(timeout=_TURN):
-            raise TerminalError("another file is being transferred in this session")
+            raise TerminalError("another file is being transferred in this session; try again once it is done")
         try:
             with stage.lock:
-                stage.check_open()
+                self._check()
                 connector = self._line.connector
             if connector is None or Capability.FILES not in connector.capabilities:
                 raise TerminalError("the connection of this session has no files")
@@ -57,8 +57,16 @@ class Transfers:
         finally:
             self._turn.release()
 
+    def _check(self) -> None:
+        """Raise, with the stage's lock held, where nothing may be transferred."""
+        self._stage.check_open()
+        if self._stage.paused is not None:
+            raise NotAllowedError("the session is paused")
+
     def end(self, connector: Connector[Any, Any]) -> None:
-        """Break off what is under way, and let nothing more begin: the connector is about to be closed."""
+        """Break off what is under way, once the session has ended: the connector is about to be closed."""
         if not self._turn.acquire(blocking=False):
             connector.cancel()
-            self._turn.acquire(timeout=_END)
+            if not self._turn.acquire(timeout=_END):
+                return
+        self._turn.release()  # whoever waits for it hears that the session has ended

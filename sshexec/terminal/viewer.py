@@ -11,6 +11,7 @@ from sshexec.connectors.deadline import Deadline
 from sshexec.connectors.terminal import PIECE, Size
 from sshexec.errors import NotAllowedError, SessionOverError
 from sshexec.terminal.events import (
+    Answered,
     Asked,
     Detached,
     Ended,
@@ -110,7 +111,7 @@ class Viewer:
             NotAllowedError: for watchers, in a read-only or paused session, or where an observer refuses it.
             SessionOverError: the session has ended, or this viewer was sent away before its turn came.
         """
-        self._owner_only("type")
+        self.check_owner("type")
         self.session._type(data, self.user, self)
 
     def resize(self, size: Size) -> None:
@@ -118,9 +119,9 @@ class Viewer:
 
         Raises:
             NotAllowedError: for watchers.
-            SessionOverError: the session has ended.
+            SessionOverError: the session has ended, or this viewer was sent away.
         """
-        self._owner_only("resize")
+        self.check_owner("resize")
         self.session.resize(size)
 
     def signal(self, name: str) -> None:
@@ -128,28 +129,41 @@ class Viewer:
 
         Raises:
             NotAllowedError: for watchers, in a read-only or paused session.
-            SessionOverError: the session has ended.
+            SessionOverError: the session has ended, or this viewer was sent away.
         """
-        self._owner_only("send signals")
+        self.check_owner("send signals")
         self.session.signal(name)
 
     def answer(self, identifier: str, values: Sequence[str]) -> bool:
         """Answer a question of the login (see `TerminalSession.answer`).
 
         Raises:
-            NotAllowedError: for watchers.
+            NotAllowedError: for watchers; about a host's key for everybody but the user whose session it is.
+            SessionOverError: this viewer was sent away.
             ArgumentError: the answers don't fit the question.
         """
-        self._owner_only("answer")
-        return self.session.answer(identifier, values)
+        self.check_owner("answer")
+        return self.session.answer(identifier, values, user=self.user)
+
+    def check_owner(self, what: str) -> None:
+        """Check that this viewer is the one who owns the session.
+
+        Args:
+            what: which it wants to do, for the message.
+
+        Raises:
+            NotAllowedError: it watches.
+            SessionOverError: it was sent away.
+        """
+        if self.detached:
+            # Its role stays what it was; its WebSocket may still say things while it is being closed.
+            raise SessionOverError("the viewer is out of the session")
+        if self.role != "owner":
+            raise NotAllowedError(f"only the owner of the session may {what}")
 
     def close(self) -> None:
         """Leave; the session goes on, without an owner for as long as its policy says."""
         self._stage.detach(self, "closed")
-
-    def _owner_only(self, what: str) -> None:
-        if self.role != "owner":
-            raise NotAllowedError(f"only the owner of the session may {what}")
 
     # ------------------------------------------------------------------ for the session, which holds the lock
 
@@ -174,6 +188,8 @@ class Viewer:
         else:
             if isinstance(event, Asked):
                 self._asked = event.id
+            elif isinstance(event, Answered):
+                self._asked = ""  # it may come back to whoever has handed it over
             elif isinstance(event, _LATEST):
                 self._forget(type(event))
             elif isinstance(event, Noticed):

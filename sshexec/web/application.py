@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Request, Response
 
 from sshexec.errors import ArgumentError
 from sshexec.web.description import Description
 from sshexec.web.endpoint import TerminalSocket
 from sshexec.web.files import LARGEST_FILE, Files
-from sshexec.web.headers import page_policy, secured
+from sshexec.web.headers import page_policy, secure_headers, secured
 from sshexec.web.hosts import Hosts
 from sshexec.web.origin import Origins
 from sshexec.web.pages import Pages
@@ -85,13 +86,16 @@ class WebTerminal:
         if authenticate is None or isinstance(authenticate, SignIn):
             self.sign_in = authenticate or SignIn()
             self.sign_in.secure = self._secure
+            self.sign_in.tell = manager.tell
         self._authenticate: Authenticate = self.sign_in.authenticate if self.sign_in else authenticate  # type: ignore[assignment]
         self._proxies = Proxies(trusted_proxies)
         self._policy = page_policy(said, sorted(str(each) for each in Origins(embedded_in)))
         self._pages = Pages()
         self._socket = TerminalSocket(
-            manager, self.origins, authenticate=self._known, address=lambda environ: environ["sshexec.address"]
+            manager, self.origins, authenticate=self._authenticate, address=lambda environ: environ["sshexec.address"]
         )
+        if self.sign_in is not None:
+            self.sign_in.left = self._socket.recheck
         self._description = Description()
         self._runs: Runs | None = None
         self.routes = Routes()
@@ -111,8 +115,17 @@ class WebTerminal:
         if engine is not None:
             from sshexec.web.runs import Runs
 
-            self._runs = Runs(engine, self.manager.allowed, history)
+            self._runs = Runs(engine, self.manager.allowed, history, tell=self.manager.tell)
             self.routes.add(self._runs)
+
+    def recheck(self) -> None:
+        """Close the WebSockets of those who are not signed in any more, and end what is not permitted any more.
+
+        It is for a platform's sign-out, or a permission that it has withdrawn, to count at once; without it they do
+        after ``recheck`` seconds of the manager's policy.
+        """
+        self._socket.recheck()
+        self.manager.recheck()
 
     def close(self) -> None:
         """Cancel the runs that were started here; the sessions are their manager's."""
@@ -144,17 +157,29 @@ class WebTerminal:
         try:
             self._check_host(request)
             if request.path == SOCKET:
-                return self._socket(environ, start_response)
+                return self._socket(environ, self._securing(start_response))
             response = self._respond(request, address)
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             response = refused(refusal_of(error))
         secured(response, self._policy, secure=self._secure)
         return response(environ, start_response)
 
+    def _securing(self, start_response: StartResponse) -> StartResponse:
+        """Return what begins an answer of the WebSocket's; all but the one that opens it are like all others."""
+
+        def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            if not status.startswith("101"):
+                more = Headers(headers)
+                secure_headers(more, secure=self._secure)
+                headers = more.to_wsgi_list()
+            return start_response(status, headers, *error)
+
+        return begin
+
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""
         if self._hosts and not self._is_ours(str(request.environ.get("HTTP_HOST", "")).lower()):
-            raise Refusal(421, "host", "this server does not go by that name; --origin adds one")
+            raise Refusal(421, "host", "this server does not go by the name and port in Host; --origin adds one")
 
     def _is_ours(self, host: str) -> bool:
         return any(f"{scheme}://{host}" in self.origins for scheme in ("https", "http"))
@@ -177,8 +202,10 @@ class WebTerminal:
 
     def _user(self, request: Request) -> str:
         user = self._known(request.environ)
+        if user is None and self.sign_in is not None:
+            raise Refusal(401, "sign_in", "sign in first")
         if user is None:
-            raise Refusal(401, "signed_out", "sign in first")
+            raise Refusal(401, "signed_out", "sign in to the application that this is part of first")
         return user
 
     def _known(self, environ: Mapping[str, Any]) -> str | None:

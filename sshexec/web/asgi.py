@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from sshexec.web.attendance import Attendance, Presence
 from sshexec.web.connection import LARGEST_MESSAGE, SUBPROTOCOL, ConnectionClosed, sendable
 from sshexec.web.conversation import converse
 from sshexec.web.origin import Origins
@@ -28,6 +30,9 @@ Authenticate = Callable[[Scope], "str | Awaitable[str | None] | None"]
 SEND_TIME = 30.0
 """Seconds that one message may take to be sent."""
 
+ASK_TIME = 10.0
+"""Seconds that ``authenticate`` may take to say whether somebody is still signed in."""
+
 
 class TerminalASGI:
     """Speaks `sshexec.term.v1` on an event loop's server; each WebSocket has two threads of its own beside it.
@@ -39,7 +44,8 @@ class TerminalASGI:
         manager: whose tokens and sessions they are.
         origins: of the pages that may use it.
         authenticate: returns who signed in, from the ASGI scope; None refuses. It may be a coroutine function; another
-            one is called on a thread. Without it, the token in the first message alone says who it is.
+            one is called on a thread. It is asked again as `recheck` says. Without it, the token in the first message
+            alone says who it is.
         address: returns where the client is; the socket's other end where it is left out.
     """
 
@@ -55,6 +61,11 @@ class TerminalASGI:
         self._origins = origins if isinstance(origins, Origins) else Origins(origins)
         self._authenticate = authenticate
         self._address = address or _client
+        self._attendance = Attendance()
+
+    async def recheck(self) -> None:
+        """Close the WebSockets of those who are not signed in any more, as `TerminalSocket.recheck`."""
+        await asyncio.to_thread(self._attendance.recheck)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one WebSocket; returns when it is over."""
@@ -70,12 +81,16 @@ class TerminalASGI:
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
-        connection = _Bridge(asyncio.get_running_loop(), receive, send)
+        loop = asyncio.get_running_loop()
+        connection = _Bridge(loop, receive, send)
+        known = None if self._authenticate is None else functools.partial(self._known, scope, loop)
+        presence = Presence(connection, user, known)
         over: concurrent.futures.Future[None] = concurrent.futures.Future()
 
         def serve() -> None:
             try:
-                converse(connection, self._manager, user=user, address=self._address(scope))
+                with self._attendance.attending(presence):
+                    converse(connection, self._manager, presence=presence, address=self._address(scope))
             finally:
                 if not over.cancelled():
                     over.set_result(None)
@@ -97,7 +112,12 @@ class TerminalASGI:
         if self._authenticate is None:
             return None
         found = await asyncio.to_thread(self._authenticate, scope)
-        return (await found if inspect.isawaitable(found) else found) or None
+        user: object = await found if inspect.isawaitable(found) else found
+        return user if isinstance(user, str) and user else None
+
+    def _known(self, scope: Scope, loop: asyncio.AbstractEventLoop) -> str | None:
+        """Ask again, on a thread that is not the loop's."""
+        return asyncio.run_coroutine_threadsafe(self._user(scope), loop).result(ASK_TIME)
 
 
 def _values(scope: Scope, name: bytes) -> list[str]:

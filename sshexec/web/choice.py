@@ -66,12 +66,22 @@ def choose(inventory: Inventory, pattern: str, sees: May, runs: May) -> Choice:
             raise
         raise _nothing(pattern) from error
     visible = [name for name in found if name in inventory.hosts and sees(name)]
-    if not visible:
+    if not visible or not all(_is_known(inventory, part.lstrip("&!"), sees) for part in parts):
+        # Else `web:!NAME` would tell whether there is a host or a group of that name.
         raise _nothing(pattern)
     allowed = {name for name in visible if runs(name)}
     return Choice(
         tuple(name for name in visible if name in allowed), tuple(name for name in visible if name not in allowed)
     )
+
+
+def _is_known(inventory: Inventory, part: str, sees: May) -> bool:
+    """Return whether a user may know what a part of a pattern means; who sees all hosts may."""
+    try:
+        meant = [host.name for host in inventory.select(part)]
+    except PatternError:  # a group without hosts
+        meant = []
+    return any(name in inventory.hosts and sees(name) for name in meant) or all(map(sees, inventory.hosts))
 
 
 def _nothing(pattern: str) -> PatternError:

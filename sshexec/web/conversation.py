@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sshexec.errors import (
@@ -18,8 +19,10 @@ from sshexec.errors import (
     TerminalError,
     TokenError,
 )
+from sshexec.terminal.auditing import about
 from sshexec.terminal.events import Detached, Ended, Opened, ViewerEvent
 from sshexec.web import messages
+from sshexec.web.attendance import SIGNED_OUT, Presence
 from sshexec.web.connection import Connection, ConnectionClosed
 from sshexec.web.messages import ControlMessage, Hello, MessageError, tell
 from sshexec.web.typist import INPUT_WINDOW, Typist
@@ -60,23 +63,24 @@ _DETACHED = {"stolen": 4006, "stalled": 4005, "kicked": 4010}
 
 
 def converse(
-    connection: Connection, manager: TerminalManager, *, user: str | None = None, address: str | None = None
+    connection: Connection, manager: TerminalManager, *, presence: Presence | None = None, address: str | None = None
 ) -> None:
     """Serve one WebSocket until it is closed; returns then, and raises nothing that a client can cause.
 
     Args:
         connection: open, its subprotocol agreed on; closed at the end.
         manager: whose tokens and sessions they are.
-        user: who signed in, if anybody did: a token of somebody else opens nothing then.
+        presence: who signed in, if anybody was asked to: a token of somebody else opens nothing then.
         address: where the client is, for tokens that are bound to an address.
     """
     code, reason = 1000, ""
+    presence = presence or Presence(connection, None, None)
     try:
         hello = _hello(connection)
         viewer = manager.redeem(
-            hello.token, size=hello.size, term=hello.term, since=hello.since, user=user, address=address
+            hello.token, size=hello.size, term=hello.term, since=hello.since, user=presence.user, address=address
         )
-        _Conversation(connection, manager, viewer).run()
+        _Conversation(connection, manager, viewer, presence).run()
     except ConnectionClosed as closed:
         code, reason = closed.code, closed.reason
     except MessageError as error:
@@ -84,7 +88,7 @@ def converse(
         _tell_last(connection, "invalid", error.text)
     except SshexecError as error:
         code = next((number for kind, number in _CODES if isinstance(error, kind)), 1011)
-        text = str(error) if code != 1011 else "it does not work"
+        text = _text(error) if code != 1011 else "it does not work"
         reason = text
         _tell_last(connection, getattr(error, "code", "invalid"), text)
         if code == 1011:
@@ -94,6 +98,11 @@ def converse(
         logger.exception("a terminal's WebSocket failed")
     finally:
         connection.close(code, reason)
+
+
+def _text(error: SshexecError) -> str:
+    """Return what is said of an error; where a source of the inventory is wrong is not for a browser."""
+    return error.message if isinstance(error, InputError) else str(error)
 
 
 def _tell_last(connection: Connection, code: str, text: str) -> None:
@@ -120,11 +129,14 @@ def _hello(connection: Connection) -> Hello:
 class _Conversation:
     """The two directions: this thread hears, another one tells."""
 
-    def __init__(self, connection: Connection, manager: TerminalManager, viewer: Viewer) -> None:
+    def __init__(self, connection: Connection, manager: TerminalManager, viewer: Viewer, presence: Presence) -> None:
         self._connection = connection
         self._manager = manager
         self._viewer = viewer
-        self._typist = Typist(viewer, self._taken, self._refused)
+        self._presence = presence
+        self._recheck = viewer.session.policy.recheck
+        self._checked = time.monotonic()
+        self._typist = Typist(viewer, self._taken, lambda error: self._refused(error, "type"))
         self._sent = 0
         self._acknowledged = 0
         self._unknown = 0
@@ -211,23 +223,33 @@ class _Conversation:
         with contextlib.suppress(ConnectionClosed):  # whoever hears knows it already
             self._connection.send(tell("taken", bytes=size))
 
-    def _refused(self, error: SshexecError) -> None:
-        """Say that something is not done; not each time, where it comes again and again."""
+    def _refused(self, error: SshexecError, action: str | None = None) -> None:
+        """Say that something is not done; not each time, where it comes again and again.
+
+        Args:
+            error: why.
+            action: what; None where whoever keeps watch knows of it, or need not.
+        """
         code = getattr(error, "code", "invalid")
         now = time.monotonic()
         if isinstance(error, SessionOverError) or now - self._last_errors.get(code, -BETWEEN_ERRORS) < BETWEEN_ERRORS:
             return
         self._last_errors[code] = now
+        if action is not None and isinstance(error, NotAllowedError):
+            viewer = self._viewer
+            self._manager.tell("terminal_refused", user=viewer.user, action=action, **about(viewer.session))
         with contextlib.suppress(ConnectionClosed):  # whoever hears knows it already
-            self._connection.send(tell("error", code=code, text=str(error)))
+            self._connection.send(tell("error", code=code, text=_text(error)))
 
     # What the client says.
 
     def _hear(self) -> None:
         while True:
-            message = self._connection.receive(self._until_resize())
+            message = self._connection.receive(self._rest())
+            self._check()
             if message is None:
-                self._resize_now()
+                if self._until_resize() == 0:
+                    self._resize_now()
             elif isinstance(message, bytes):
                 self._typist.put(message)
             else:
@@ -237,6 +259,22 @@ class _Conversation:
                     self._refused(error)
                 except SshexecError:
                     logger.debug("a terminal's connection broke", exc_info=True)  # the session says so
+
+    def _rest(self) -> float:
+        """Return seconds until something is to be done without the client."""
+        check = max(0.0, self._checked + self._recheck - time.monotonic())
+        until = self._until_resize()
+        return check if until is None else min(check, until)
+
+    def _check(self) -> None:
+        """Ask, now and then, whether this user may still be here; what somebody sent who has signed out is nothing."""
+        now = time.monotonic()
+        if now - self._checked >= self._recheck:
+            self._checked = now
+            self._presence.recheck()
+            self._manager.recheck(self._viewer.session.id)
+        if self._presence.gone:
+            raise ConnectionClosed(SIGNED_OUT, "signed out")
 
     def _obey(self, message: ControlMessage) -> None:
         viewer = self._viewer
@@ -251,23 +289,32 @@ class _Conversation:
             case messages.Ping(number):
                 self._connection.send(tell("pong", n=number))
             case messages.Answers(question, values):
-                viewer.answer(question, values)
+                self._if_allowed("answer", lambda: viewer.answer(question, values))
             case messages.Signal(name):
-                viewer.signal(name)
+                if self._if_allowed("signal", lambda: viewer.check_owner("send signals")):
+                    self._manager.signal(viewer.user, viewer.session.id, name)
             case messages.Give(other):
                 self._manager.hand_over(viewer.user, viewer.session.id, other)
             case messages.Bare("detach"):
                 viewer.close()
             case messages.Bare():
-                if viewer.role != "owner":
-                    raise NotAllowedError("only the session's owner may end it")
-                self._manager.terminate(viewer.user, viewer.session.id, "closed")
+                if self._if_allowed("close", lambda: viewer.check_owner("end it")):
+                    self._manager.terminate(viewer.user, viewer.session.id, "closed")
             case Hello():
                 raise MessageError(1002, "only the first message may be a hello")
             case _:
                 self._unknown += 1
                 if self._unknown > MOST_UNKNOWN:
                     raise MessageError(1008, "too many messages of unknown kinds")
+
+    def _if_allowed(self, action: str, work: Callable[[], object]) -> bool:
+        """Do what only the owner may; return whether that is so."""
+        try:
+            work()
+        except NotAllowedError as error:
+            self._refused(error, action)
+            return False
+        return True
 
     def _resize(self, size: Size) -> None:
         self._size = size
@@ -286,7 +333,7 @@ class _Conversation:
         try:
             self._viewer.resize(size)
         except TerminalError as error:
-            self._refused(error)
+            self._refused(error, "resize")
         except SshexecError:
             logger.debug("a terminal's connection broke", exc_info=True)  # the session says so
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from sshexec.web.attendance import Attendance, Presence
 from sshexec.web.conversation import converse
-from sshexec.web.handshake import HandshakeError, accepted, check, taken_over
+from sshexec.web.handshake import HandshakeError, accepted, check, serves_one_at_a_time, taken_over
 from sshexec.web.origin import Origins
 from sshexec.web.websocket import WebSocket
 
@@ -35,8 +37,8 @@ class TerminalSocket:
     Args:
         manager: whose tokens and sessions they are.
         origins: of the pages that may use it.
-        authenticate: returns who signed in, from the WSGI environment; None refuses. Without it, the token in the
-            first message alone says who it is.
+        authenticate: returns who signed in, from the WSGI environment; None refuses. It is asked again as `recheck`
+            says. Without it, the token in the first message alone says who it is.
         address: returns where the client is; the socket's other end where it is left out.
     """
 
@@ -52,17 +54,28 @@ class TerminalSocket:
         self._origins = origins if isinstance(origins, Origins) else Origins(origins)
         self._authenticate = authenticate
         self._address = address or (lambda environ: environ.get("REMOTE_ADDR"))
+        self._attendance = Attendance()
+
+    def recheck(self) -> None:
+        """Close the WebSockets of those who are not signed in any more; their sessions wait for them for a while.
+
+        Each WebSocket asks by itself every ``recheck`` seconds of the manager's policy: this is for a sign-out, which
+        should count at once.
+        """
+        self._attendance.recheck()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request; returns when the WebSocket is over."""
         try:
             check(environ, self._origins, cookies=self._authenticate is not None)
-            user = self._authenticate(environ) if self._authenticate is not None else None
-            if self._authenticate is not None and not user:
+            user = self._known(environ)
+            if self._authenticate is not None and user is None:
                 raise HandshakeError("401 Unauthorized", "sign in first")
             found = taken_over(environ)
             if found is None:
                 raise HandshakeError("501 Not Implemented", "this server cannot serve WebSockets")
+            if serves_one_at_a_time(environ):
+                raise HandshakeError("501 Not Implemented", "this server serves one request at a time: give it threads")
         except HandshakeError as error:
             body = f"{error.text}\n".encode()
             headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body)))]
@@ -77,5 +90,12 @@ class TerminalSocket:
             sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
         else:
             start_response("101 Switching Protocols", accepted(environ))(b"")
-        converse(WebSocket(sock, first), self._manager, user=user, address=self._address(environ))
+        connection = WebSocket(sock, first)
+        known = None if self._authenticate is None else functools.partial(self._known, environ)
+        with self._attendance.attending(Presence(connection, user, known)) as presence:
+            converse(connection, self._manager, presence=presence, address=self._address(environ))
         return _Over()
+
+    def _known(self, environ: Environ) -> str | None:
+        user: object = None if self._authenticate is None else self._authenticate(environ)
+        return user if isinstance(user, str) and user else None

@@ -13,7 +13,7 @@ from wsproto.utilities import generate_accept_token
 from sshexec.web.connection import SUBPROTOCOL
 from sshexec.web.origin import Origins
 
-__all__ = ["HandshakeError", "accepted", "check", "offers", "taken_over"]
+__all__ = ["HandshakeError", "accepted", "check", "offers", "serves_one_at_a_time", "taken_over"]
 
 
 class HandshakeError(Exception):
@@ -74,6 +74,16 @@ def accepted(environ: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Sec-WebSocket-Accept", token.decode()),
         ("Sec-WebSocket-Protocol", SUBPROTOCOL),
     ]
+
+
+def serves_one_at_a_time(environ: Mapping[str, Any]) -> bool:
+    """Whether one WebSocket would keep everybody else out of the server, as in gunicorn's sync workers.
+
+    Those are killed by gunicorn after 30 seconds, too, with all the sessions in them. gevent's own server says always
+    that it has no threads, and needs none.
+    """
+    hands_over = "werkzeug.socket" in environ or "gunicorn.socket" in environ
+    return hands_over and not environ.get("wsgi.multithread")
 
 
 def taken_over(environ: Mapping[str, Any]) -> tuple[socket.socket, bytes] | None:

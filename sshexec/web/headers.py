@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response
 
 _BARE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
@@ -43,10 +44,20 @@ def secured(response: Response, policy: str, *, secure: bool) -> None:
         policy: the page's Content-Security-Policy; what is no HTML, style or script of ours gets a stricter one.
         secure: whether the page is under TLS.
     """
-    headers = response.headers
     ours = response.mimetype in ("text/html", "text/css", "text/javascript")
-    headers.setdefault("Content-Security-Policy", policy if ours else _BARE)
-    if not ours or "frame-ancestors 'none'" in policy:
+    secure_headers(response.headers, policy if ours else None, secure=secure)
+
+
+def secure_headers(headers: Headers, policy: str | None = None, *, secure: bool) -> None:
+    """Add what every answer has to its headers.
+
+    Args:
+        headers: those that are there stay.
+        policy: as `secured`; None for an answer that is no page.
+        secure: as `secured`.
+    """
+    headers.setdefault("Content-Security-Policy", policy or _BARE)
+    if policy is None or "frame-ancestors 'none'" in policy:
         headers.setdefault("X-Frame-Options", "DENY")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from werkzeug.wrappers import Response
 
-from sshexec.errors import NoSuchSessionError, TerminalError
+from sshexec.errors import TerminalError
 from sshexec.web.files import disposition
 from sshexec.web.routes import Call, Endpoint, answer
 
@@ -72,15 +72,12 @@ class RecordingsApi:
             if commands or not search or wanted in f"{recorded.host}\n{recorded.owner}".casefold():
                 yield recorded, [each.to_dict() for each in commands[:_SHOWN]]
 
-    def _permitted(self, call: Call) -> Recorded:
+    def _looked_at(self, call: Call) -> Recorded:
         """Return a recording that the user may see; of another one nobody is told that it is there."""
-        recorded = self._recordings.get(call.arguments["name"])
-        if not self._manager.allowed(call.user, "replay", recorded.host):
-            raise NoSuchSessionError("there is no such recording")
-        return recorded
+        return self._manager.replay(call.user, call.arguments["name"], address=call.address or None)
 
     def _get(self, call: Call) -> Response:
-        recorded = self._permitted(call)
+        recorded = self._looked_at(call)
         file = self._recordings.open(recorded.name)
         try:
             size = whole(file)
@@ -94,7 +91,7 @@ class RecordingsApi:
         return response
 
     def _commands(self, call: Call) -> Response:
-        recorded = self._permitted(call)
+        recorded = self._looked_at(call)
         commands = self._recordings.commands(recorded.name)
         return answer({**recorded.to_dict(), "commands": [each.to_dict() for each in commands]})
 

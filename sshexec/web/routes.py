@@ -149,7 +149,10 @@ class Routes:
             anonymous: whether anybody may call them; else only who is signed in.
         """
         for (method, rule), endpoint in api.endpoints().items():
-            self._map.add(Rule(rule, methods=[method], endpoint=endpoint, strict_slashes=True))
+            entry = Rule(rule, methods=[method], endpoint=endpoint, strict_slashes=True)
+            # Werkzeug adds it to GET. Nobody takes the body of its answer, and what that holds would never be let go.
+            (entry.methods or set()).discard("HEAD")
+            self._map.add(entry)
             self._known.add((method, rule))
             if anonymous:
                 self._anonymous.add(endpoint)

@@ -78,6 +78,8 @@ class Runs:
         limit: runs at once.
         limit_each: of one user.
         kept: runs that are over, and are kept for their pages.
+        tell: is told what was not allowed before a run could begin, as `TerminalManager.tell`; what an engine allows
+            and refuses, its own audit is told.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Runs:
         limit: int = 20,
         limit_each: int = 5,
         kept: int = 16,
+        tell: Callable[..., None] | None = None,
     ) -> None:
         self._engine = engine
         self._access = Access(permit)
@@ -100,6 +103,7 @@ class Runs:
         self._limit = limit
         self._limit_each = limit_each
         self._kept = kept
+        self._tell = tell
         self._lock = threading.Lock()
         self._boards: dict[str, Board] = {}
         self._running: dict[str, Run] = {}
@@ -155,6 +159,8 @@ class Runs:
         order = Order.read(call.body())
         self._catalogue.check(order.module, order.args, become_user=order.become_user)
         choice = self._choose(call.user, order.pattern)
+        for host in choice.locked:
+            self._refused(call, "run", host=host, message=order.module)
         if not choice.hosts:
             raise NotAllowedError(f"you may not run anything on {_some(choice.locked)}")
         with self._place(call.user):
@@ -188,6 +194,7 @@ class Runs:
         if board is None:
             raise _missing()
         if board.about["user"] != call.user and not self._allowed(call.user, "terminate", board.hosts):
+            self._refused(call, "terminate", message=f"run {board.run}")
             raise NotAllowedError("you may not cancel runs of others there")
         with self._lock:
             run = self._running.get(board.run)
@@ -219,7 +226,9 @@ class Runs:
         host, stream = call.text("host"), call.text("stream", longest=10, optional=True) or "stdout"
         found = self._past.output(run, host, stream, sees)
         end = time.monotonic() + _ON_ITS_WAY
-        while found is None and board is not None and host in board.hosts and time.monotonic() < end:
+        while (
+            found is None and self._past.there and board is not None and host in board.hosts and time.monotonic() < end
+        ):
             time.sleep(0.1)  # what was recorded just now is in the database a moment later
             found = self._past.output(run, host, stream, sees)
         if found is None:
@@ -320,6 +329,10 @@ class Runs:
             lambda host: self._access.allowed(user, "hosts", host),
             lambda host: self._access.allowed(user, "run", host),
         )
+
+    def _refused(self, call: Call, action: Action, **more: str) -> None:
+        if self._tell is not None:
+            self._tell("terminal_refused", user=call.user, action=action, address=call.address or None, **more)
 
     def _allowed(self, user: str, action: Action, hosts: Sequence[str]) -> bool:
         return all(self._access.allowed(user, action, host) for host in hosts)

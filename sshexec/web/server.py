@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, cast
 
 import gevent
@@ -52,8 +53,18 @@ class _Handler(WSGIHandler):
         try:
             with gevent.Timeout(REQUEST_TIME):
                 return super().read_request(raw_requestline)
-        except gevent.Timeout:
+        except (gevent.Timeout, HTTPException):  # gevent would print a traceback for headers that are too many
             return False
+
+    def MessageClass(self, *args: Any) -> Any:
+        """Read the headers; refuse a body of two lengths.
+
+        A proxy may take the other one, and the rest of the body for the next request (RFC 9112 §6.1).
+        """
+        headers = super().MessageClass(*args)
+        if len([name for name in headers if name.lower() in ("content-length", "transfer-encoding")]) > 1:
+            raise ValueError("a body has one length")
+        return headers
 
     def run_application(self) -> None:
         try:

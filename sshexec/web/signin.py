@@ -23,6 +23,10 @@ _MOST = 1000
 """Tokens, and people signed in, at once; the oldest give way."""
 
 
+Tell = Callable[..., None]
+"""Gets a kind of event, and what else is known of it."""
+
+
 class SignIn:
     """Who is signed in, by a cookie that came for a one-time token.
 
@@ -55,6 +59,10 @@ class SignIn:
             raise ArgumentError(f"name: expected letters and digits, got {name!r:.60}")
         self.secure = False
         """Whether the cookie is for connections under TLS only."""
+        self.left: Callable[[], None] | None = None
+        """Called whenever somebody has signed out."""
+        self.tell: Tell | None = None
+        """Is told who signed in and out, and that somebody did not (`sshexec.terminal.auditing.TerminalEvent`)."""
         self._name = name
         self._ttl = token_ttl
         self._lifetime = lifetime
@@ -135,16 +143,22 @@ class SignIn:
             found = self._signed_in.get(_digest(value))
         return None if found is None else found[0]
 
-    def sign_out(self, header: str) -> None:
-        """Forget whoever a request's cookie stands for.
+    def sign_out(self, header: str) -> str | None:
+        """Forget whoever a request's cookie stands for, and return who that was.
 
         Args:
             header: the value of ``Cookie``.
         """
         value = self._value(header)
-        if value is not None:
-            with self._lock:
-                self._signed_in.pop(_digest(value), None)
+        if value is None:
+            return None
+        with self._lock:
+            found = self._signed_in.pop(_digest(value), None)
+        if found is None:
+            return None
+        if self.left is not None:
+            self.left()
+        return found[0]
 
     def endpoints(self) -> Mapping[tuple[str, str], Endpoint]:
         """Return what anybody may call."""
@@ -152,16 +166,29 @@ class SignIn:
 
     def _sign_in(self, call: Call) -> Response:
         body = call.body()
-        user, value = self.sign_in(checked("token", body.get("token"), longest=256))
+        try:
+            user, value = self.sign_in(checked("token", body.get("token"), longest=256))
+        except TokenError:
+            self._told("terminal_refused", call, action="signin")
+            raise
+        self._told("signed_in", call, user=user)
+        # Whoever knows the cookie that this browser had is not to have anything of what follows.
+        self.sign_out(call.request.headers.get("Cookie", ""))
         response = answer({"user": user})
         self._set(response, call, value, int(self._lifetime))
         return response
 
     def _sign_out(self, call: Call) -> Response:
-        self.sign_out(call.request.headers.get("Cookie", ""))
+        user = self.sign_out(call.request.headers.get("Cookie", ""))
+        if user is not None:
+            self._told("signed_out", call, user=user)
         response = nothing()
         self._set(response, call, "", 0)
         return response
+
+    def _told(self, event: str, call: Call, **more: str) -> None:
+        if self.tell is not None:
+            self.tell(event, address=call.address or None, **more)
 
     def _set(self, response: Response, call: Call, value: str, age: int) -> None:
         # A cookie of the prefix __Host- is for the whole host.

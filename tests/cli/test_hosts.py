@@ -164,10 +164,29 @@ def test_explain_shows_ssh_config_and_jump_hosts(hosts: Path, home: dict[str, st
     for row in (
         ("Port", "2222", "~/.ssh/config:8"),
         ("IdentityFile", f"{home['HOME']}/jump_key", "~/.ssh/config:9"),
-        ("StrictHostKeyChecking", "yes", "default"),
+        ("StrictHostKeyChecking", "ask", "default"),
     ):
         assert row in jump
     assert "password" not in {row[0] for row in jump}
+
+
+@pytest.mark.parametrize("said", ["ask", "yes", "accept-new", "no"])
+def test_explain_tells_what_is_asked_about_from_what_is_not(said: str, hosts: Path, home: dict[str, str]) -> None:
+    """Of an unknown key `ask` lets people be asked, where there are any, and `yes` does not (as `ssh -G` has it)."""
+    config = Path(home["HOME"], ".ssh/config")
+    config.write_text(f"Host *\nStrictHostKeyChecking {said}\n{config.read_text()}")
+    rows = stripped(explained(sshexec("hosts", "web1", "-i", hosts, "--explain", env=home)))
+    shown = [row for row in rows if row[0] == "StrictHostKeyChecking"]
+    assert shown == [("StrictHostKeyChecking", said, "~/.ssh/config:2")] * 2, "the host and its jump host"
+
+
+def test_explain_shows_what_a_jump_host_has_of_its_destination(hosts: Path, home: dict[str, str]) -> None:
+    options = ["--ssh-common-args", "-o StrictHostKeyChecking=yes"]
+    rows = stripped(explained(sshexec("hosts", "web1", "-i", hosts, "--explain", *options, env=home)))
+    assert [row[1:] for row in rows if row[0] == "StrictHostKeyChecking"] == [
+        ("yes", "ansible_ssh_common_args (command line --ssh-common-args)"),
+        ("yes", "as for the destination"),
+    ]
 
 
 def test_explain_as_json(hosts: Path, home: dict[str, str]) -> None:

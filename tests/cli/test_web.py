@@ -35,6 +35,8 @@ LINK = re.compile(r"(https?://\S+)/#token=(\S+)")
         (["--bind", "127.0.0.1:0", "--origin", "ops.example.org"], "https://ops.example.org"),
         (["--bind", "127.0.0.1:0", "--trusted-proxy", "x"], "trusted_proxies"),
         (["--bind", "127.0.0.1:0", "-e", "5"], "-e"),
+        (["--bind", "127.0.0.1:0", "--record-input"], "--record-input goes with --record"),
+        (["--bind", "127.0.0.1:0", "--record-format", "3"], "--record-format goes with --record"),
     ],
 )
 def test_what_is_wrong_is_said(options, said):
@@ -43,6 +45,13 @@ def test_what_is_wrong_is_said(options, said):
     message = caught.value.format_message() if isinstance(caught.value, click.UsageError) else str(caught.value)
     assert said in message
     assert "\n" not in message
+
+
+def test_a_limit_of_recordings_that_holds_nothing_is_refused(tmp_path):
+    options = ["--bind", "127.0.0.1:0", "--record", str(tmp_path / "r"), "--record-limit", "1k"]
+    with pytest.raises(InputError, match=r"^--record-limit: expected 65536 bytes or more, got 1024\Z"):
+        cli.main(["web", "-i", "web1,", "--no-history", *options], standalone_mode=False)
+    assert not (tmp_path / "r").exists()
 
 
 def test_it_is_said_in_one_line():

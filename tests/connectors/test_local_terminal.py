@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +100,36 @@ def test_ctrl_c_and_job_control_in_a_shell(connector: LocalConnector) -> None:
     terminal.signal("INT")
     terminal.write(b"echo st=$?-\n")
     assert b"st=130-" in until(terminal, b"st=130-")
+
+
+IN_BACKGROUND = """
+import signal, sys
+if "gevent" in sys.argv:
+    from gevent import monkey
+    monkey.patch_all()
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP):
+    signal.signal(number, signal.SIG_IGN)
+from sshexec.connectors.base import Deadline, Timeouts
+from sshexec.connectors.local import LocalConnector, LocalContext, LocalOptions
+from tests.connectors.screen import rest, shell, until
+local = LocalConnector("here", LocalOptions(), LocalContext(), Timeouts())
+local.open(Deadline.after(10))
+terminal = shell(local, "trap 'echo caught; exit 3' INT; echo re''ady; while :; do sleep 0.05; done")
+until(terminal, b"ready")
+terminal.write(b"\x03")
+assert b"caught" in rest(terminal)
+local.close()
+assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+print("well")
+"""
+
+
+@pytest.mark.parametrize("mode", ["threads", "gevent"])
+def test_what_this_process_ignores_the_program_hears(mode: str) -> None:
+    """As where `sshexec web` was started with ``&`` or `nohup`."""
+    command = [sys.executable, "-c", IN_BACKGROUND, mode]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "well\n", done.stderr
 
 
 def _foreground(terminal: Any) -> str:

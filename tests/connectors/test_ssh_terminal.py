@@ -78,9 +78,11 @@ def rogue() -> Iterator[Callable[..., RogueServer]]:
 
 
 def flooded(terminal: Any) -> int:
-    """Type until the host takes no more; return how much it took."""
-    sent = 0
-    while size := terminal.write(b"x" * 65536, 0.3):
+    """Type until the host takes no more; return how much it took. A busy one may pause before that."""
+    sent = refusals = 0
+    while refusals < 3:
+        size = terminal.write(b"x" * 65536, 0.3)
+        refusals = 0 if size else refusals + 1
         sent += size
     return sent
 

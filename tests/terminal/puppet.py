@@ -32,6 +32,8 @@ class PuppetTerminal(Terminal):
         """Bytes that it still takes; None for any number."""
         self.taken = 0
         """Bytes that were read from it."""
+        self.writing = False
+        """Whether somebody is in `write`."""
         self.closed = False
         self._changed = threading.Condition()
         self._shown: deque[bytes] = deque()
@@ -88,15 +90,23 @@ class PuppetTerminal(Terminal):
 
     def write(self, data: bytes, timeout: float | None = None) -> int:
         with self._changed:
-            self._changed.wait_for(lambda: self.room != 0 or self._end or self._woken or self.closed, timeout)
-            if self._end or self.closed:
-                raise ConnectionLostError("gone")
-            taken = data if self.room is None else data[: self.room]
-            if self.room is not None:
-                self.room -= len(taken)
-            self.typed += taken
+            self.writing = True
             self._changed.notify_all()
-            return len(taken)
+            try:
+                return self._write(data, timeout)
+            finally:
+                self.writing = False
+
+    def _write(self, data: bytes, timeout: float | None) -> int:
+        self._changed.wait_for(lambda: self.room != 0 or self._end or self._woken or self.closed, timeout)
+        if self._end or self.closed:
+            raise ConnectionLostError("gone")
+        taken = data if self.room is None else data[: self.room]
+        if self.room is not None:
+            self.room -= len(taken)
+        self.typed += taken
+        self._changed.notify_all()
+        return len(taken)
 
     def resize(self, size: Size) -> None:
         with self._changed:
@@ -196,6 +206,14 @@ class Puppet(Connector[Any, Any]):
 
     def close(self) -> None:
         self.closed.set()
+
+
+def settle(holds: Callable[[], Any]) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, "it did not settle"
+        time.sleep(0.001)
 
 
 def received(viewer: Viewer, wanted: bytes, *, acknowledge: bool = True) -> bytes:

@@ -10,6 +10,7 @@ import struct
 import termios
 import time
 from dataclasses import replace
+from pathlib import Path
 
 from sshexec.connectors.terminal import Size
 from sshexec.terminal.events import Ended
@@ -77,9 +78,13 @@ class Shell:
                 self._take(os.read(self.descriptor, 65536))
         self._from = len(self.seen)
 
-    def settle(self, seconds: float = 0.2) -> None:
-        """Read until nothing comes for so long: bash draws no prompt after a Ctrl-C that came while it was drawing."""
-        while select.select([self.descriptor], [], [], seconds)[0]:
+    def settle(self) -> None:
+        """Read until bash waits for a key: it draws no prompt after a Ctrl-C that came while it was drawing."""
+        limit = time.monotonic() + PATIENCE
+        while (state := Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]) != "S":
+            assert time.monotonic() < limit, state
+            time.sleep(0.001)
+        while select.select([self.descriptor], [], [], 0)[0]:
             self._take(os.read(self.descriptor, 65536))
 
     def _take(self, data: bytes) -> None:

@@ -43,6 +43,19 @@ def test_one_that_fails_refuses_and_is_logged_once(caplog):
     assert len(caplog.records) == 1
 
 
+def test_what_is_not_known_is_not_withdrawn():
+    answers = [True, RuntimeError("database is away"), False, None]
+
+    def permit(user: str, action: str, host: str) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    access = Access(permit)
+    assert [access.withdrawn("ann", "open", "web1") for _ in range(4)] == [False, False, True, True]
+
+
 def test_one_that_answers_with_a_coroutine_allows_nothing(recwarn):
     async def later() -> bool:
         return True

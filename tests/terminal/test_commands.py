@@ -139,6 +139,21 @@ def test_many_lines_do_not_hide_one():
     assert refusing("rm ").permits(b"\r" * 5000 + b"rm x\r" + b"\r" * 5000, "ann") == "no rm "
 
 
+def test_a_sink_and_a_filter_may_act_on_what_they_are_told_of():
+    """As to type something, or to show something meanwhile: neither holds what that needs."""
+
+    def act(*told: object) -> None:
+        assert log.permits(b"x\r", "ann") is None
+        acted.append(told)
+
+    acted: list[object] = []
+    log = CommandLog(act, [lambda info, text, user: log.shown(b"meanwhile")])
+    log.opened(session())
+    log.typed(b"ls\r", "ann")
+    log.shown(b"ls\r\n")
+    assert len(acted) == 1
+
+
 def test_a_filter_has_to_be_a_function():
     with pytest.raises(ArgumentError, match="expected a function"):
         CommandLog(filters=["rm"])  # type: ignore[list-item]

@@ -13,7 +13,8 @@ from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
 from sshexec.runtime.plan import Contexts
 from sshexec.secret import LockedSecret
-from sshexec.terminal.opening import Connect, connecting
+from sshexec.terminal.line import Connect
+from sshexec.terminal.opening import connecting
 from sshexec.terminal.sharing import Shares
 from tests.testbed import keygen
 

@@ -10,20 +10,21 @@ import pytest
 
 from sshexec.connectors.deadline import Deadline, unguarded
 from sshexec.connectors.prompts import Answer, Question
-from sshexec.errors import ArgumentError, AuthenticationError, CancelledError
+from sshexec.errors import ArgumentError, AuthenticationError, CancelledError, NotAllowedError
 from sshexec.terminal.events import Answered, Asked, Ended, Field, Opened, Phased
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.questions import ROUNDS, SessionPrompts, one_line
 from sshexec.terminal.session import TerminalSession
-from tests.terminal.puppet import PATIENCE, Puppet, event
+from tests.terminal.puppet import PATIENCE, Puppet, event, settle
 
 PASSWORD = Question("password", "ann", "SSH password of ann", "web1")
 CODE = Question("code", "ann: Code:", "Code:", "web1")
+KEY = Question("host_key", "web1", "ED25519 key of web1", "web1")
 CANARY = "c4nary-answer"
 
 
-def answering(*answers: str) -> tuple[SessionPrompts, list[Asked | Answered]]:
-    """Return prompts whose owner answers at once, and what he was told."""
+def answering(*answers: str, patience: float = PATIENCE) -> tuple[SessionPrompts, list[Asked | Answered]]:
+    """Return prompts whose owner answers at once, as long as he has answers, and what he was told."""
     told: list[Asked | Answered] = []
     left = list(answers)
 
@@ -32,7 +33,7 @@ def answering(*answers: str) -> tuple[SessionPrompts, list[Asked | Answered]]:
         if isinstance(event, Asked) and left:
             threading.Thread(target=prompts.answer, args=(event.id, [left.pop(0)])).start()
 
-    prompts = SessionPrompts(tell, 0.2)
+    prompts = SessionPrompts(tell, patience)
     return prompts, told
 
 
@@ -96,7 +97,7 @@ def test_what_a_host_asks_is_one_short_line_without_control_characters() -> None
 
 
 def test_nobody_answers() -> None:
-    prompts, told = answering()
+    prompts, told = answering(patience=0.2)
     answer = ask(prompts, PASSWORD)
     assert (answer.secret, answer.reason) == (None, "nobody answered within 0.2 s")
     assert isinstance(told[-1], Answered)
@@ -125,8 +126,7 @@ def test_closing_leaves_nobody_waiting() -> None:
     found: list[Answer] = []
     asking = threading.Thread(target=lambda: found.append(ask(prompts, PASSWORD)))
     asking.start()
-    while prompts.standing is None:
-        pass
+    settle(lambda: prompts.standing)
     prompts.close()
     asking.join(PATIENCE)
     assert found[0].secret is None
@@ -149,8 +149,7 @@ def standing() -> Iterator[tuple[SessionPrompts, list[Answer]]]:
     found: list[Answer] = []
     asking = threading.Thread(target=lambda: found.append(ask(prompts, PASSWORD)))
     asking.start()
-    while prompts.standing is None:
-        pass
+    settle(lambda: prompts.standing)
     yield prompts, found
     prompts.close()
     asking.join(PATIENCE)
@@ -161,8 +160,7 @@ def test_two_ways_ask_one_after_the_other() -> None:
         second = threading.Thread(target=lambda: found.append(ask(prompts, CODE)))
         second.start()
         assert prompts.answer("q1", ["one"])
-        while (asked := prompts.standing) is None or asked.id != "q2":
-            pass
+        settle(lambda: prompts.standing is not None and prompts.standing.id == "q2")
         assert prompts.answer("q2", ["two"])
         second.join(PATIENCE)
         assert sorted(filter(None, map(revealed, found))) == ["one", "two"]
@@ -221,6 +219,31 @@ def test_watchers_are_not_asked() -> None:
         assert event(watcher, Asked) == asked
         watcher.answer(asked.id, ["wrong"])
         assert event(watcher, Ended).cause == "authentication"
+
+
+def test_a_question_that_was_handed_over_comes_back() -> None:
+    with session(log_in) as made:
+        owner = made.attach()
+        watcher = made.attach(role="watcher", user="bob")
+        asked = event(owner, Asked)
+        made.hand_over(watcher.id, "root")
+        assert event(owner, Answered) == Answered(asked.id)
+        made.hand_over(owner.id, "root")
+        assert event(owner, Asked) == asked
+        owner.answer(asked.id, [CANARY])
+        event(owner, Opened)
+
+
+def test_whoever_takes_a_session_does_not_trust_a_key_in_its_user_s_name() -> None:
+    """That needs a permission of its own, which the session's user has been asked for (accept_host_key)."""
+    with session(lambda puppet: None if puppet.ask(KEY) == "yes" else puppet.cancel()) as made:
+        other = made.attach(user="bob")
+        asked = event(other, Asked)
+        with pytest.raises(NotAllowedError, match="trust"):
+            other.answer(asked.id, ["yes"])
+        owner = made.attach()
+        assert owner.answer(event(owner, Asked).id, ["yes"])
+        event(owner, Opened)
 
 
 def test_nobody_answers_and_the_login_fails() -> None:

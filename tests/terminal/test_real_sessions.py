@@ -15,11 +15,11 @@ from sshexec import errors
 from sshexec.connectors.terminal import Size
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
-from sshexec.terminal.events import Ended, Noticed
+from sshexec.terminal.events import Ended
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.session import TerminalSession
 from tests.terminal.flood import SHELL
-from tests.terminal.puppet import PATIENCE, event, received, rest
+from tests.terminal.puppet import PATIENCE, received, rest
 from tests.testbed import Sshd
 
 ROOT = Path(__file__).parent.parent.parent
@@ -111,9 +111,9 @@ def test_the_owner_trusts_a_key_that_is_not_known(inventory: Inventory, tmp_path
 def test_a_shell_that_is_left_alone_ends(inventory: Inventory) -> None:
     policy = TerminalPolicy(idle=0.2)
     with TerminalSession.open(inventory, "h001", command=SHELL, policy=policy) as session:
-        viewer = session.attach()
-        assert event(viewer, Noticed).code == "idle_soon"
-        assert event(viewer, Ended).reason == "idle"
+        ended = session.wait(PATIENCE)
+        assert ended is not None
+        assert ended.reason == "idle"
 
 
 @pytest.mark.parametrize("mode", ["threads", "gevent"])

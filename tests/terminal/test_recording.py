@@ -142,6 +142,25 @@ def test_typed_text_is_there_where_it_was_shown_and_a_password_never(tmp_path, f
     assert "canary" not in caplog.text + repr(recording) + repr(recordings)
 
 
+@pytest.mark.parametrize("key", ["\x03", "\x04", "\x15", "\x1a", "\x1c"])
+@pytest.mark.parametrize("piece", [1, 100])
+def test_a_password_that_is_given_up_is_not_recorded(tmp_path, key, piece):
+    recordings = Recordings(tmp_path / "r", input=True)
+    recording = recordings.begin(session())
+    recording.opened(session())
+    recording.shown(b"$ su\r\nPassword: ")
+    for start in range(0, 10, piece):
+        recording.typed(b"canary-one"[start : start + piece], "ann")
+    recording.typed(key.encode(), "ann")
+    recording.shown(b"\r\n$ ")
+    recording.typed(b"ls", "ann")
+    recording.shown(b"ls")
+    recording.typed(b"\r", "ann")
+    recording.shown(b"\r\n$ ")
+    recording.ended(session(ended=Ended("exited", exit_status=0)))
+    assert "".join(event.data for event in recordings.events(recording.name) if event.kind == "i") == "ls\r"
+
+
 def test_without_being_asked_nothing_typed_is_recorded(tmp_path):
     recordings = Recordings(tmp_path / "r")
     recording = recordings.begin(session())
@@ -195,6 +214,29 @@ recording.ended(session())
     [found] = recordings.list()
     assert found.bytes <= 5000
     assert output([*recordings.events(found.name)]).count(b"x") % 100 == 0
+
+
+def test_a_command_that_finds_no_room_in_the_index_is_told_and_spoils_no_other(tmp_path):
+    """A full disk, again; what was shown does not fill it as fast as what was typed."""
+    program = f"""
+import logging, resource, signal
+from sshexec.terminal.recordings import Recordings
+from tests.terminal.shells import session
+logging.basicConfig(format="%(message)s")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+recording = Recordings({str(tmp_path / "r")!r}).begin(session())
+recording.opened(session())
+for limit in (100, 100, resource.RLIM_INFINITY):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    recording._command("echo " + "x" * 80, "ann")
+recording.ended(session())
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stderr.count("commands are missing from its index: ") == 1, done.stderr
+    recordings = Recordings(tmp_path / "r")
+    [found] = recordings.list()
+    assert found.state == "ended"
+    assert [each.text for each in recordings.commands(found.name)] == ["echo " + "x" * 80]
 
 
 def test_a_process_that_is_killed_loses_nothing_that_was_seen(tmp_path):

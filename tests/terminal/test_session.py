@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import logging
 import threading
-import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -20,12 +20,12 @@ from sshexec.errors import (
     SessionOverError,
     TerminalError,
 )
-from sshexec.terminal import pump
+from sshexec.terminal import pump, stage, transfers
 from sshexec.terminal.events import Ended, Noticed, Opened, Paused, Phased
 from sshexec.terminal.observer import Observer, SessionInfo
 from sshexec.terminal.policy import TerminalPolicy
 from sshexec.terminal.session import TerminalSession
-from tests.terminal.puppet import PATIENCE, Puppet, PuppetTerminal, event, received, rest
+from tests.terminal.puppet import PATIENCE, Puppet, PuppetTerminal, event, received, rest, settle
 
 CANARY = b"c4nary-typed"
 
@@ -165,8 +165,11 @@ def test_a_session_that_never_started_ends_too() -> None:
     assert witness.seen == [("ended", "terminated")]
 
 
-def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
     def none(thread: threading.Thread) -> None:
+        if ended:  # by somebody else, at the same moment
+            made.terminate("root")
         raise RuntimeError("can't start new thread")
 
     told: list[TerminalSession] = []
@@ -178,23 +181,6 @@ def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.Mo
     assert isinstance(rest(owner)[1][-1], Ended)
     assert told == [made]
     assert made.wait(0)
-
-
-def test_what_is_ended_before_its_thread_could_not_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[TerminalSession] = []
-    made = TerminalSession("web1", Puppet().connect, on_end=told.append)
-
-    def none(thread: threading.Thread) -> None:
-        made.terminate()
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", none)
-    with pytest.raises(TerminalError, match="no further thread"):
-        made.start()
-    ended = made.wait(0)
-    assert ended is not None
-    assert ended.reason == "terminated"
-    assert told == [made]
 
 
 def test_a_size_that_changes_while_it_opens_arrives() -> None:
@@ -248,17 +234,38 @@ def test_terminating_says_who_and_why_and_happens_once() -> None:
             attempt()
 
 
+class Clock:
+    """Stands for `time` where it is asked how late it is."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 @pytest.mark.parametrize("limit", ["idle", "max_time", "detached"])
-def test_a_session_ends_when_its_time_is_over(limit: str) -> None:
-    made, _ = session(**{limit: 0.1})
+def test_a_session_ends_when_its_time_is_over(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "time", clock := Clock())
+    made, screen = opened(**{limit: 900.0})
     viewer = made.attach(role="watcher" if limit == "detached" else "owner")
-    made.start()
+    if limit != "detached":
+        clock.now += 850
+        screen.wake()
+        assert event(viewer, Noticed).code == f"{limit}_soon"
+    clock.now += 900
+    screen.wake()
     events = rest(viewer)[1]
     assert isinstance(events[-1], Ended)
     assert events[-1].reason == limit
-    warned = [found.code for found in events if isinstance(found, Noticed)]
-    assert warned == ([] if limit == "detached" else [f"{limit}_soon"])
     assert made.wait(PATIENCE)
+
+
+def test_a_session_that_only_waits_ends_when_its_time_is_over() -> None:
+    made, _ = opened(max_time=0.05)
+    ended = made.wait(PATIENCE)
+    assert ended is not None
+    assert ended.reason == "max_time"
 
 
 def test_what_is_called_at_the_end_may_fail(caplog: pytest.LogCaptureFixture) -> None:
@@ -284,10 +291,7 @@ def test_a_hundred_sessions_leave_no_thread() -> None:
             each.wait_open(PATIENCE)
         each.close()
         assert each.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.001)
-    assert threading.active_count() <= before
+    settle(lambda: threading.active_count() <= before)
 
 
 # ---------------------------------------------------------------------- typing
@@ -338,7 +342,7 @@ def test_the_turn_of_a_viewer_that_has_left_does_not_come() -> None:
         screen.take(0)
         first = threading.Thread(target=owner.write, args=(b"begun",))
         first.start()
-        time.sleep(0.02)
+        screen.until(lambda: screen.writing)
         errors: list[type[BaseException]] = []
 
         def later() -> None:
@@ -349,7 +353,7 @@ def test_the_turn_of_a_viewer_that_has_left_does_not_come() -> None:
 
         second = threading.Thread(target=later)
         second.start()
-        time.sleep(0.02)
+        settle(lambda: len(made._stage.turn._waiters) == 1)  # type: ignore[attr-defined]  # of `Condition`
         owner.close()
         second.join(PATIENCE)
         assert errors == [SessionOverError]
@@ -372,9 +376,23 @@ def test_pausing_stops_both_ways_and_resuming_goes_on() -> None:
         assert owner.read(0.05) is None
         late = made.attach(role="watcher")
         assert event(late, Paused) == Paused("root")
-        made.resume("root")
+        made.resume()
         assert event(owner, Paused) == Paused(None)
         received(owner, b"later")
+
+
+def test_an_owner_s_own_pause_does_not_stand_in_the_way_of_another_s() -> None:
+    made, _ = opened()
+    with made:
+        owner = made.attach()
+        made.pause("ann")
+        made.pause("root")
+        assert made.info().paused == "root"
+        assert event(owner, Paused).by in ("ann", "root")
+        made.pause("ann")
+        assert made.info().paused == "root"
+        made.resume()
+        assert made.info().paused is None
 
 
 def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -382,7 +400,8 @@ def test_a_paused_session_shows_that_it_lives(monkeypatch: pytest.MonkeyPatch) -
     made, screen = opened()
     with made:
         made.pause("root")
-        screen.until(lambda: screen.sizes[1:] == [Size()] * 3)
+        screen.until(lambda: len(screen.sizes) > 3)
+        assert set(screen.sizes) == {Size()}
         screen.show(b"x")
         made.resume()
         received(made.attach(), b"x")
@@ -497,6 +516,53 @@ def test_an_observer_may_end_its_session() -> None:
     assert made.wait(PATIENCE) == Ended("terminated", "ended by the observer")
 
 
+class Slow(Witness):
+    """Asks somebody who takes his time."""
+
+    def __init__(self) -> None:
+        super().__init__(required=True)
+        self.asked, self.answered = threading.Event(), threading.Event()
+
+    def permits(self, data: bytes, user: str) -> str | None:
+        self.asked.set()
+        assert self.answered.wait(PATIENCE)
+        return None
+
+
+def test_only_what_is_typed_waits_for_an_observer_s_permission() -> None:
+    slow = Slow()
+    made, screen = opened(slow)
+    owner = made.attach()
+    errors: list[BaseException] = []
+
+    def type_something() -> None:
+        try:
+            made.write(b"rm\r")
+        except SessionOverError as error:
+            errors.append(error)
+
+    typing = threading.Thread(target=type_something)
+    typing.start()
+    assert slow.asked.wait(PATIENCE)
+    screen.show(b"shown meanwhile")
+    received(owner, b"shown meanwhile")
+    made.terminate("root")
+    assert made.wait(PATIENCE)
+    slow.answered.set()
+    typing.join(PATIENCE)
+    assert len(errors) == 1
+    assert screen.typed == b""
+    assert slow.seen[-1] == ("ended", "terminated"), "nothing is told after the end"
+
+
+def test_nothing_is_told_after_the_end() -> None:
+    witness = Witness()
+    made, _ = opened(witness)
+    made.close()
+    made._observers.typed(b"late", "ann")
+    assert [what for what, _ in witness.seen] == ["opened", "ended"]
+
+
 # ---------------------------------------------------------------------- files
 
 
@@ -507,6 +573,21 @@ def test_files_go_over_the_same_connection() -> None:
         target = io.BytesIO()
         made.get("/tmp/x", target)
         assert target.getvalue() == b"content"
+
+
+def test_no_file_goes_while_the_session_is_paused() -> None:
+    made, _ = opened()
+    with made:
+        made.put(b"before", "/tmp/x")
+        made.pause("root")
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.put(b"content", "/tmp/x")
+        target = io.BytesIO()
+        with pytest.raises(NotAllowedError, match="paused"):
+            made.get("/tmp/x", target)
+        made.resume()
+        made.get("/tmp/x", target)
+        assert target.getvalue() == b"before"
 
 
 def test_a_transfer_ends_with_its_session() -> None:
@@ -529,6 +610,27 @@ def test_a_transfer_ends_with_its_session() -> None:
     transfer.join(PATIENCE)
     assert len(errors) == 1
     assert puppet.closed.is_set()
+
+
+def test_a_transfer_whose_turn_comes_with_the_end_hears_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "_TURN", 0.2)
+    made, _ = opened()
+    turn = made._transfers._turn
+
+    class Late:
+        """The turn of one that was let through just before the session ended."""
+
+        def acquire(self, **how: Any) -> bool:
+            if how.get("timeout") == 0.2:
+                made.close()
+            return turn.acquire(**how)
+
+        def release(self) -> None:
+            turn.release()
+
+    monkeypatch.setattr(made._transfers, "_turn", Late())
+    with pytest.raises(SessionOverError):
+        made.put(b"x", "/tmp/x")
 
 
 # ---------------------------------------------------------------------- what may be known

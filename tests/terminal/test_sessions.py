@@ -253,6 +253,10 @@ def test_an_owner_does_not_undo_what_an_administrator_paused(world):
     world.manager.pause("ann", session.id, True)
     world.manager.pause("ann", session.id, False)
     assert session.info().paused is None
+    world.manager.pause("ann", session.id, True)
+    world.manager.pause("root", session.id, True)
+    with pytest.raises(NotAllowedError, match="somebody else"):
+        world.manager.pause("ann", session.id, False)
 
 
 def test_files_need_a_permission_of_their_own(world, tmp_path):
@@ -399,6 +403,47 @@ def test_a_terminals_type_is_a_plain_word(world, term):
         world.manager.open("ann", HOST, term=term)
 
 
+def test_who_loses_a_permission_loses_what_it_was_for(make):
+    may = {("ann", "open"), ("bob", "watch"), ("cec", "control")}
+    away: list[Exception] = []
+
+    def permit(user: str, action: str, host: str) -> bool:
+        if away:
+            raise away[0]
+        return (user, action) in may
+
+    world = make(permit=permit)
+    session = world.manager.open("ann", HOST)
+    ann = opened(world.manager.attach("ann", session.id))
+    bob = world.manager.attach("bob", session.id, role="watcher")
+    world.manager.recheck()
+    away.append(RuntimeError("database is away"))
+    may.clear()
+    world.manager.recheck()
+    assert [user for _, user, _ in session.info().viewers] == ["ann", "bob"]
+    away.clear()
+    may.add(("ann", "open"))
+    world.manager.recheck(session.id)
+    assert until(bob, Detached).reason == "kicked"
+    assert [user for _, user, _ in session.info().viewers] == ["ann"]
+    may.clear()
+    for attempt in (world.manager.attach, world.manager.issue_for):
+        with pytest.raises(NotAllowedError, match=r"\(open\)"):
+            attempt("ann", session.id)
+    world.manager.recheck(session.id)
+    ended = until(ann, Ended)
+    assert (ended.reason, ended.text) == ("terminated", "ended: it is not permitted any more")
+    world.manager.recheck("no such session")
+    told = [(event.event, event.user, event.action) for event in world.told[3:]]
+    assert told == [
+        ("terminal_refused", "bob", "watch"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_refused", "ann", "open"),
+        ("terminal_terminated", "ann", None),
+        *([("terminal_ended", "ann", None)] if len(told) == 5 else []),
+    ]
+
+
 def test_an_inventory_that_changes_is_read_for_each_session(sshd):
     hosts = [HOST]
     manager = TerminalManager(
@@ -446,6 +491,41 @@ def test_a_sink_that_fails_disturbs_nobody(make, caplog):
     world.manager.open("ann", HOST).close()
     assert [event.event for event in told] == ["terminal_started", "terminal_ended"]
     assert len([record for record in caplog.records if "audit" in record.message]) == 1
+
+
+def test_a_sink_may_act_on_what_it_is_told_of(make):
+    def sink(event: TerminalEvent) -> None:
+        told.append(event.event)
+        if event.event == "terminal_refused":
+            for info in world.manager.sessions("ann"):
+                world.manager.terminate("ann", info.id)
+
+    def refused() -> None:
+        with pytest.raises(NotAllowedError):
+            world.manager.issue("cec", HOST)
+
+    told: list[str] = []
+    world = make(audit=sink)
+    session = world.manager.open("ann", HOST)
+    acting = threading.Thread(target=refused)
+    acting.daemon = True  # where it waits for itself, it does so for ever
+    acting.start()
+    assert session.wait(30).reason == "terminated"
+    acting.join(30)
+    assert told == ["terminal_started", "terminal_refused", "terminal_terminated", "terminal_ended"]
+
+
+def test_a_session_that_comes_as_the_manager_closes_leaves_nothing(make, tmp_path):
+    def observers(info: SessionInfo) -> list[Any]:
+        world.manager._register._closed = True
+        return []
+
+    recordings = Recordings(tmp_path / "recordings")
+    world = make(recordings=recordings, observers=observers)
+    with pytest.raises(SessionOverError, match="no more terminals"):
+        world.manager.open("ann", HOST)
+    assert os.listdir(recordings.folder) == []
+    assert len(world.manager._register) == 0
 
 
 def test_a_forked_child_leaves_the_sessions_to_its_parent(world):

@@ -133,7 +133,8 @@ def test_of_many_sizes_only_the_last_one_waits(stage: Stage) -> None:
     assert event(watcher, Resized) == Resized(Size(999, 24))
     assert stage.screen.sizes[-1] == Size(999, 24)
     for number in range(1000):
-        stage.session._stage.tell(Noticed("info", "n", str(number)))
+        with stage.session._stage.lock:
+            stage.session._stage.audience.tell(Noticed("info", "n", str(number)))
     assert len(watcher._events) < 30
     assert event(watcher, Noticed).text == "980"
 
@@ -197,6 +198,24 @@ def test_only_the_owner_types(stage: Stage) -> None:
     assert (stage.screen.typed, stage.screen.signals) == (b"ls\r", ["INT"])
 
 
+@pytest.mark.parametrize("how", ["stolen", "kicked"])
+def test_an_owner_who_was_sent_away_can_do_nothing_more(stage: Stage, how: str) -> None:
+    """Its WebSocket is still heard until it is closed."""
+    if how == "stolen":
+        stage.session.attach(user="ann")
+    else:
+        stage.session.kick(stage.owner.id)
+    for attempt in (
+        lambda: stage.owner.write(b"rm"),
+        lambda: stage.owner.resize(Size(3, 3)),
+        lambda: stage.owner.signal("INT"),
+        lambda: stage.owner.answer("q1", ["x"]),
+    ):
+        with pytest.raises(SessionOverError, match="out of the session"):
+            attempt()
+    assert (stage.screen.typed, stage.screen.signals, stage.session.size) == (b"", [], Size())
+
+
 def test_handing_over_turns_the_roles_round(stage: Stage) -> None:
     watcher = stage.session.attach(role="watcher", user="bob")
     stage.session.hand_over(watcher.id, "ann")
@@ -213,7 +232,7 @@ def test_handing_over_turns_the_roles_round(stage: Stage) -> None:
 
 def test_a_watcher_can_be_sent_away(stage: Stage) -> None:
     watcher = stage.session.attach(role="watcher")
-    stage.session.kick(watcher.id, "ann")
+    stage.session.kick(watcher.id)
     assert event(watcher, Detached) == Detached("kicked")
     assert watcher.closed
     with pytest.raises(SessionOverError):

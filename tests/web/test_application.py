@@ -12,6 +12,7 @@ from werkzeug.test import Client
 from sshexec.errors import ArgumentError
 from sshexec.web.application import WebTerminal
 from sshexec.web.description import description
+from sshexec.web.pages import FOLDER
 from tests.web.site import ORIGIN, Site, code
 
 FILLED = {"id": "abc", "name": "abc", "run": "abc"}
@@ -166,22 +167,30 @@ def test_wrong_options_are_refused(options):
 # ---------------------------------------------------------------------- what browsers are told
 
 
-def test_every_answer_is_armoured(site):
-    for method, path, user in [
-        ("GET", "/", "ann"),
-        ("GET", "/api/me", "ann"),
-        ("GET", "/api/me", None),
-        ("GET", "/x", "ann"),
-    ]:
-        headers = site.call(method, path, user).headers
-        policy = headers["Content-Security-Policy"]
-        assert policy.startswith("default-src 'none'; ")
-        assert "frame-ancestors 'none'" in policy
-        assert "base-uri 'none'" in policy
-        assert headers["X-Content-Type-Options"] == "nosniff"
-        assert headers["Referrer-Policy"] == "no-referrer"
-        assert headers["Strict-Transport-Security"].startswith("max-age=")
-        assert headers["Cache-Control"] in ("no-store", "no-cache")
+@pytest.mark.parametrize(
+    ("method", "path", "user", "more"),
+    [
+        ("GET", "/", "ann", {}),
+        ("POST", "/", "ann", {}),
+        ("GET", "/api/me", "ann", {}),
+        ("GET", "/api/me", None, {}),
+        ("GET", "/x", "ann", {}),
+        ("GET", "/", "ann", {"Host": "evil.example"}),
+        ("DELETE", "/api/sessions/x", "ann", {"Origin": "https://evil.example"}),
+        ("GET", "/terminal", "ann", {}),
+        ("GET", "/terminal", None, {"Origin": "https://evil.example"}),
+    ],
+)
+def test_every_answer_is_armoured(site, method, path, user, more):
+    headers = site.call(method, path, user, headers=more).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; ")
+    assert "frame-ancestors 'none'" in policy
+    assert "base-uri 'none'" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "no-referrer"
+    assert headers["Strict-Transport-Security"].startswith("max-age=")
+    assert headers["Cache-Control"] in ("no-store", "no-cache")
 
 
 def test_the_page_runs_no_script_but_its_own(site):
@@ -191,6 +200,20 @@ def test_the_page_runs_no_script_but_its_own(site):
     assert rules["connect-src"] == "'self' wss://ops.example.org"
     page = site.call("GET", "/").get_data(as_text=True)
     assert not re.search(r"\son\w+=|<script(?![^>]*\ssrc=)[^>]*>\s*\S|https?://", page)
+
+
+SINKS = (
+    r"\b(?:inner|outer)HTML\b|insertAdjacentHTML|createContextualFragment|DOMParser|\bsrcdoc\b|document\.write"
+    r"|\beval\(|\bnew Function\b|setTimeout\(\s*[\"'`]|setInterval\(\s*[\"'`]|javascript:|\son\w+="
+)
+
+
+def test_no_text_on_the_page_is_taken_for_html_or_script():
+    """Attack 10: hosts, files, titles and outputs are text; what others wrote is looked at by its own tests."""
+    scripts = [path for path in FOLDER.rglob("*.js") if "vendor" not in path.parts]
+    assert len(scripts) > 20
+    found = {path.name: re.findall(SINKS, path.read_text()) for path in scripts}
+    assert {name: sinks for name, sinks in found.items() if sinks} == {}
 
 
 def test_what_is_no_page_is_sandboxed(site):
@@ -250,6 +273,14 @@ def test_a_host_is_one_of_the_inventory(site, host):
     """Attacks 12 and 13: what a browser names is looked up, and never reached as it is."""
     status, _ = site.ask("POST", "/api/sessions", json={"host": host})
     assert status == 400
+
+
+def test_an_answer_whose_body_nobody_takes_holds_nothing(site):
+    """Else twenty of them would keep their user from following runs for ever."""
+    run = site.ask("POST", "/api/runs", json={"pattern": "web1", "module": "ping"})[1]["id"]
+    for _ in range(21):
+        assert site.call("HEAD", f"/api/runs/{run}/events").status_code == 405
+    assert site.call("GET", f"/api/runs/{run}/events").status_code == 200
 
 
 def test_methods_and_paths_that_are_not_there(site):

@@ -116,6 +116,24 @@ def test_a_host_that_one_may_not_see_is_not_there(pattern):
     assert refused.value.message == f"the host pattern {pattern!r} matches nothing"
 
 
+@pytest.mark.parametrize("other", ["secretdb", "secret*", "secrets", "&secrets", "nosuch", "localhost", "127.0.0.1"])
+@pytest.mark.parametrize("pattern", ["web:!{}", "web,{}", "{},web"])
+def test_a_pattern_with_a_part_that_one_may_not_see_is_as_one_that_means_nothing(pattern, other):
+    inventory = Inventory.from_hosts(["web1", "secretdb"], {"web": ["web1"], "secrets": ["secretdb"]})
+    asked = pattern.format(other)
+    with pytest.raises(PatternError) as refused:
+        choose(inventory, asked, lambda host: host != "secretdb", anything)
+    assert refused.value.message == f"the host pattern {asked!r} matches nothing"
+
+
+def test_a_group_without_hosts_may_be_left_out_by_who_sees_everything():
+    inventory = Inventory.from_hosts(["web1", "db1"], {"web": ["web1"], "none": []})
+    assert set(choose(inventory, "all:!none", anything, anything).hosts) == {"web1", "db1"}
+    assert choose(inventory, "web1,localhost", anything, anything).hosts == ("web1",)
+    with pytest.raises(PatternError, match="matches nothing"):
+        choose(inventory, "all:!none", lambda host: host == "web1", anything)
+
+
 def test_who_sees_all_is_told_what_was_meant():
     with pytest.raises(PatternError, match="did you mean 'secretdb'"):
         hosts("secretbd")

@@ -10,6 +10,7 @@ from werkzeug.test import Client
 
 from sshexec.inventory.members import Host
 from sshexec.inventory.model import Inventory
+from sshexec.terminal.auditing import TerminalEvent
 from sshexec.terminal.recordings import Recordings
 from sshexec.terminal.sessions import TerminalManager
 from sshexec.web.application import WebTerminal
@@ -21,11 +22,13 @@ class Site:
 
     def __init__(self, folder: Path) -> None:
         self.user: str | None = "ann"
+        self.told: list[TerminalEvent] = []
         self.recordings = Recordings(folder / "r")
         manager = TerminalManager(
             Inventory.from_hosts([Host("web1", {}), Host("web2", {})]),
             permit=lambda user, action, host: (user, action, host) == ("ann", "replay", "web1"),
             recordings=self.recordings,
+            audit=self.told.append,
         )
         application = WebTerminal(manager, authenticate=lambda environ: self.user, origins=["http://localhost"])
         self.client = Client(application)
@@ -99,3 +102,19 @@ def test_who_is_not_signed_in_learns_nothing(site):
     site.user = "bob"
     assert site.client.get("/api/recordings").json == {"recordings": [], "more": False}
     assert site.client.get(f"/api/recordings/{name}").status_code == 404
+
+
+def test_an_auditor_learns_who_looked_at_what(site):
+    name = record(site.recordings, "web1", "uptime")
+    hidden = record(site.recordings, "web2")
+    site.client.get("/api/recordings")
+    assert site.told == []
+    for path in (f"{name}", f"{name}/commands", hidden, "made-up"):
+        site.client.get(f"/api/recordings/{path}").close()
+    assert [(event.event, event.user, event.host, event.recording, event.action) for event in site.told] == [
+        ("terminal_replayed", "ann", "web1", name, None),
+        ("terminal_replayed", "ann", "web1", name, None),
+        ("terminal_refused", "ann", "web2", None, "replay"),
+        ("terminal_refused", "ann", None, None, "replay"),
+    ]
+    assert site.told[0].session is not None

@@ -99,6 +99,10 @@ def test_a_run_on_twenty_hosts_is_followed_to_its_end(sshd: Sshd, tmp_path: Path
             assert len(whole["hosts"]) == COUNT
             assert sum(whole["counts"].values()) == COUNT
             assert all(answer["stdout"] == "hello" for answer in whole["answers"])
+        for action in ("hosts", "run"):
+            assert Site(engine, lambda user, what, host, only=action: what == only, history).ask("GET", "/api/runs")[
+                1
+            ] == {"runs": []}
         later = Site(engine, everything, history)
         [listed] = later.ask("GET", "/api/runs")[1]["runs"]
         assert (listed["id"], listed["user"], listed["reason"], listed["live"]) == (run, "ann", "why", False)

@@ -121,6 +121,25 @@ def test_what_is_no_request_is_refused(server):
     assert server.ask(b"GET /" + b"x" * 20000 + b" HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 414")
 
 
+AMBIGUOUS = (
+    b"Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+    b"Content-Length: 4\r\nContent-Length: 5\r\n",
+    b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+    b"".join(b"X-%d: x\r\n" % number for number in range(200)),
+    b"X: " + b"x" * 70000 + b"\r\n",
+)
+
+
+def test_headers_that_a_proxy_may_read_otherwise_or_that_are_too_many_are_refused():
+    with serving() as server:
+        for headers in AMBIGUOUS:
+            answer = server.ask(b"POST / HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n0\r\n\r\n")
+            assert answer.startswith(b"HTTP/1.1 400 "), headers
+            assert answer.count(b"HTTP/1.1") == 1
+        _, said = server.process.communicate(timeout=20)
+        assert "Traceback" not in said
+
+
 def test_an_answer_that_breaks_off_is_not_whole(server):
     answer = server.ask(GET % b"/breaks")
     assert b"x" * 1000 in answer

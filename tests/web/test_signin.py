@@ -121,7 +121,9 @@ def test_a_browser_from_sign_in_to_sign_out():
         def ask(method, path, **request):
             return client.open(path, method=method, base_url=ORIGIN, headers={"Origin": ORIGIN}, **request)
 
-        assert ask("GET", "/api/me").status_code == 401
+        unknown = ask("GET", "/api/me")
+        # Not "signed_out", as in a platform: the page has a place for the token.
+        assert (unknown.status_code, unknown.get_json()["error"]["code"]) == (401, "sign_in")
         wrong = ask("POST", "/api/signin", json={"token": "x" * 43})
         assert (wrong.status_code, wrong.get_json()["error"]["code"]) == (401, "token")
         assert "Set-Cookie" not in wrong.headers
@@ -135,6 +137,32 @@ def test_a_browser_from_sign_in_to_sign_out():
         assert ask("GET", "/api/me").status_code == 401
         client.set_cookie("__Host-sshexec-web", kept, domain="ops.example.org")
         assert ask("GET", "/api/me").status_code == 401
+
+
+def test_signing_in_anew_ends_what_the_browser_s_cookie_was_good_for_and_auditors_hear_of_it():
+    told = []
+    with Site(authenticate=None) as site:
+        site.manager._watch._sinks.append(told.append)
+        sign_in = site.application.sign_in
+
+        def post(path, cookie, **body):
+            headers = {"Cookie": f"{sign_in.cookie}={cookie}"}
+            return site.call("POST", path, None, json=body, headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"})
+
+        _, planted = sign_in.sign_in(sign_in.issue("eve"))
+        assert post("/api/signin", planted, token="x" * 43).status_code == 401
+        assert sign_in.user_of(f"{sign_in.cookie}={planted}") == "eve"
+        fresh = post("/api/signin", planted, token=sign_in.issue("ann")).headers["Set-Cookie"].split(";")[0]
+        assert sign_in.user_of(fresh) == "ann"
+        assert sign_in.user_of(f"{sign_in.cookie}={planted}") is None
+        for _ in range(2):
+            assert post("/api/signout", fresh.partition("=")[2]).status_code == 204
+    assert [(each.event, each.user, each.action, each.address) for each in told] == [
+        ("terminal_refused", None, "signin", "192.0.2.7"),
+        ("signed_in", "ann", None, "192.0.2.7"),
+        ("signed_out", "ann", None, "192.0.2.7"),
+    ]
+    assert fresh.partition("=")[2] not in repr(told)
 
 
 def test_another_site_signs_nobody_in_or_out():

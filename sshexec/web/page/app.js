@@ -5,7 +5,7 @@ import { confirm, dialog, notify } from "./dialogs.js";
 import { button, h, icon, line } from "./elements.js";
 import { Settings } from "./settings.js";
 import { help, preferences } from "./preferences.js";
-import { signIn } from "./signin.js";
+import { signIn, signInElsewhere } from "./signin.js";
 
 /**
  * A view is `export default {id, title, icon, mount(element, app), shown?(path), hidden?()}`: mounted when it is first
@@ -53,6 +53,7 @@ class App extends EventTarget {
       this.me = await this.api.get("me", {}, { quiet: true });
     } catch (error) {
       if (error.status !== 401) notify(error.message, { level: "error" });
+      if (error.code === "signed_out") return signInElsewhere(this);
       return this.ask(error.status === 0 ? error.message : "");
     }
     await this.load();

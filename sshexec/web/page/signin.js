@@ -40,29 +40,43 @@ export function signIn(app, text, done) {
     return undefined;
   }
 
+  card(
+    app,
+    send,
+    "The server printed an address with a token when it started, and prints a new one after each use.",
+    h("label", { for: "signin-token", text: "One-time token" }),
+    input,
+    message,
+    submit,
+  );
+  input.focus();
+}
+
+/** Says where to sign in, where that is not here: the page is part of an application that has users of its own. */
+export function signInElsewhere(app) {
+  const again = h("button", { type: "submit", class: "button button-primary button-wide", text: "Load again" });
+  function load(event) {
+    event.preventDefault();
+    location.reload();
+  }
+  card(app, load, "Sign in to the application that this page is part of, then load it again.", again);
+}
+
+function card(app, submitted, hint, ...fields) {
   app.root.replaceChildren(
     h(
       "main",
       { class: "signin" },
       h(
         "form",
-        { class: "signin-card", on: { submit: send } },
+        { class: "signin-card", on: { submit: submitted } },
         h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }),
         h("h1", { text: "sshexec" }),
         h("p", { class: "signin-lead", text: "Terminals, recordings and runs on your hosts." }),
-        h("label", { for: "signin-token", text: "One-time token" }),
-        input,
-        message,
-        submit,
-        h(
-          "p",
-          { class: "signin-hint" },
-          icon("info"),
-          h("span", { text: "The server printed an address with a token when it started, and prints a new one after each use." }),
-        ),
+        ...fields,
+        h("p", { class: "signin-hint" }, icon("info"), h("span", { text: hint })),
       ),
     ),
   );
   document.title = "Sign in · sshexec";
-  input.focus();
 }

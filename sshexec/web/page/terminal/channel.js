@@ -20,6 +20,7 @@ const FINAL = {
   4008: "There are too many sessions.",
   4009: "The session is over.",
   4010: "You were sent away from this session.",
+  4011: "You are not signed in any more.",
 };
 
 /**
