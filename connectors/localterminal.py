@@ -262,14 +262,6 @@ class LocalTerminal(Terminal):
         self._ours = -1
 
 
-def _name(number: int) -> str:
-    """Return a signal's name without ``SIG``; its number where it has none, as most real-time signals."""
-    try:
-        return signal.Signals(number).name.removeprefix("SIG")
-    except ValueError:
-        return str(number)
-
-
 def _hearing() -> Callable[[], None] | None:
     """Return what has a program hear the signals that this process ignores; None where there are none.
 
@@ -288,6 +280,14 @@ def _hearing() -> Callable[[], None] | None:
             signal.signal(number, signal.SIG_DFL)
 
     return hear if unheard else None
+
+
+def _name(number: int) -> str:
+    """Return a signal's name without ``SIG``; its number where it has none, as most real-time signals."""
+    try:
+        return signal.Signals(number).name.removeprefix("SIG")
+    except ValueError:
+        return str(number)
 
 
 def _account(shell: str) -> tuple[str, str]:

@@ -146,6 +146,22 @@ class Records:
         fields = {name: getattr(summary, name) for name in RunSummary.__dataclass_fields__}
         return RunRecord(**fields, hosts=tuple(json.loads(hosts)))
 
+    def hosts(self, references: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return the hosts of several runs, by their identifiers; runs that are not there are left out.
+
+        Args:
+            references: whole identifiers.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        found: dict[str, tuple[str, ...]] = {}
+        with self._database.reading() as connection:
+            for some in _slices(references):
+                query = select(runs.c.id, runs.c.hosts).where(runs.c.id.in_(some))
+                found.update({run: tuple(json.loads(hosts)) for run, hosts in connection.execute(query)})
+        return found
+
     def results(
         self,
         run: RunRecord | str,

@@ -79,7 +79,7 @@ class Register:
             self._sessions[session.id] = session
             closed = self._closed
         if closed:
-            session.close()
+            session.close()  # which is forgotten by its end, and leaves no recording of what never was
             raise _over()
         return session
 

@@ -14,7 +14,7 @@ from sshexec.errors import ArgumentError
 from sshexec.web.description import Description
 from sshexec.web.endpoint import TerminalSocket
 from sshexec.web.files import LARGEST_FILE, Files
-from sshexec.web.headers import page_policy, secure_headers, secured
+from sshexec.web.headers import armour, page_policy
 from sshexec.web.hosts import Hosts
 from sshexec.web.origin import Origins
 from sshexec.web.pages import Pages
@@ -157,24 +157,23 @@ class WebTerminal:
         try:
             self._check_host(request)
             if request.path == SOCKET:
-                return self._socket(environ, self._securing(start_response))
+                return self._socket(environ, self._armoured(start_response))
             response = self._respond(request, address)
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             response = refused(refusal_of(error))
-        secured(response, self._policy, secure=self._secure)
+        armour(response.headers, response.mimetype, self._policy, secure=self._secure)
         return response(environ, start_response)
 
-    def _securing(self, start_response: StartResponse) -> StartResponse:
-        """Return what begins an answer of the WebSocket's; all but the one that opens it are like all others."""
+    def _armoured(self, start_response: StartResponse) -> StartResponse:
+        """Return what gives the refusal of a WebSocket the headers of every other answer."""
 
-        def begin(status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-            if not status.startswith("101"):
-                more = Headers(headers)
-                secure_headers(more, secure=self._secure)
-                headers = more.to_wsgi_list()
-            return start_response(status, headers, *error)
+        def start(status: str, given: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
+            headers = Headers(given)
+            if not status.startswith("101 "):
+                armour(headers, "text/plain", self._policy, secure=self._secure)
+            return start_response(status, headers.to_wsgi_list(), *error)
 
-        return begin
+        return start
 
     def _check_host(self, request: Request) -> None:
         """Refuse a name that is not ours: a page of another site may have been told that it is (DNS rebinding)."""
@@ -202,10 +201,8 @@ class WebTerminal:
 
     def _user(self, request: Request) -> str:
         user = self._known(request.environ)
-        if user is None and self.sign_in is not None:
-            raise Refusal(401, "sign_in", "sign in first")
         if user is None:
-            raise Refusal(401, "signed_out", "sign in to the application that this is part of first")
+            raise Refusal(401, "signed_out", "sign in first", facts={"sign_in": self.sign_in is not None})
         return user
 
     def _known(self, environ: Mapping[str, Any]) -> str | None:

@@ -76,8 +76,9 @@ class TerminalASGI:
         if scope["type"] != "websocket":
             return
         await receive()  # websocket.connect
-        user = await self._user(scope)
-        if (user is None and self._authenticate is not None) or not self._welcome(scope):
+        welcome = self._welcome(scope)
+        user = await self._user(scope) if welcome else None
+        if not welcome or (user is None and self._authenticate is not None):
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: 403
             return
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})

@@ -49,6 +49,7 @@ MOST_UNKNOWN = 1000
 """Messages of a kind that nobody knows, before the client is taken for broken."""
 
 READ_TIME = 60.0
+"""Seconds for which a viewer is waited for at once; also those that its thread may take to end."""
 
 _CODES: tuple[tuple[type[SshexecError], int], ...] = (
     (TokenError, 4001),

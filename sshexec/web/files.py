@@ -65,8 +65,7 @@ class Files:
         if size > self._largest:
             raise Refusal(413, "too_large", f"a file may have {self._largest} bytes at most")
         call.request.max_content_length = None
-        source = cast("BinaryIO", call.request.stream)
-        self._manager.upload(call.user, call.arguments["id"], source, path)
+        self._manager.upload(call.user, call.arguments["id"], cast("BinaryIO", _Body(call, size)), path)
         return answer({"path": path, "size": size}, 201)
 
     def _download(self, call: Call) -> Response:
@@ -87,6 +86,8 @@ class Files:
         except Exception as error:  # noqa: BLE001 - `refusal_of` logs what nobody has thought of
             return refused(refusal_of(error))
         response = Response(pipe.pieces(first), mimetype="application/octet-stream")
+        # Of an answer without a body (HEAD) nobody takes a piece, so that its generator knows of no end.
+        response.call_on_close(pipe.leave)
         response.headers["Content-Disposition"] = disposition(path)
         return response
 
@@ -101,6 +102,25 @@ def disposition(path: str) -> str:
     encoded = name[:200].encode("utf-8", "replace")
     plain = "".join(each if each.isascii() and (each.isalnum() or each in "-_. ") else "_" for each in name[:200])
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(encoded, safe='')}"
+
+
+class _Body(io.RawIOBase):
+    """What an upload brings: as many bytes as it said, or the file on the host stays as it was."""
+
+    def __init__(self, call: Call, size: int) -> None:
+        super().__init__()
+        self._call = call
+        self._left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        data = self._call.read(min(self._left, len(view))) if self._left and view else b""
+        self._left -= len(data)
+        view[: len(data)] = data
+        return len(data)
 
 
 class _Pipe(io.RawIOBase):
@@ -137,14 +157,15 @@ class _Pipe(io.RawIOBase):
 
     def pieces(self, first: bytes | None) -> Iterator[bytes]:
         """Yield them all."""
-        try:
-            piece = first
-            while piece is not None:
-                yield piece
-                # It breaks off with an error here: the browser must not take what it has for the whole file.
-                piece = self._get()
-        finally:
-            self._left.set()
+        piece = first
+        while piece is not None:
+            yield piece
+            # It breaks off with an error here: the browser must not take what it has for the whole file.
+            piece = self._get()
+
+    def leave(self) -> None:
+        """Say that nobody takes any more of it."""
+        self._left.set()
 
     def _get(self) -> bytes | None:
         while True:

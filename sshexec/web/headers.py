@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from werkzeug.datastructures import Headers
-from werkzeug.wrappers import Response
 
 _BARE = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox"
 """For whatever is no page of ours: if a browser showed it, nothing in it would come alive."""
@@ -36,28 +35,18 @@ def page_policy(origins: Sequence[str] = (), embedded_in: Sequence[str] = ()) ->
     return "; ".join(f"{name} {value}" for name, value in rules.items())
 
 
-def secured(response: Response, policy: str, *, secure: bool) -> None:
+def armour(headers: Headers, mimetype: str | None, policy: str, *, secure: bool) -> None:
     """Add the headers that every answer has.
 
     Args:
-        response: gets them; those that it has stay.
+        headers: of the answer; those that it has stay.
+        mimetype: what it is.
         policy: the page's Content-Security-Policy; what is no HTML, style or script of ours gets a stricter one.
         secure: whether the page is under TLS.
     """
-    ours = response.mimetype in ("text/html", "text/css", "text/javascript")
-    secure_headers(response.headers, policy if ours else None, secure=secure)
-
-
-def secure_headers(headers: Headers, policy: str | None = None, *, secure: bool) -> None:
-    """Add what every answer has to its headers.
-
-    Args:
-        headers: those that are there stay.
-        policy: as `secured`; None for an answer that is no page.
-        secure: as `secured`.
-    """
-    headers.setdefault("Content-Security-Policy", policy or _BARE)
-    if policy is None or "frame-ancestors 'none'" in policy:
+    ours = mimetype in ("text/html", "text/css", "text/javascript")
+    headers.setdefault("Content-Security-Policy", policy if ours else _BARE)
+    if not ours or "frame-ancestors 'none'" in policy:
         headers.setdefault("X-Frame-Options", "DENY")
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SCANNED = 100
 """Runs that are looked at for one answer: of how many of them the user may know is not known before."""
 
+_TOGETHER = 25
+"""Runs whose hosts are fetched at once: each may have thousands."""
+
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 
 Sees = Callable[[Sequence[str]], bool]
@@ -39,29 +42,36 @@ class Past:
         """Whether runs are recorded."""
         return self._history is not None
 
-    def list(self, sees: Sees, limit: int, until: float | None = None) -> list[dict[str, Any]]:
-        """Return runs that the user may see, the latest first.
+    def list(self, sees: Sees, limit: int, until: float | None = None) -> tuple[list[dict[str, Any]], float | None]:
+        """Return runs that the user may see, the latest first, and how far was looked.
 
         Args:
             sees: of which hosts.
             limit: how many at most.
             until: those that began before that, seconds since the epoch.
 
+        Returns:
+            The runs, and when the last one began that was looked at; None where there are no more.
+
         Raises:
             DatabaseError: the database can't be read.
         """
         if self._history is None:
-            return []
+            return [], None
         # Short runs of a command line's history, and those of runners that are gone, wait for somebody who asks.
         self._history.recover()
         records = self._history.records
         found: list[dict[str, Any]] = []
-        for summary in records.runs(SCANNED, until=until):
-            if sees(records.run(summary.id).hosts):
-                found.append(_summary(summary))
-            if len(found) >= limit:
-                break
-        return found
+        summaries = records.runs(SCANNED, until=until)
+        for first in range(0, len(summaries), _TOGETHER):
+            some = summaries[first : first + _TOGETHER]
+            hosts = records.hosts([each.id for each in some])
+            for summary in some:
+                if sees(hosts.get(summary.id, ())):
+                    found.append(_summary(summary))
+                if len(found) >= limit:
+                    return found, summary.started
+        return found, summaries[-1].started if len(summaries) == SCANNED else None
 
     def snapshot(self, run: str, sees: Sees) -> dict[str, Any] | None:
         """Return everything about a run; None where there is none that the user may see.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, Protocol
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -54,7 +54,7 @@ class Call:
         """Return the JSON object that the call brought.
 
         Raises:
-            Refusal: there is none, it is larger than `LARGEST_BODY`, or it is not called JSON.
+            Refusal: there is none, it is larger than `LARGEST_BODY`, or not called JSON, or did not come whole.
         """
         if self.request.mimetype != "application/json":
             # A form of another site could send any other kind without asking first.
@@ -64,8 +64,27 @@ class Call:
             data = json.loads(self.request.get_data(cache=False), parse_constant=_no_constant)
         except (ValueError, RecursionError):
             raise Refusal(400, "json", "the body is not valid JSON") from None
+        except OSError:
+            raise _cut_off() from None
         if not isinstance(data, dict) or _is_deep(data):
             raise Refusal(400, "json", "expected a JSON object that is not deeply nested")
+        return data
+
+    def read(self, size: int) -> bytes:
+        """Return what comes next of the body.
+
+        Args:
+            size: bytes at most, from 1.
+
+        Raises:
+            Refusal: nothing does, although more is wanted.
+        """
+        try:
+            data = self.request.stream.read(size)
+        except OSError:
+            data = b""
+        if not data:
+            raise _cut_off()
         return data
 
     def text(self, name: str, *, longest: int = 4096, optional: bool = False) -> str:
@@ -113,14 +132,23 @@ class Refusal(Exception):
         code: a stable word.
         text: one line for people.
         headers: more of them.
+        facts: what the page has to know beside that.
     """
 
-    def __init__(self, status: int, code: str, text: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        text: str,
+        headers: Mapping[str, str] | None = None,
+        facts: Mapping[str, bool] | None = None,
+    ) -> None:
         super().__init__(text)
         self.status = status
         self.code = code
         self.text = text
         self.headers = dict(headers or {})
+        self.facts = dict(facts or {})
 
 
 Endpoint = Callable[[Call], Response]
@@ -173,7 +201,7 @@ class Routes:
         except MethodNotAllowed as error:
             allowed = ", ".join(sorted(error.valid_methods or ()))
             raise Refusal(405, "method", f"expected one of {allowed}", {"Allow": allowed}) from None
-        except (NotFound, HTTPException):
+        except HTTPException:
             raise Refusal(404, "not_found", "there is nothing at this address") from None
         return endpoint, dict(arguments), endpoint in self._anonymous
 
@@ -193,9 +221,13 @@ def nothing() -> Response:
     return Response(status=204)
 
 
+def _cut_off() -> Refusal:
+    return Refusal(400, "cut_off", "the body did not come whole")
+
+
 def refused(refusal: Refusal) -> Response:
     """Return the answer that says why a call is refused."""
-    response = answer({"error": {"code": refusal.code, "text": refusal.text}}, refusal.status)
+    response = answer({"error": {"code": refusal.code, "text": refusal.text, **refusal.facts}}, refusal.status)
     response.headers.update(refusal.headers)
     return response
 

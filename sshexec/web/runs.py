@@ -169,15 +169,21 @@ class Runs:
 
     def _list(self, call: Call) -> Response:
         limit = _whole(call.text("limit", longest=6, optional=True) or "20", MOST)
-        until = call.text("until", longest=24, optional=True)
+        until = _moment(call.text("until", longest=24, optional=True))
         sees = self._sight(call.user)
+        past, looked = self._past.list(sees, limit, until)
+        found = {each["id"]: each for each in past}
         with self._lock:
             boards = list(self._boards.values())
-        own = [board.summary() for board in boards if self._may_see(board, call.user, sees)]
-        there = {each["id"] for each in own}
-        past = [each for each in self._past.list(sees, limit, _moment(until)) if each["id"] not in there]
-        found = past if until else own + past
-        return answer({"runs": sorted(found, key=lambda each: -each["started"])[:limit]})
+        for board in boards:
+            if self._may_see(board, call.user, sees):
+                found[board.run] = board.summary()
+        # Those that are known here may be older than what was looked at: their turn comes with the next answer.
+        first, last = float("inf") if until is None else until, looked or 0.0
+        runs = [each for each in found.values() if last <= each["started"] < first]
+        runs.sort(key=lambda each: -each["started"])
+        more = runs[limit - 1]["started"] if len(runs) > limit else looked
+        return answer({"runs": runs[:limit], "next": more})
 
     def _show(self, call: Call) -> Response:
         run = call.arguments["run"]

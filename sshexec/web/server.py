@@ -57,12 +57,16 @@ class _Handler(WSGIHandler):
             return False
 
     def MessageClass(self, *args: Any) -> Any:
-        """Read the headers; refuse a body of two lengths.
+        """Read the headers; refuse a body whose end somebody else may find elsewhere (RFC 9112 §6.1 and §6.3).
 
-        A proxy may take the other one, and the rest of the body for the next request (RFC 9112 §6.1).
+        A proxy that does takes the rest of the body for the next request. gevent takes "+5" and "1_000" for lengths,
+        the first of two, and knows no encoding but "chunked".
         """
         headers = super().MessageClass(*args)
-        if len([name for name in headers if name.lower() in ("content-length", "transfer-encoding")]) > 1:
+        lengths = headers.get_all("content-length", [])
+        encodings = [each.lower() for each in headers.get_all("transfer-encoding", [])]
+        well = all(each.isascii() and each.isdigit() for each in lengths) and set(encodings) <= {"chunked"}
+        if not well or len(lengths) + len(encodings) > 1:
             raise ValueError("a body has one length")
         return headers
 

@@ -21,7 +21,9 @@ from tests.testbed import Sshd, keygen, lacking
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 LINK = re.compile(r"(https?://\S+/)#token=(\S+)")
-START_TIME = 60.0
+START_TIME = 120.0
+STOP_TIME = 60.0
+"""Seconds for the end of a server: a disk that many write to may hold its history up for long."""
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +94,7 @@ class Web:
         """End it as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
         try:
-            self.process.wait(20)
+            self.process.wait(STOP_TIME)
         finally:
             self.process.kill()
             self._reader.join(10)
@@ -140,7 +142,7 @@ class Visitor:
     def __init__(self, browser: Any, web: Web, **options: Any) -> None:
         options.setdefault("viewport", {"width": 1280, "height": 800})
         self.context = browser.new_context(**options)
-        self.context.set_default_timeout(30000)
+        self.context.set_default_timeout(60000)
         self.complaints: list[str] = []
         self.web = web
         self.page = self.visit(web.link())

@@ -29,7 +29,7 @@ class Served:
         self.url = f"ws://127.0.0.1:{port}/terminal"
 
     def ask(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=60) as answer:
             return answer.read().decode()
 
     def token(self, host: str = "h001") -> str:
@@ -109,7 +109,7 @@ def on_gevent(hosts: dict[str, dict[str, Any]], folder: Path, **policy: Any) -> 
         assert line, (folder / "serving.log").read_text()
         yield Served(int(line))
     finally:
-        process.communicate(timeout=20)  # its standard input ends, and so does it
+        process.communicate(timeout=60)  # its standard input ends, and so does it
         assert "Traceback" not in (folder / "serving.log").read_text()
 
 

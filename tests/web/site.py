@@ -74,7 +74,7 @@ class Site:
     def open(self, host: str = "web1", user: str = "ann") -> Viewer:
         """Open a session and wait until it is."""
         viewer = self.manager.redeem(self.manager.issue(user, host), size=Size())
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             if isinstance(viewer.read(1), Opened):
                 return viewer

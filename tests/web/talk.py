@@ -74,7 +74,7 @@ def knock(port: int, path: str, changed: dict[str, str | None], method: str = "G
     """Send a request for a WebSocket, with some headers changed, and return the answer's status."""
     lines = [f"{method} {path} {version}"]
     lines += [f"{name}: {value}" for name, value in {**REQUEST, **changed}.items() if value is not None]
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
         sock.sendall("\r\n".join([*lines, "", ""]).encode())
         return int(sock.recv(1000).decode("latin-1").split(" ", 2)[1])
 
@@ -94,7 +94,7 @@ class Talk:
         connecting = {
             "subprotocols": [SUBPROTOCOL],
             "suppress_origin": True,
-            "timeout": 20,
+            "timeout": 60,
             **more.pop("connecting", {}),
         }
         self.socket = websocket.create_connection(url, **connecting)
@@ -140,7 +140,7 @@ class Talk:
             if isinstance(message, dict) and message["t"] == kind:
                 return message
 
-    def shows(self, text: str | bytes, within: float = 20.0) -> bytes:
+    def shows(self, text: str | bytes, within: float = 60.0) -> bytes:
         """Take messages until a text was shown; return the output up to its end, and forget that."""
         wanted = text.encode() if isinstance(text, str) else text
         deadline = time.monotonic() + within

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -204,6 +205,41 @@ def test_a_file_that_is_too_large_is_refused_before_it_is_read():
         assert site.ask("PUT", path, data=b"x" * 10)[0] == 201
 
 
+CUT = {"wsgi.input_terminated": True, "CONTENT_LENGTH": "8"}
+
+
+class Stalled(io.BytesIO):
+    """The body of a browser that is gone, as gevent's server has it."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        if not data:
+            raise OSError("unexpected end of file")
+        return data
+
+
+@pytest.mark.parametrize("body", [io.BytesIO, Stalled])
+def test_a_body_that_breaks_off_is_the_browsers_fault(site, caplog, body):
+    session = site.open("web1").session.id
+    for method, path, more in (
+        ("PUT", f"/api/sessions/{session}/files?path=/etc/motd", {}),
+        ("POST", "/api/sessions", {"content_type": "application/json"}),
+    ):
+        status, said = site.ask(method, path, input_stream=body(b"half"), environ_overrides=CUT, **more)
+        assert status == 400
+        assert said["error"]["code"] in ("cut_off", "json")
+    assert caplog.text == ""
+    assert site.call("GET", f"/api/sessions/{session}/files?path=/etc/motd").data == b"hello\n"
+
+
+def test_a_file_has_as_many_bytes_as_were_said(site):
+    session = site.open("web1").session.id
+    path = f"/api/sessions/{session}/files?path=/etc/motd"
+    more = {"input_stream": io.BytesIO(b"four times two"), "environ_overrides": {**CUT, "CONTENT_LENGTH": "4"}}
+    assert site.ask("PUT", path, **more)[0] == 201
+    assert site.call("GET", path).data == b"four"
+
+
 def test_a_file_that_breaks_off_is_not_taken_for_whole(site, monkeypatch):
     def download(user, session, path, target, **more):
         target.write(b"x" * 200_000)
@@ -231,6 +267,24 @@ def test_a_browser_that_leaves_ends_the_transfer(site, monkeypatch):
     next(iter(answer.response))
     answer.close()
     assert left.wait(10)
+
+
+def test_who_asks_for_the_head_of_a_file_leaves_no_transfer(site, monkeypatch):
+    left = threading.Event()
+
+    def download(user, session, path, target, **more):
+        try:
+            while True:
+                target.write(b"x" * 65536)
+        except OSError:
+            left.set()
+            raise
+
+    monkeypatch.setattr(site.manager, "download", download)
+    answer = site.call("HEAD", "/api/sessions/x/files?path=/x")
+    assert (answer.status_code, answer.get_data()) == (200, b"")
+    answer.close()  # as a server does
+    assert left.wait(20), "it goes on until nobody is patient any more"
 
 
 @pytest.mark.parametrize(

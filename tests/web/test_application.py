@@ -44,6 +44,12 @@ def test_who_is_not_signed_in_gets_nowhere(site):
         assert code(site.ask(method, filled(rule), None, json={})) == (401, "signed_out"), (method, rule)
 
 
+def test_a_page_is_told_whether_it_is_where_one_signs_in(site):
+    assert site.ask("GET", "/api/me", None)[1]["error"]["sign_in"] is False
+    with Site(authenticate=None) as own:
+        assert own.ask("GET", "/api/me", None)[1]["error"]["sign_in"] is True
+
+
 @pytest.mark.parametrize("name", [None, "", 5, b"ann", True])
 def test_only_a_name_is_somebody(name):
     with Site(authenticate=lambda environ: name) as site:
@@ -73,7 +79,7 @@ def test_what_nobody_permits_is_refused(closed, method, path, request_):
 def test_what_nobody_permits_is_not_shown(closed):
     assert closed.ask("GET", "/api/hosts")[1] == {"hosts": [], "groups": []}
     assert closed.ask("GET", "/api/recordings")[1]["recordings"] == []
-    assert closed.ask("GET", "/api/runs")[1] == {"runs": []}
+    assert closed.ask("GET", "/api/runs")[1] == {"runs": [], "next": None}
 
 
 def test_a_host_that_is_not_there_and_one_that_is_forbidden_look_the_same(closed):

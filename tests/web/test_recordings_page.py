@@ -44,7 +44,7 @@ def page(browser: Any, tmp_path: Path) -> Iterator[Any]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     context = browser.new_context(viewport={"width": 1280, "height": 800})
-    context.set_default_timeout(20000)
+    context.set_default_timeout(60000)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)

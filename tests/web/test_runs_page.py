@@ -7,7 +7,7 @@ import re
 import pytest
 
 expect = pytest.importorskip("playwright.sync_api").expect
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 COMMAND = "Command"
 
 

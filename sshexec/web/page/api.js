@@ -2,19 +2,23 @@
 
 /** What the server refused, or that it could not be reached (status 0). */
 export class ApiError extends Error {
-  constructor(status, code, text) {
+  /** @param {boolean} [signIn] of one who is not signed in: whether that is done here, and not where a platform says. */
+  constructor(status, code, text, signIn = true) {
     super(text);
     this.status = status;
     this.code = code;
+    this.signIn = signIn;
   }
 }
 
 function refusal(status, body) {
   const error = body?.error;
-  return new ApiError(status, error?.code ?? "error", error?.text ?? `The server answered ${status}.`);
+  return new ApiError(status, error?.code ?? "error", error?.text ?? `The server answered ${status}.`, error?.sign_in);
 }
 
 const UNREACHABLE = "The server cannot be reached.";
+const PATIENCE = 60000; // milliseconds that one call may take
+const HELD = 16 * 2 ** 20; // bytes of a download that are held in pieces; a Blob of them need not be in memory
 
 export class Api {
   /** @param {function()} signedOut called when the server does not know us any more. */
@@ -45,7 +49,7 @@ export class Api {
   }
 
   /** Makes one call. @returns {Promise<any>} what the JSON says; null where there is none. */
-  async request(method, path, { query, body, signal, quiet = false } = {}) {
+  async request(method, path, { query, body, signal = AbortSignal.timeout(PATIENCE), quiet = false } = {}) {
     const headers = { Accept: "application/json" };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     let response;
@@ -62,7 +66,13 @@ export class Api {
       if (error.name === "AbortError") throw error;
       throw new ApiError(0, "unreachable", UNREACHABLE);
     }
-    const answer = await response.json().catch(() => null);
+    let answer = null;
+    try {
+      if (response.status !== 204) answer = await response.json();
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (response.ok) throw new ApiError(0, "broken_off", "The server's answer broke off.");
+    }
     if (response.ok) return answer;
     if (response.status === 401 && !quiet) this.signedOut();
     throw refusal(response.status, answer);
@@ -107,15 +117,24 @@ export class Api {
     }
     const total = Number(response.headers.get("Content-Length") ?? 0);
     const reader = response.body.getReader();
-    const parts = [];
+    const wholes = [];
+    let parts = [];
+    let held = 0;
     let size = 0;
     for (;;) {
-      const { done, value } = await reader.read();
+      const { done, value } = await reader.read().catch((error) => {
+        if (error.name === "AbortError") throw error;
+        throw new ApiError(0, "broken_off", "The download broke off.");
+      });
       if (done) break;
       parts.push(value);
+      held += value.length;
       size += value.length;
       progress(size, total);
+      if (held < HELD) continue;
+      wholes.push(new Blob(parts));
+      [parts, held] = [[], 0];
     }
-    return new Blob(parts, { type: "application/octet-stream" });
+    return new Blob([...wholes, ...parts], { type: "application/octet-stream" });
   }
 }

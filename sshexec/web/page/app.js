@@ -5,7 +5,7 @@ import { confirm, dialog, notify } from "./dialogs.js";
 import { button, h, icon, line } from "./elements.js";
 import { Settings } from "./settings.js";
 import { help, preferences } from "./preferences.js";
-import { signIn, signInElsewhere } from "./signin.js";
+import { notSignedIn, signIn } from "./signin.js";
 
 /**
  * A view is `export default {id, title, icon, mount(element, app), shown?(path), hidden?()}`: mounted when it is first
@@ -52,17 +52,12 @@ class App extends EventTarget {
     try {
       this.me = await this.api.get("me", {}, { quiet: true });
     } catch (error) {
-      if (error.status !== 401) notify(error.message, { level: "error" });
-      if (error.code === "signed_out") return signInElsewhere(this);
-      return this.ask(error.status === 0 ? error.message : "");
+      if (error.status === 401 && error.signIn) return signIn(this, () => this.start());
+      return notSignedIn(this, error.status === 401 ? "" : error.message);
     }
     await this.load();
     this.frame();
     this.route();
-  }
-
-  ask(text) {
-    signIn(this, text, () => this.start());
   }
 
   signedOut() {
@@ -76,7 +71,7 @@ class App extends EventTarget {
   async load() {
     // What the server does not have, /api/me says to be false.
     const wanted = VIEWS.filter((name) => this.me[name] !== false);
-    const loaded = await Promise.all(wanted.map((name) => import(`./views/${name}.js`).catch((error) => console.warn(error))));
+    const loaded = await Promise.all(wanted.map((name) => import(`./views/${name}.js`).catch((error) => this.failed(error))));
     for (const module of loaded) if (module) this.views.set(module.default.id, module.default);
   }
 

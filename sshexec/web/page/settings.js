@@ -31,15 +31,30 @@ export class Settings extends EventTarget {
   constructor() {
     super();
     this.values = { ...DEFAULTS };
-    try {
-      const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
-      for (const [name, value] of Object.entries(kept)) if (ALLOWED[name]?.(value)) this.values[name] = value;
-    } catch {
-      // Storage is switched off, or holds what is not ours.
-    }
+    this.#read();
+    // Another tab's are ours too; else the next one that is set here would undo them.
+    addEventListener("storage", (event) => {
+      if (event.key === KEY) for (const name of this.#read()) this.told(name);
+    });
     this.system = matchMedia("(prefers-color-scheme: light)");
     this.system.addEventListener("change", () => this.told("theme"));
     this.apply();
+  }
+
+  /** Takes what the browser has kept. @returns {string[]} the names of what changed by that. */
+  #read() {
+    const changed = [];
+    try {
+      const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+      for (const [name, value] of Object.entries(kept)) {
+        if (!ALLOWED[name]?.(value) || this.values[name] === value) continue;
+        this.values[name] = value;
+        changed.push(name);
+      }
+    } catch {
+      // Storage is switched off, or holds what is not ours.
+    }
+    return changed;
   }
 
   get(name) {

@@ -2,13 +2,35 @@
 
 import { h, icon } from "./elements.js";
 
+/** Shows one card in the middle, and nothing else. */
+function card(app, tag, properties, ...children) {
+  app.root.replaceChildren(
+    h(
+      "main",
+      { class: "signin" },
+      h(tag, { class: "signin-card", ...properties }, h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }), h("h1", { text: "sshexec" }), ...children),
+    ),
+  );
+  document.title = "Sign in · sshexec";
+}
+
+/**
+ * Says that a platform, and not this page, is where one signs in; or why that is not known.
+ * @param {string} text what is wrong, if something else is.
+ */
+export function notSignedIn(app, text) {
+  const again = h("button", { type: "button", class: "button button-primary button-wide", text: "Load anew", on: { click: () => location.reload() } });
+  const said = text || "You are not signed in. Sign in where you came from, then load this page anew.";
+  card(app, "div", {}, h("p", { class: text ? "signin-error" : "signin-lead", role: "alert", text: said }), again);
+  again.focus();
+}
+
 /**
  * Asks for the one-time token that the server printed.
- * @param {string} text what is wrong, if something is.
  * @param {function()} done called once it is right.
  */
-export function signIn(app, text, done) {
-  const message = h("p", { class: "signin-error", role: "alert", text });
+export function signIn(app, done) {
+  const message = h("p", { class: "signin-error", role: "alert" });
   const input = h("input", {
     id: "signin-token",
     type: "password",
@@ -42,41 +64,19 @@ export function signIn(app, text, done) {
 
   card(
     app,
-    send,
-    "The server printed an address with a token when it started, and prints a new one after each use.",
+    "form",
+    { on: { submit: send } },
+    h("p", { class: "signin-lead", text: "Terminals, recordings and runs on your hosts." }),
     h("label", { for: "signin-token", text: "One-time token" }),
     input,
     message,
     submit,
-  );
-  input.focus();
-}
-
-/** Says where to sign in, where that is not here: the page is part of an application that has users of its own. */
-export function signInElsewhere(app) {
-  const again = h("button", { type: "submit", class: "button button-primary button-wide", text: "Load again" });
-  function load(event) {
-    event.preventDefault();
-    location.reload();
-  }
-  card(app, load, "Sign in to the application that this page is part of, then load it again.", again);
-}
-
-function card(app, submitted, hint, ...fields) {
-  app.root.replaceChildren(
     h(
-      "main",
-      { class: "signin" },
-      h(
-        "form",
-        { class: "signin-card", on: { submit: submitted } },
-        h("img", { src: "icon.svg", alt: "", width: 56, height: 56 }),
-        h("h1", { text: "sshexec" }),
-        h("p", { class: "signin-lead", text: "Terminals, recordings and runs on your hosts." }),
-        ...fields,
-        h("p", { class: "signin-hint" }, icon("info"), h("span", { text: hint })),
-      ),
+      "p",
+      { class: "signin-hint" },
+      icon("info"),
+      h("span", { text: "The server printed an address with a token when it started, and prints a new one after each use." }),
     ),
   );
-  document.title = "Sign in · sshexec";
+  input.focus();
 }

@@ -18,7 +18,10 @@ function library() {
     document.head.append(h("link", { rel: "stylesheet", href: new URL("asciinema-player.css", VENDOR).href }));
     const script = h("script", { src: new URL("asciinema-player.min.js", VENDOR).href });
     script.addEventListener("load", () => resolve(window.AsciinemaPlayer));
-    script.addEventListener("error", () => reject(new Error("the player could not be loaded")));
+    script.addEventListener("error", () => {
+      loading = null; // the next recording tries again
+      reject(new Error("the player could not be loaded"));
+    });
     document.head.append(script);
   });
   return loading;
@@ -150,14 +153,14 @@ export class PlayerPage {
   async #again() {
     if (!this.player) return;
     const moment = this.cast.original(await this.player.getCurrentTime());
-    this.#play(moment, this.playing);
+    if (!this.closed) this.#play(moment, this.playing);
   }
 
   async #go(moment) {
     if (!this.player) return;
     // A little before Enter, so that one sees it typed.
     await this.player.seek(Math.max(0, this.cast.at(moment) - 1));
-    this.player.play();
+    this.player?.play();
   }
 
   /** The colours of the terminals; the player's theme takes them from there (recordings.css). */

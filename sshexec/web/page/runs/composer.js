@@ -154,17 +154,20 @@ export class Composer {
     );
   }
 
+  /** Takes a module; returns whether there is one of that name. */
   pick(name, args = null) {
     const module = this.modules.get(name);
-    if (!module) return;
+    if (!module) return false;
     this.module = module;
     this.modulePicker.value = name;
     for (const each of this.quick.children) each.setAttribute("aria-pressed", String(each.dataset.module === name));
     this.summary.textContent = module.summary;
     this.setMode(typeof args === "string" && !module.free_form ? "text" : "form", args);
+    return true;
   }
 
   setMode(mode, args = null) {
+    if (!this.module) return; // they are on their way
     const before = args ?? (mode === this.mode || !this.input ? null : this.input.carried?.() ?? null);
     this.mode = mode;
     for (const each of this.modes.children) each.setAttribute("aria-pressed", String(each.dataset.mode === mode));
@@ -269,12 +272,14 @@ export class Composer {
   async again(run) {
     await this.load();
     this.setPattern(run.pattern);
-    this.pick(run.module, run.args);
+    const offered = this.pick(run.module, run.args);
     for (const [name, input] of this.switches) input.checked = Boolean(run[name]);
     this.becomeUser.value = run.become_user ?? "";
     this.reason.value = run.reason ?? "";
     this.optionsChanged();
-    this.problem.textContent = JSON.stringify(run.args ?? "").includes("********") ? "What was hidden (********) has to be given again." : "";
+    const hidden = JSON.stringify(run.args ?? "").includes("********");
+    if (!offered) this.problem.textContent = `The module ${line(run.module, 80)} is not offered here: another one is chosen.`;
+    else this.problem.textContent = hidden ? "What was hidden (********) has to be given again." : "";
   }
 }
 

@@ -1,6 +1,7 @@
 // One run as the server tells it: everything first, then each change (docs/web-runs.md).
 
 const TAIL = 4000;
+const AGAIN = 2000; // milliseconds until the run is asked for anew
 
 /** A run; an event "change" is told with `detail` the hosts that changed, or null where all may have. */
 export class RunModel extends EventTarget {
@@ -15,22 +16,45 @@ export class RunModel extends EventTarget {
     this.live = new Map();
     this.source = null;
     this.lost = false;
+    this.closed = false;
   }
 
   /** Fetches the run, and follows it while it goes on. */
   async open() {
     const whole = await this.app.api.get(`runs/${encodeURIComponent(this.id)}`);
+    if (this.closed) return;
     this.take(whole);
     if (whole.live && whole.state === "running") this.follow();
   }
 
+  /** Ends it for good; also what is under way. */
   close() {
+    this.closed = true;
+    clearTimeout(this.again);
+    this.unfollow();
+  }
+
+  unfollow() {
     this.source?.close();
     this.source = null;
   }
 
+  /** Fetches it anew a little later; again and again while the server has trouble that may pass. */
+  later() {
+    this.again = setTimeout(async () => {
+      try {
+        await this.open();
+        this.reach(true);
+      } catch (error) {
+        if (this.closed) return;
+        if (error.status === 0 || error.status >= 500) this.later();
+        else this.app.failed(error);
+      }
+    }, AGAIN);
+  }
+
   follow() {
-    this.close();
+    this.unfollow();
     const source = (this.source = new EventSource(this.app.api.url(`runs/${encodeURIComponent(this.id)}/events`)));
     const listen = (name, handle) =>
       source.addEventListener(name, (event) => {
@@ -52,8 +76,8 @@ export class RunModel extends EventTarget {
       this.reach(false);
       // It comes back by itself, unless the server has refused: then what the history has is all there is.
       if (source.readyState === EventSource.CLOSED) {
-        this.close();
-        this.again = setTimeout(() => this.open().then(() => this.reach(true), (error) => this.app.failed(error)), 2000);
+        this.unfollow();
+        this.later();
       }
     };
   }
@@ -132,7 +156,7 @@ export class RunModel extends EventTarget {
   }
 
   over() {
-    this.close();
+    this.unfollow();
     this.lost = false;
     this.dispatchEvent(new CustomEvent("change", { detail: null }));
     this.dispatchEvent(new Event("end"));

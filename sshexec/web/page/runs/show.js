@@ -46,7 +46,6 @@ export class RunPage {
   close() {
     this.closed = true;
     this.model.close();
-    clearTimeout(this.model.again);
     clearInterval(this.clock);
     cancelAnimationFrame(this.frame);
   }
@@ -354,7 +353,12 @@ export class RunPage {
     const text = `Hosts that wait are not begun, and commands that run are killed, on ${many((run.counts.running ?? 0) + (run.counts.pending ?? 0), "host")}.`;
     if (!(await this.app.confirm("Cancel this run?", text, { yes: "Cancel the run", kind: "danger" }))) return;
     this.cancel.disabled = true;
-    this.app.api.delete(`runs/${this.model.id}`).catch((error) => this.app.failed(error));
+    try {
+      await this.app.api.delete(`runs/${this.model.id}`);
+    } catch (error) {
+      this.cancel.disabled = false;
+      this.app.failed(error);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // The words for how hosts and runs stand, and how they look.
 
-export const HOST_STATES = {
+const HOST_STATES = {
   ok: { label: "ok", tone: "good" },
   changed: { label: "changed", tone: "warn" },
   failed: { label: "failed", tone: "bad" },

@@ -4,6 +4,7 @@ const PROTOCOL = "sshexec.term.v1";
 const PIECE = 32 * 1024; // bytes of input in one message; the server takes 64 KiB at most
 const PING = 20000; // milliseconds
 const SILENCE = 15000; // milliseconds without an answer to a ping after which the way is taken for dead
+const READY = 30000; // milliseconds that a WebSocket may take until the server is ready
 const FIRST_DELAY = 400;
 const LONGEST_DELAY = 15000;
 
@@ -75,6 +76,8 @@ export class Channel {
     const socket = new WebSocket(url, [PROTOCOL]);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
+    // A way that swallows everything would else be waited for without end.
+    this.timeout = setTimeout(() => socket.close(), READY);
     socket.onopen = () => {
       const { columns, rows, since } = this.hello();
       const hello = { t: "hello", token, columns, rows, term: "xterm-256color" };
@@ -97,6 +100,7 @@ export class Channel {
       return this.#flush();
     }
     if (message.t === "ready") {
+      clearTimeout(this.timeout);
       this.ready = true;
       this.attempts = 0;
       this.pinged = 0;
@@ -123,6 +127,7 @@ export class Channel {
   }
 
   #broken(event) {
+    clearTimeout(this.timeout);
     clearInterval(this.pulse);
     this.ready = false;
     this.socket = null;
@@ -187,15 +192,17 @@ export class Channel {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
   }
 
-  /** Ends the session, if it is one's own, or goes away from it. */
+  /** Ends the session, if it is one's own, or goes away from it. @returns {boolean} whether the server was told. */
   leave(end) {
     this.leaving = true;
     this.tell({ t: end ? "close" : "detach" });
+    return this.socket?.readyState === WebSocket.OPEN;
   }
 
   close() {
     this.closed = true;
     clearTimeout(this.timer);
+    clearTimeout(this.timeout);
     clearInterval(this.pulse);
     this.timer = null;
     removeEventListener("online", this.wake);

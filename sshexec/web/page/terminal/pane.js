@@ -48,7 +48,7 @@ export class Pane extends EventTarget {
     this.questions = new Questions(
       this.host,
       (id, values) => this.channel.tell({ t: "answers", id, values }),
-      () => this.channel.leave(true),
+      () => this.#end(),
     );
     this.files = new Files(app, this);
     this.find = new Find(this.screen);
@@ -411,7 +411,17 @@ export class Pane extends EventTarget {
   /** Ends the session itself; asks first. */
   async terminate() {
     if (!(await confirm(`End the session on ${this.host}?`, "Programs that run in it are ended.", { yes: "End it", kind: "danger" }))) return;
-    this.channel.leave(true);
+    this.#end();
+  }
+
+  /** Ends the session, over the interface where its connection is away. @returns {boolean} whether the connection was told. */
+  #end() {
+    const told = this.channel.leave(true);
+    if (!told && this.session) {
+      const over = (error) => error.status === 404 || error.status === 410;
+      this.app.api.delete(`sessions/${encodeURIComponent(this.session)}`).catch((error) => over(error) || this.app.failed(error));
+    }
+    return told;
   }
 
   get running() {
@@ -430,10 +440,11 @@ export class Pane extends EventTarget {
     clearInterval(this.countdown);
     this.questions.clear();
     this.files.close();
-    if (this.running) this.channel.leave(end && this.role === "owner");
     const channel = this.channel;
-    // What was said last still has to go out.
-    setTimeout(() => channel.close(), 500);
+    const told = this.running && (end && this.role === "owner" ? this.#end() : channel.leave(false));
+    // What was said last still has to go out; one that is not there yet must not come.
+    if (told) setTimeout(() => channel.close(), 500);
+    else channel.close();
     channel.on = { data() {}, message() {}, state() {}, latency() {} };
     this.element.remove();
     this.screen.dispose();

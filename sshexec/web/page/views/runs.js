@@ -12,6 +12,7 @@ class RunsView {
     this.app = app;
     this.page = null;
     this.listed = [];
+    this.next = null; // what older runs are asked for with; null where there are none
     document.head.append(h("link", { rel: "stylesheet", href: new URL("../runs/runs.css", import.meta.url).href }));
     this.composer = new Composer(app, (run) => this.started(run));
     this.list = h("ol", { class: "runs-list" });
@@ -63,10 +64,12 @@ class RunsView {
   async refresh() {
     clearTimeout(this.timer);
     try {
-      const { runs } = await this.app.api.get("runs", { limit: PAGE });
-      this.listed = runs;
+      const { runs, next } = await this.app.api.get("runs", { limit: PAGE });
+      // Older ones that were asked for stay where they are.
+      const older = next === null ? [] : this.listed.filter((run) => run.started < next);
+      if (!older.length) this.next = next;
+      this.listed = [...runs, ...older];
       this.drawList();
-      this.older.hidden = runs.length < PAGE;
       if (runs.some((run) => run.state === "running") && this.element?.isConnected && !this.element.closest("[hidden]")) {
         this.timer = setTimeout(() => this.refresh(), 3000);
       }
@@ -76,13 +79,13 @@ class RunsView {
   }
 
   async more() {
-    const last = this.listed.at(-1);
-    if (!last) return;
+    const until = this.next;
     try {
-      const { runs } = await this.app.api.get("runs", { limit: PAGE, until: last.started });
+      const { runs, next } = await this.app.api.get("runs", { limit: PAGE, until });
+      if (this.next !== until) return; // asked twice
+      this.next = next;
       this.listed.push(...runs);
       this.drawList();
-      this.older.hidden = runs.length < PAGE;
     } catch (error) {
       this.app.failed(error);
     }
@@ -90,6 +93,7 @@ class RunsView {
 
   drawList() {
     this.list.replaceChildren(...this.listed.map((run) => entry(run)));
+    this.older.hidden = this.next === null;
     if (!this.listed.length) this.list.append(h("li", { class: "runs-none" }, icon("runs"), h("span", { text: "Nothing has run yet." })));
     this.mark(this.page?.model.id);
   }

@@ -20,6 +20,7 @@ class Sessions {
   }
 
   shown() {
+    this.hidden();
     this.load();
     this.timer = setInterval(() => document.hidden || this.load(true), EVERY);
   }
