@@ -275,7 +275,7 @@ class _Shell:
             return self._say(f"{host}: detached", _UNREACHABLE)
         if ended.reason == "exited":
             if ended.exit_signal is None:
-                return ended.exit_status or 0
+                return _code(ended.exit_status or 0)
             self._say(f"{host}: {ended.text}", 0)
             return _signalled(ended.exit_signal)
         if ended.reason == "failed":
@@ -296,6 +296,11 @@ class _Shell:
                 tell("")
             tell(f"sshexec: {'error: ' if wrong else ''}{harmless(' '.join(text.split()))}")
         return code
+
+
+def _code(status: int) -> int:
+    """Return the exit code for a status, of which the system keeps the last byte: none is to look like a success."""
+    return status & 0xFF or (255 if status else 0)
 
 
 def _signalled(name: str) -> int:

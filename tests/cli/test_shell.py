@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from sshexec.cli.shell import _code
 from tests.cli.command import PATIENCE, Terminal, sshexec
 from tests.connectors.screen import settle
 from tests.testbed import Sshd
@@ -105,6 +106,11 @@ def test_the_exit_code_is_the_programs(command: str, code: int, text: str) -> No
     terminal = Local(*HERE, command)
     assert terminal.code() == code
     assert text in terminal.seen
+
+
+@pytest.mark.parametrize(("status", "code"), [(0, 0), (7, 7), (256, 255), (0xC0000100, 255), (0xC0000005, 5)])
+def test_a_status_that_is_no_byte_is_no_success(status: int, code: int) -> None:
+    assert _code(status) == code
 
 
 def test_a_signal_restores_the_terminal_and_ends_the_session(tmp_path: Path) -> None:

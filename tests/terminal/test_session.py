@@ -183,23 +183,6 @@ def test_a_session_for_which_there_is_no_thread_has_ended(monkeypatch: pytest.Mo
     assert made.wait(0)
 
 
-def test_what_is_ended_before_its_thread_could_not_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[TerminalSession] = []
-    made = TerminalSession("web1", Puppet().connect, on_end=told.append)
-
-    def none(thread: threading.Thread) -> None:
-        made.terminate()
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", none)
-    with pytest.raises(TerminalError, match="no further thread"):
-        made.start()
-    ended = made.wait(0)
-    assert ended is not None
-    assert ended.reason == "terminated"
-    assert told == [made]
-
-
 def test_a_size_that_changes_while_it_opens_arrives() -> None:
     going = threading.Event()
     made, puppet = session(opening=lambda puppet: going.wait(PATIENCE) and None)
