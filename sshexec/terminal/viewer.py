@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 _LATEST = (Resized, Paused, Watching, Phased)
 """Of these only the last one that was not read yet matters."""
+
+BETWEEN_RESTARTS = 0.25
+"""Seconds between two restarts of a viewer that is left behind again and again: each clears its screen."""
 
 _NOTICES = 20
 """Notices that wait to be read, at most; of more, the oldest ones go."""
@@ -62,6 +66,7 @@ class Viewer:
         """What is shown before the bytes of the ring, as if it were part of them."""
         self._unacknowledged = 0
         self._stuck = False
+        self._restarted = float("-inf")
         self._events: deque[tuple[int, ViewerEvent]] = deque()
         """What waits to be told, and the number of the byte before which it belongs."""
         self._asked = ""
@@ -95,7 +100,8 @@ class Viewer:
                 left = deadline.remaining()
                 if left is not None and left <= 0:
                     return None
-                self._bell.wait(left)
+                rest = self._rest()
+                self._bell.wait(left if rest <= 0 else rest if left is None else min(left, rest))
 
     def ack(self, size: int) -> None:
         """Say that so many bytes more have been dealt with, so that as many may follow."""
@@ -236,8 +242,10 @@ class Viewer:
     def _next(self) -> bytes | ViewerEvent | None:
         if isinstance(self._last, Detached):
             return self._leave(self._last)
-        ring = self._stage.ring
-        if ring.start > self.seq + len(self._prefix):
+        if self._missed:
+            if self._rest() > 0:
+                return None
+            self._restarted = time.monotonic()
             self._stage._restart(self)
         limit = min(PIECE, self._credit(), self.behind)
         if self._events:
@@ -251,6 +259,17 @@ class Viewer:
         if self._last is not None:
             return self._leave(self._last)
         return None
+
+    @property
+    def _missed(self) -> bool:
+        """Whether bytes that it has not read are gone."""
+        return self._stage.ring.start > self.seq + len(self._prefix)
+
+    def _rest(self) -> float:
+        """Return seconds for which one that was left behind again waits; none at the end, when nothing more comes."""
+        if self._last is not None or not self._missed:
+            return 0.0
+        return self._restarted + BETWEEN_RESTARTS - time.monotonic()
 
     def _credit(self) -> int:
         return PIECE if self._stuck or self._last is not None else self._stage.policy.window - self._unacknowledged

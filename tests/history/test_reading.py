@@ -30,6 +30,13 @@ def test_runs_come_the_latest_first_with_how_their_hosts_came_out(database):
     assert Records(database).runs(1) == [second]
 
 
+def test_the_hosts_of_several_runs_come_at_once(database):
+    add_run(database, A, ["h1", "h2"])
+    add_run(database, B, ["h3"])
+    assert Records(database).hosts([B, A, C]) == {A: ("h1", "h2"), B: ("h3",)}
+    assert Records(database).hosts([]) == {}
+
+
 def test_runs_are_found_by_what_is_known_of_them(database):
     add_run(database, A, ["web1", "web_1"], labels={"team": "ops", "x": "100%", "ä": "\\ö_"}, started=BEGAN)
     add_run(database, B, ["web2"], actor="ivan", module="copy", labels={"team": "x"}, started=BEGAN + 10)

@@ -108,6 +108,29 @@ def test_watchers_hold_up_nobody_and_are_told_what_they_missed(stage: Stage) -> 
     assert reset.seq + len(data) == watcher.seq == stage.session.info().sent
 
 
+def test_a_watcher_that_is_always_left_behind_is_not_restarted_all_the_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sshexec.terminal.viewer.BETWEEN_RESTARTS", 3600.0)
+    watcher = stage.session.attach(role="watcher", user="bob")
+
+    def flood() -> None:
+        stage.screen.show(*[b"line of text\r\n" * 4000] * 20)
+        received(stage.owner, b"line of text\r\n" * 80_000)
+
+    flood()
+    event(watcher, Reset)
+    flood()
+    assert watcher.read(0) is None, "it waits: what it would get now would be gone at once"
+    monkeypatch.setattr("sshexec.terminal.viewer.BETWEEN_RESTARTS", 0.01)
+    assert isinstance(watcher.read(PATIENCE), Reset)
+    flood()
+    monkeypatch.setattr("sshexec.terminal.viewer.BETWEEN_RESTARTS", 3600.0)
+    stage.session.terminate("ann")
+    assert isinstance(event(watcher, Reset), Reset), "at the end nothing is waited for"
+    assert isinstance(event(watcher, Ended), Ended)
+
+
 def test_events_come_between_the_bytes_that_were_there_before_and_after(stage: Stage) -> None:
     stage.shown(b"before")
     stage.session.resize(Size(100, 30))
