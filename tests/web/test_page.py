@@ -465,21 +465,6 @@ def test_on_a_phone_hosts_are_a_drawer_and_keys_are_a_row(phone: Visitor):
     terminal.wait(r"\^C")
 
 
-def test_a_page_within_a_platform_asks_for_no_token(browser: Any, web: Web):
-    """There is none: people sign in where they do for the rest of the platform."""
-    context = browser.new_context()
-    page = context.new_page()
-    refusal = {"error": {"code": "signed_out", "text": "sign in to the application that this is part of first"}}
-    page.route("**/api/me", lambda route: route.fulfill(status=401, json=refusal))
-    page.goto(web.url)
-    page.get_by_text("Sign in to the application").wait_for()
-    assert not page.get_by_label("One-time token").is_visible()
-    page.unroute("**/api/me")
-    page.get_by_role("button", name="Load again").click()
-    page.get_by_label("One-time token").wait_for()
-    context.close()
-
-
 def test_signing_in_by_hand_and_out(browser: Any, web: Web):
     person = Visitor(browser, web)
     page = person.page
