@@ -204,7 +204,10 @@ def test_closing_the_page_is_asked_about_while_a_terminal_is_open(page: Any):
     page.get_by_label("Ask before terminals are closed").uncheck()
     page.get_by_label("Font size").fill("99")
     page.get_by_role("button", name="Save").click()
-    page.wait_for_function("JSON.parse(localStorage['sshexec.settings'] ?? '{}').fontSize === 32")
+    page.locator("dialog[open]").wait_for(state="hidden")
+    kept = "JSON.parse(localStorage['sshexec.settings'] ?? '{}').fontSize"
+    while page.evaluate(kept) != 32:  # the dialog is closed before it is taken note of
+        page.wait_for_timeout(20)
     with page.expect_event("close"):
         page.close(run_before_unload=True)
 
