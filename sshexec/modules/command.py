@@ -30,6 +30,7 @@ from sshexec.modules.preconditions import (
     told,
     unmet,
 )
+from sshexec.modules.splitting import split_words
 from sshexec.modules.words import expanding
 
 _COMMANDS = (FREE_FORM, "cmd", "argv")
@@ -66,7 +67,7 @@ class Command(Module):
         """Check that there is a command, that it can be split into words, and that it can be put to a host."""
         given = self.arguments[FREE_FORM] or self.arguments["cmd"]
         try:
-            self._words: list[str] = shlex.split(given) if given else self.arguments["argv"] or []
+            self._words: list[str] = split_words(given) if given else self.arguments["argv"] or []
         except ValueError as error:
             if not self._shell:
                 raise ArgumentError(f"{self.name}: {error}: {quoted(given)}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Any
 
 from sshexec.connectors.base import Capability, Connector
@@ -17,6 +16,7 @@ from sshexec.modules.file_copy import FileCopy
 from sshexec.modules.local_file import Tree, facts_of, given_content, shared
 from sshexec.modules.mode import Mode
 from sshexec.modules.remote_copy import RemoteCopy
+from sshexec.modules.splitting import split_words
 from sshexec.modules.tree_copy import TreeCopy
 from sshexec.modules.wish import Context
 
@@ -91,7 +91,7 @@ class Copy(Module):
         if "%s" not in validate:
             raise self._wrong(f"validate must contain %s: {readable(validate)}")
         try:
-            shlex.split(validate)
+            split_words(validate)
         except ValueError as error:
             raise self._wrong(f"validate: {error}: {quoted(validate)}") from None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sshexec.connectors.posix import operand, quote
 from sshexec.errors import HostError
 from sshexec.modules.exchange import shown
+from sshexec.modules.splitting import split_words
 
 PLACE = """
 place() {
@@ -85,7 +85,7 @@ class Placement:
 
 def validating(command: str) -> str:
     """Return the shell text that runs a command with ``%s`` for ``$t``; "" where there is none."""
-    words = ('"$t"'.join(quote(part) if part else "" for part in word.split("%s")) for word in shlex.split(command))
+    words = ('"$t"'.join(quote(part) if part else "" for part in word.split("%s")) for word in split_words(command))
     return f"validate {' '.join(word or _EMPTY for word in words)}\n" if command else ""
 
 

@@ -12,8 +12,8 @@ from sshexec.inventory.patterns import split_pattern
 LONGEST = 4096
 """Characters of a pattern."""
 
-MOST_GLOBS = 50
-"""Parts of a pattern that each are held to every name: a thousand would keep whoever has a large inventory busy."""
+MOST_BROAD = 50
+"""Parts of a pattern that may mean many hosts: a thousand would keep whoever has a large inventory busy."""
 
 May = Callable[[str], bool]
 """Says of a host's name whether the user may do something there."""
@@ -50,8 +50,8 @@ def choose(inventory: Inventory, pattern: str, sees: May, runs: May) -> Choice:
     if len(pattern) > LONGEST:
         raise PatternError(f"the host pattern is longer than {LONGEST} characters")
     parts = split_pattern(pattern)
-    if sum(any(special in part for special in "*?[") for part in parts) > MOST_GLOBS:
-        raise PatternError(f"the host pattern has more than {MOST_GLOBS} parts with * ? or [")
+    if sum(not _is_host(part.lstrip("&!"), inventory, sees) for part in parts) > MOST_BROAD:
+        raise PatternError(f"the host pattern has more than {MOST_BROAD} parts that are no names of hosts")
     for part in parts:
         kind = part.lstrip("&!")[:1]
         if kind == "@":
@@ -82,6 +82,11 @@ def _is_known(inventory: Inventory, part: str, sees: May) -> bool:
     except PatternError:  # a group without hosts
         meant = []
     return any(name in inventory.hosts and sees(name) for name in meant) or all(map(sees, inventory.hosts))
+
+
+def _is_host(name: str, inventory: Inventory, sees: May) -> bool:
+    # A group of the same name stands before the host behind & and !; of one that is hidden nothing is said.
+    return name in inventory.hosts and name not in inventory.groups and sees(name)
 
 
 def _nothing(pattern: str) -> PatternError:

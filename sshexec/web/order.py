@@ -12,6 +12,8 @@ from sshexec.inventory.members import is_too_deep
 _TEXTS = ("pattern", "module", "become_user", "reason")
 _SWITCHES = ("check", "diff", "become")
 _LONGEST = 4096
+_LONGEST_TEXT = 64 * 1024
+"""Characters of arguments as one text: taking it apart keeps the server busy, for seconds where it is a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def _check(name: str, value: Any) -> None:
 
 
 def _arguments(args: Any) -> str | Mapping[str, Any] | None:
+    if isinstance(args, str) and len(args) > _LONGEST_TEXT:
+        raise ArgumentError(f"args: expected a text of at most {_LONGEST_TEXT} characters; an object may have more")
     if args is None or isinstance(args, str):
         return args or None
     if not isinstance(args, dict):

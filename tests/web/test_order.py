@@ -37,6 +37,7 @@ def test_an_order_is_read():
         {"module": None},
         {"module": {"name": "shell"}},
         {"args": ["id"]},
+        {"args": "x" * 70_000},
         {"args": 5},
         {"args": {"a": json.loads("[" * 150 + "]" * 150)}},
         {"check": "yes"},
@@ -96,7 +97,7 @@ def test_patterns_that_read_files_or_take_for_ever_are_refused(pattern):
 def test_a_pattern_has_only_so_many_globs():
     assert hosts(",".join(["web*"] * 50))[0] == ("web1", "web2")
     assert hosts(",".join(["web1", "db1"] * 400))[0] == ("web1", "db1")
-    for pattern in (",".join(["web*"] * 51), "web1:" * 1000):
+    for pattern in (",".join(["web*"] * 51), "all" + ":&all" * 50, "all" + ":!db" * 50, "web1:" * 1000):
         with pytest.raises(PatternError, match=r"more than 50|longer than"):
             hosts(pattern)
 
