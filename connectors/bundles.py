@@ -35,6 +35,7 @@ trap 'trap "" HUP INT TERM; [ -z "$t" ] || rm -f -- "$t"' EXIT; trap 'exit 143' 
 put() {
 [ -d "$1" ] && exit 21
 m=$3
+[ -n "$m" ] || [ ! -e "$1" ] || [ -f "$1" ] || exit 1
 [ -n "$m" ] || [ ! -e "$1" ] || m=$(stat -L -c %a -- "$1" 2>/dev/null || stat -L -f %Lp -- "$1")
 t=$2
 (set -C; umask 077; d >"$t") && chmod -- "${m:-=rw}" "$t" && mv -f -- "$t" "$1" || exit 1

@@ -28,8 +28,9 @@ from sshexec.errors import HostError, TransferError
 _DIRECTORY = 21
 """Exit status of our scripts for a path that is a directory (EISDIR)."""
 
-_TAKEN, _GONE = 22, 23
-"""Exit statuses for a temporary file that is there already, and for one that is not the content any more."""
+_TAKEN, _GONE, _SPECIAL = 22, 23, 24
+"""Exit statuses for a temporary file that is there already, for one that is not the content any more, and for a path
+that is a device, a FIFO or a socket."""
 
 _CLEANUP = 3.0
 """Seconds for removing a temporary file after a failure."""
@@ -38,6 +39,7 @@ _CLEANUP = 3.0
 # the file in its place.
 _PUT = """LC_ALL=C; export LC_ALL; f=$1; t=$2; m=$3
 [ -d "$f" ] && exit 21
+[ -n "$m" ] || [ ! -e "$f" ] || [ -f "$f" ] || exit 24
 [ -n "$m" ] || [ ! -e "$f" ] || m=$(stat -L -c %a -- "$f" 2>/dev/null || stat -L -f %Lp -- "$f")
 [ -n "$4" ] || (set -C; umask 077; : >"$t") || { [ -e "$t" ] || [ -L "$t" ] || exit 1; exit 22; }
 trap 'trap "" HUP INT TERM; rm -f -- "$t"' EXIT; trap 'exit 143' HUP INT TERM
@@ -54,6 +56,7 @@ r=$?; rm -f -- "$1"; exit $r
 _REMOVE = 'rm -f -- "$1"'
 _GET = """LC_ALL=C; export LC_ALL
 [ -d "$1" ] && exit 21
+[ -p "$1" ] && exit 24
 [ -z "$2" ] || exec tail -c +"$2" <"$1"
 exec cat <"$1"
 """
@@ -227,6 +230,8 @@ def _failure(path: str, rc: int, text: str) -> TransferError:
     words = text.lower()
     if rc == _DIRECTORY:
         reason, what = "is_directory", "is a directory"
+    elif rc == _SPECIAL:
+        reason, what = "failed", "is not a regular file"
     elif "no space left" in words or "quota" in words:
         reason, what = "no_space", "no space left on device"
     elif "read-only file system" in words:

@@ -284,7 +284,7 @@ class LocalConnector(Connector[LocalOptions, LocalContext]):
                 if stat.S_ISDIR(kind):
                     raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
                 if not stat.S_ISREG(kind):
-                    raise OSError(errno.EINVAL, "not a regular file", path)
+                    raise OSError(errno.EINVAL, "is not a regular file", path)
             except BaseException:
                 os.close(handle)
                 raise
@@ -428,4 +428,6 @@ def _mode_of(path: bytes) -> int | None:
         return None
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "is not a regular file")  # a device would be one from now on
     return stat.S_IMODE(found.st_mode)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -42,6 +43,10 @@ _WORDS = {
     "no_space": "no space left on device",
     "is_directory": "is a directory",
 }
+
+
+class _FifoError(Exception):
+    """The path is a FIFO, and the host is opening it."""
 
 
 class Files:
@@ -186,6 +191,9 @@ class Files:
             raise ConnectionLostError(
                 f"the connection broke during the transfer of {path}: {error}", started=begun
             ) from None
+        except _FifoError:
+            self._forget()
+            raise _special(path) from None
         except (CancelledError, CommandTimeoutError):
             self._forget()
             raise
@@ -272,6 +280,8 @@ class _Upload:
             return None
         if present.is_directory:
             raise _error(self._path, "is_directory")
+        if present.is_special:
+            raise _special(self._path)
         return present.mode & 0o7777 if present.mode else None
 
     def _write(self, handle: bytes, file: BinaryIO, progress: Callable[[int], None] | None) -> int:
@@ -361,6 +371,8 @@ def _download(
         present = sftp.attributes_of(session.wait(asked))
     except SftpError:
         present = sftp.Attributes(0, 0)
+    if stat.S_ISFIFO(present.mode):
+        raise _FifoError(path)  # the host waits for whoever writes into it, and answers nothing more on this session
     handle = strings(sftp.handle_of(session.wait(opening)))
     try:
         if present.is_directory:
@@ -426,6 +438,11 @@ def _read(
 
 def _error(path: str, reason: str) -> TransferError:
     return TransferError(f"{path}: {_WORDS[reason]}", path=path, reason=reason)
+
+
+def _special(path: str) -> TransferError:
+    """Return why a device, a FIFO or a socket is left alone: nobody wants a file in its place."""
+    return TransferError(f"{path}: is not a regular file", path=path)
 
 
 def _transfer_error(path: str, error: SftpError) -> TransferError:

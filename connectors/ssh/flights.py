@@ -156,7 +156,7 @@ class _Sent:
         except SftpError:
             pass
         else:
-            if present.is_directory:
+            if present.is_directory or present.is_special:
                 self._refuse(remove=False)
                 return
             self._mode = present.mode & 0o7777 if present.mode else None

@@ -70,6 +70,11 @@ class Attributes:
         """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
 
+    @property
+    def is_special(self) -> bool:
+        """Whether it is a device, a FIFO or a socket; where the host did not say, it is not."""
+        return stat.S_IFMT(self.mode) != 0 and not self.is_directory and not stat.S_ISREG(self.mode)
+
 
 def permissions(mode: int | None) -> bytes:
     """Return the ATTRS structure that sets permission bits, or none."""

@@ -168,14 +168,17 @@ def test_a_failed_put_leaves_nothing(local: LocalConnector, tmp_path: Path) -> N
     assert path.read_text() == "old"
 
 
-@pytest.mark.parametrize(("name", "reason"), [("nope/x", "missing"), ("f/x", "missing"), ("d", "is_directory")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nope/x", "missing"), ("f/x", "missing"), ("d", "is_directory"), ("fifo", "failed")]
+)
 def test_reasons_of_a_put(local: LocalConnector, tmp_path: Path, name: str, reason: str) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "f").touch()
+    os.mkfifo(tmp_path / "fifo")
     with pytest.raises(TransferError) as caught:
         local.put(b"x", f"{tmp_path}/{name}", Deadline.after(30))
     assert (caught.value.reason, caught.value.host) == (reason, "me")
-    assert sorted(os.listdir(tmp_path)) == ["d", "f"]
+    assert sorted(os.listdir(tmp_path)) == ["d", "f", "fifo"]
 
 
 @pytest.mark.parametrize(("name", "reason"), [("nope", "missing"), ("d", "is_directory"), ("fifo", "failed")])

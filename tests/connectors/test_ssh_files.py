@@ -157,6 +157,18 @@ def test_refusals(ssh: SshConnector, tmp_path: Path, action, reason: str | None)
     put(ssh, tmp_path / "next", b"works")
 
 
+def test_a_fifo_stays_one_and_nobody_waits_for_it(ssh: SshConnector, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for action in (lambda: put(ssh, pipe, b"x"), lambda: get(ssh, pipe)):
+        with pytest.raises(TransferError, match="pipe: is not a regular file"):
+            action()
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+    put(ssh, tmp_path / "next", b"works")
+    assert get(ssh, tmp_path / "next") == b"works"
+
+
 def test_a_full_disk_is_named_and_nothing_is_left(ssh: SshConnector, small_disk: Path) -> None:
     (small_disk / "file").write_bytes(b"old")
     with pytest.raises(TransferError, match="no space left") as error:
