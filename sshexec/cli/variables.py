@@ -48,8 +48,8 @@ def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--host-key-checking",
                 type=click.Choice(["yes", "accept-new", "no"]),
-                help="Unknown host keys: refuse, learn, or check none. Default: refuse; `shell` and `web --ask-host-keys`"
-                " ask first.",
+                help="Unknown host keys: refuse, learn, or check none. Default: refuse; `shell` and `web"
+                " --ask-host-keys` ask first.",
             ),
             click.option("-T", "--timeout", type=seconds, help="Seconds for connecting (default 10)."),
         )
