@@ -44,7 +44,9 @@ class Folder:
         if found.st_uid != os.geteuid():
             raise InputError(f"recordings: {self.path} belongs to somebody else")
         if stat.S_IMODE(found.st_mode) & 0o077:
-            raise InputError(f"recordings: others may look into {self.path}; `chmod 700` it first")
+            raise InputError(
+                f"recordings: others may look into {self.path}; name a folder of its own, or `chmod 700` that one"
+            )
 
     def __repr__(self) -> str:
         return f"Folder({str(self.path)!r})"
