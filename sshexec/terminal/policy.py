@@ -38,7 +38,7 @@ class TerminalPolicy:
     detached: float = 300.0
     stall: float = 30.0
     answer: float = 110.0
-    recheck: float = 30.0
+    recheck: float = 60.0
     scrollback: int = 256 * 1024
     window: int = 256 * 1024
     watchers: int = 8

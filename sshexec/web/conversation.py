@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sshexec.connectors.deadline import together
 from sshexec.errors import (
     InputError,
     LimitError,
@@ -136,7 +137,7 @@ class _Conversation:
         self._viewer = viewer
         self._presence = presence
         self._recheck = viewer.session.policy.recheck
-        self._checked = time.monotonic()
+        self._due = self._next_check()
         self._typist = Typist(viewer, self._taken, lambda error: self._refused(error, "type"))
         self._sent = 0
         self._acknowledged = 0
@@ -263,19 +264,21 @@ class _Conversation:
 
     def _rest(self) -> float:
         """Return seconds until something is to be done without the client."""
-        check = max(0.0, self._checked + self._recheck - time.monotonic())
+        check = max(0.0, self._due - time.monotonic())
         until = self._until_resize()
         return check if until is None else min(check, until)
 
     def _check(self) -> None:
         """Ask, now and then, whether this user may still be here; what somebody sent who has signed out is nothing."""
-        now = time.monotonic()
-        if now - self._checked >= self._recheck:
-            self._checked = now
+        if time.monotonic() >= self._due:
+            self._due = self._next_check()
             self._presence.recheck()
             self._manager.recheck(self._viewer.session.id)
         if self._presence.gone:
             raise ConnectionClosed(SIGNED_OUT, "signed out")
+
+    def _next_check(self) -> float:
+        return together(time.monotonic() + self._recheck, self._recheck / 4)
 
     def _obey(self, message: ControlMessage) -> None:
         viewer = self._viewer
