@@ -122,11 +122,13 @@ class SshTerminal(Terminal):
         while True:
             if self._over:
                 return b""
+            limit = self._last_words
+            # Looked at before what has come: more may come in between, with the end behind it.
+            over = channel.closed or (limit is not None and (self._said or limit.expired))
             if data := self._received():
                 self._quiet_since = time.monotonic()
                 return data
-            limit = self._last_words
-            if channel.closed or (limit is not None and (self._said or limit.expired)):
+            if over:
                 return self._end()
             if limit is None and (channel.eof or self._exited):
                 limit = self._last_words = Deadline.after(_LAST_WORDS)

@@ -120,6 +120,24 @@ def test_a_command_bytes_and_a_signal_that_ended_it(connector: SshConnector) -> 
     terminal.close()
 
 
+def test_what_comes_with_the_end_is_read(connector: SshConnector, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = shell(connector, "read x; printf last; exit 3")
+    channel = terminal._channel
+    kind, take, early = type(channel), type(channel).take, [True]
+
+    def taken(self: object) -> object:
+        if self is channel and early:
+            early.clear()
+            settle(lambda: channel.closed)
+            return None  # as if it had looked just before
+        return take(self)
+
+    terminal.write(b"x\n")
+    monkeypatch.setattr(kind, "take", taken)
+    assert rest(terminal).endswith(b"last")
+    assert terminal.exit_status == 3
+
+
 def test_keys_that_signal_reach_what_runs(connector: SshConnector) -> None:
     terminal = shell(connector, "trap 'echo inter''rupted; exit 3' INT; echo re''ady; while :; do sleep 0.1; done")
     until(terminal, b"ready")
