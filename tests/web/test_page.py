@@ -470,6 +470,7 @@ def test_signing_in_by_hand_and_out(browser: Any, web: Web):
     page = person.page
     page.get_by_role("button", name=re.compile("sign out")).click()
     page.locator("dialog[open]").get_by_role("button", name="Sign out").click()
+    page.get_by_label("One-time token").wait_for()
     page.goto(f"{web.url}#token=wrong")
     page.wait_for_selector(".signin-error:not(:empty)")
     field = page.get_by_label("One-time token")

@@ -23,6 +23,14 @@ def hosts(page):
     return page.get_by_role("textbox", name="Hosts", exact=True)
 
 
+def choose(page, host: str, module: str) -> None:
+    """Choose a host, and then a module: what is said of the host moves what is below, also in the middle of a click."""
+    hosts(page).fill(host)
+    expect(page.locator("#run-hosts")).to_contain_text("1 host")
+    page.get_by_role("button", name=module, exact=True).click()
+    expect(page.get_by_role("button", name=module, exact=True)).to_have_attribute("aria-pressed", "true")
+
+
 def start(page, pattern: str, command: str) -> None:
     hosts(page).fill(pattern)
     page.get_by_label(COMMAND).fill(command)
@@ -89,8 +97,7 @@ def test_a_run_is_cancelled_and_run_again(page, tmp_path):
 
 
 def test_arguments_by_form_and_what_would_change(page, tmp_path):
-    hosts(page).fill("web1")
-    page.get_by_role("button", name="copy", exact=True).click()
+    choose(page, "web1", "copy")
     page.get_by_label("dest", exact=True).fill(f"{tmp_path}/motd")
     page.get_by_label("content", exact=True).fill("hello\nworld\n")
     page.get_by_label("Only check").check()
@@ -111,8 +118,7 @@ def test_arguments_by_form_and_what_would_change(page, tmp_path):
 
 
 def test_what_is_wrong_is_said_beside_the_form(page, visitor):
-    hosts(page).fill("web1")
-    page.get_by_role("button", name="copy", exact=True).click()
+    choose(page, "web1", "copy")
     page.get_by_role("textbox", name="src").fill("/etc/passwd")
     page.get_by_label("dest", exact=True).fill("/tmp/x")
     page.get_by_role("button", name="Run on 1 host").click()
