@@ -251,7 +251,8 @@ def test_a_file_that_breaks_off_is_not_taken_for_whole(site, monkeypatch):
         b"".join(answer.response)
 
 
-def test_a_browser_that_leaves_ends_the_transfer(site, monkeypatch):
+def endless(site, monkeypatch):
+    """Return the answer to a download without an end, and what is set once that breaks off."""
     left = threading.Event()
 
     def download(user, session, path, target, **more):
@@ -263,25 +264,18 @@ def test_a_browser_that_leaves_ends_the_transfer(site, monkeypatch):
             raise
 
     monkeypatch.setattr(site.manager, "download", download)
-    answer = site.call("GET", "/api/sessions/x/files?path=/x", buffered=False)
+    return site.call("GET", "/api/sessions/x/files?path=/x", buffered=False), left
+
+
+def test_a_browser_that_leaves_ends_the_transfer(site, monkeypatch):
+    answer, left = endless(site, monkeypatch)
     next(iter(answer.response))
     answer.close()
     assert left.wait(10)
 
 
 def test_an_answer_of_which_no_piece_is_taken_leaves_no_transfer(site, monkeypatch):
-    left = threading.Event()
-
-    def download(user, session, path, target, **more):
-        try:
-            while True:
-                target.write(b"x" * 65536)
-        except OSError:
-            left.set()
-            raise
-
-    monkeypatch.setattr(site.manager, "download", download)
-    answer = site.call("GET", "/api/sessions/x/files?path=/x", buffered=False)
+    answer, left = endless(site, monkeypatch)
     answer.close()  # as a server does
     assert left.wait(20), "it goes on until nobody is patient any more"
     assert site.call("HEAD", "/api/sessions/x/files?path=/x").status_code == 405
